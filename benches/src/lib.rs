@@ -1,0 +1,1 @@
+//! Benchmarks: replay harness, workload generator, peers.

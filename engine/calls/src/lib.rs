@@ -1,0 +1,1 @@
+//! Leg table, settler and verdict: messages in, call records out.

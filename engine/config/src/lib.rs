@@ -1,0 +1,1 @@
+//! ringtap.toml: raw text to checked configuration, for both programs.

@@ -1,0 +1,1 @@
+//! SIP and tel URIs to canonical identities: numbering plan, privacy, display names.

@@ -1,0 +1,1 @@
+//! The SQLite journal of call records: one writer, many readers.

@@ -1,0 +1,1 @@
+//! SIP messages out of bytes: zero-copy, one pass, no I/O.

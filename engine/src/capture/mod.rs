@@ -1,0 +1,1 @@
+//! Where frames come from: capture files now, AF_XDP rings next.

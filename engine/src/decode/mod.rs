@@ -1,0 +1,1 @@
+//! From a captured frame to the UDP datagram in it.

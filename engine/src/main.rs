@@ -1,0 +1,2 @@
+//! `ringtap`: the engine's command line.
+fn main() {}

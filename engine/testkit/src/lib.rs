@@ -1,0 +1,1 @@
+//! Test support: scenario notation, message and capture generator.

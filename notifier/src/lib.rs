@@ -1,0 +1,1 @@
+//! Mails the called person the moment a call was missed.

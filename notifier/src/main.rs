@@ -1,0 +1,2 @@
+//! `ringtap-notifier`: the notification service's command line.
+fn main() {}

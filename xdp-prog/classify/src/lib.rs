@@ -1,0 +1,1 @@
+//! Frame walk shared by the XDP program and the host: Ethernet, VLAN, IP, UDP port.
