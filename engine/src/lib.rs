@@ -1,8 +1,15 @@
 //! Ringtap's engine: frames in, call records out.
 //!
-//! Layers, lowest first: [`capture`] brings frames, [`decode`] finds the UDP payload in them. What is
-//! said in the payload is read by `ringtap-sip` and judged by `ringtap-calls`; this crate ties them
-//! into workers, a settler thread and the journal.
+//! Layers, lowest first: [`capture`] brings frames, [`decode`] finds the UDP payload in them, `ringtap-sip`
+//! reads what is said there and `ringtap-calls` judges it. [`worker`] ties one core's share of that
+//! together, [`settle`] is the thread behind the workers that turns closed legs into records, [`sink`] is
+//! where records go. [`replay`] drives it all from capture files; [`cli`] is the command line.
 
 pub mod capture;
+pub mod cli;
 pub mod decode;
+pub mod replay;
+pub mod settle;
+pub mod sink;
+pub mod stats;
+pub mod worker;

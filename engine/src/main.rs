@@ -1,2 +1,10 @@
 //! `ringtap`: the engine's command line.
-fn main() {}
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    ringtap::cli::main()
+}

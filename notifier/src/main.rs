@@ -1,2 +1,8 @@
 //! `ringtap-notifier`: the notification service's command line.
-fn main() {}
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ringtap_notifier::cli::main()
+}

@@ -1,1 +1,33 @@
 //! SIP and tel URIs to canonical identities: numbering plan, privacy, display names.
+//!
+//! [`Plan`] turns a URI or a written number into an [`Identity`], the one text under which a caller
+//! or a callee is known everywhere. [`called`], [`caller`], [`diversions`] read the identities of one
+//! message by the precedences of semantics.md §3. What several messages of a call say together is
+//! the business of `ringtap-calls`; who owns an identity, of the notifier.
+//!
+//! Both programs use this crate, so that a subscription and a call can only mean the same by the same
+//! rules. It does no I/O and keeps nothing between messages.
+
+#![forbid(unsafe_code)]
+
+mod called;
+mod caller;
+mod display;
+mod diversion;
+mod identity;
+pub mod name;
+mod numbering;
+mod plan;
+mod privacy;
+mod rules;
+mod segment;
+mod tail;
+
+pub use called::{Called, CalledSource, called, dialled};
+pub use caller::{CallerClaim, ClaimSource, NameFrom, caller, caller_from};
+pub use diversion::{Diversion, HISTORY_ENTRIES_MAX, diversions, history_targets};
+pub use identity::{IDENTITY_BYTES_MAX, Identity, Kind};
+pub use numbering::{Numbering, NumberingRule, PlanError, RuleKind, Scope, Then};
+pub use plan::{Plan, dialled_user};
+pub use privacy::{Privacy, withheld};
+pub use segment::{Segment, UnknownSegment};

@@ -1,1 +1,65 @@
 //! The SQLite journal of call records: one writer, many readers.
+//!
+//! The engine appends through [`Writer`]; the notifier, and whoever else wants to know, follows with a
+//! [`Reader`] and keeps its own cursor: the `seq` of the last record it has dealt with. A record's name
+//! is unique in the file, so reading the same capture twice adds nothing (semantics.md §4.5). What a
+//! record means is not known here; its types are those of `ringtap-record`, named again for the reader.
+//!
+//! [`schema`] holds what any of our SQLite files needs, and serves the notifier's database too.
+#![forbid(unsafe_code)]
+
+mod error;
+mod reader;
+mod row;
+pub mod schema;
+mod writer;
+
+pub use error::JournalError;
+pub use reader::Reader;
+pub use ringtap_record::{CallRecord, Caller, Flag, NameSource, Outcome, Target, Time};
+pub use writer::{Options, Totals, Writer};
+
+use schema::Schema;
+
+/// The journal's file format. `seq` is the readers' cursor: it only grows, and a number is never given
+/// twice, not even after the retention has removed the newest rows. Times are microseconds since the
+/// epoch in UTC; `written` alone is wall-clock time, for the retention: a replayed capture of last year
+/// must not be swept away as it comes in.
+const JOURNAL: Schema = Schema {
+    what: "journal",
+    application_id: 0x5269_6e67,
+    migrations: &["
+        CREATE TABLE journal (id TEXT NOT NULL);
+        INSERT INTO journal (id) VALUES (lower(hex(randomblob(16))));
+        CREATE TABLE call (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT,
+            call TEXT NOT NULL UNIQUE,
+            started INTEGER NOT NULL,
+            ended INTEGER NOT NULL,
+            caller TEXT,
+            caller_name TEXT,
+            name_source TEXT NOT NULL,
+            withheld INTEGER NOT NULL,
+            dialled TEXT,
+            answered_by TEXT,
+            machine INTEGER NOT NULL,
+            legs INTEGER NOT NULL,
+            flags TEXT NOT NULL,
+            written INTEGER NOT NULL
+        );
+        CREATE TABLE target (
+            seq INTEGER NOT NULL REFERENCES call (seq) ON DELETE CASCADE,
+            rank INTEGER NOT NULL,
+            identity TEXT NOT NULL,
+            outcome TEXT NOT NULL,
+            base TEXT,
+            alerted INTEGER NOT NULL,
+            ring_ms INTEGER NOT NULL,
+            diverted_to TEXT,
+            group_number TEXT,
+            started INTEGER NOT NULL,
+            ended INTEGER NOT NULL,
+            PRIMARY KEY (seq, rank)
+        ) WITHOUT ROWID;
+    "],
+};

@@ -1,1 +1,47 @@
 //! Test support: scenario notation, message and capture generator.
+//!
+//! The acceptance corpus of semantics.md §8 stands in `scenarios/*.scn` as readable text. This crate
+//! reads it ([`mod@scenario`], [`notation`], [`expected`]), makes the SIP messages of each case as they would
+//! cross the mirrored ports ([`messages`]), disturbs them ([`mutate`]) and writes them into capture files
+//! ([`mod@capture`]). [`fixtures`] has the people, numbers and configuration that go with them.
+//!
+//! Everything is deterministic: the same case gives the same bytes in every run, on every machine. The
+//! generator writes SIP by itself and knows nothing of the product's parser, so that one cannot hide an
+//! error of the other. What a case means is judged elsewhere; here is only what must come out.
+//!
+//! ```
+//! let scenario = ringtap_testkit::scenario("S01").unwrap();
+//! let case = &scenario.cases()[0];
+//! let wires = ringtap_testkit::messages(case);
+//! assert_eq!(wires.len(), 19);
+//! ```
+
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "test support: its input is the corpus in this repository, and a fault there must stop the test"
+)]
+
+pub mod capture;
+mod compose;
+pub mod expected;
+pub mod fixtures;
+mod frame;
+mod generate;
+mod header;
+mod message;
+pub mod mutate;
+pub mod notation;
+mod route;
+pub mod sample;
+pub mod scenario;
+mod wire;
+
+pub use capture::{Format, capture};
+pub use expected::{Expected, ExpectedCaller, ExpectedMail};
+pub use generate::{BASE, messages, messages_salted, transmitted};
+pub use scenario::{Case, Scenario, ScenarioError, all, scenario};
+pub use wire::{Label, Link, Wire};

@@ -1,1 +1,32 @@
-//! Frame walk shared by the XDP program and the host: Ethernet, VLAN, IP, UDP port.
+//! Frame walk shared by the XDP program and the host: Ethernet, VLAN tags, IP, transport ports.
+//!
+//! One piece of code tells both sides what a frame is, so that they cannot disagree. It owns the
+//! walk ([`ethernet`], [`network`], [`ip`]), the counters' names and order ([`Reason`]) and the set
+//! of ports taken as SIP ([`PortSet`]). It leaves to others what is done with the answer: the XDP
+//! program redirects or passes, `ringtap`'s `decode` cuts the payload out.
+//!
+//! The walk never allocates, never panics and has bounded loops only. It reads through the small
+//! trait [`Octets`], which the host implements for `[u8]` and the kernel side for its packet pointers.
+//! Checksums are never looked at: offload makes them wrong on a mirror (semantics.md §5).
+
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+mod ip;
+mod octets;
+mod ports;
+mod reason;
+#[cfg(test)]
+mod tests;
+mod walk;
+#[cfg(test)]
+mod written;
+
+pub use ip::{MAX_EXTENSION_HEADERS, ip};
+pub use octets::Octets;
+pub use ports::PortSet;
+pub use reason::Reason;
+pub use walk::{
+    ETHERTYPE_IPV4, ETHERTYPE_IPV6, Fragment, IpSpan, IpVersion, MAX_VLAN_TAGS, Segment, Span, Tunnel,
+    TunnelKind, Udp, Vlans, Walk, ethernet, network,
+};

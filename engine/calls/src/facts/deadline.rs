@@ -1,0 +1,124 @@
+//! Until when a leg stays open: the timers of semantics.md §2.1 over the facts so far.
+
+use ringtap_config::Timers;
+use ringtap_identity::Segment;
+use ringtap_record::Time;
+
+use super::LegFacts;
+use super::hop::Hop;
+use crate::tick::Tick;
+
+/// When a leg is to be closed, and whether its end was seen by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Deadline {
+    pub(crate) at: Time,
+    /// False if a timer has to stand in for an end that was not seen.
+    pub(crate) complete: bool,
+}
+
+impl LegFacts {
+    /// The leg's deadline. It is a function of the facts alone, so the order of the messages that proved
+    /// them does not matter.
+    pub(crate) fn deadline(&self, timers: &Timers) -> Deadline {
+        let after = |tick: Tick, ms: u64| {
+            tick.time(self.base).unwrap_or(self.base).plus_ms(i64::try_from(ms).unwrap_or(i64::MAX))
+        };
+        let answered = self.answered_at();
+        if answered.seen() {
+            return Deadline { at: after(answered, timers.settle_ms), complete: true };
+        }
+        let Some(cseq) = self.last_cseq() else {
+            // Nothing but requests within a dialog: nothing to wait for (D60, D87).
+            return Deadline { at: self.base.plus_ms(i64::try_from(timers.settle_ms).unwrap_or(i64::MAX)), complete: true };
+        };
+        if let Some((end, wait_ms)) = self.end(cseq, timers) {
+            return Deadline { at: after(end, wait_ms), complete: true };
+        }
+        let open = self.current(cseq).filter(|hop| !hop.end().seen());
+        let at = open.map(|hop| silence(hop, timers, &after)).max().unwrap_or(self.base);
+        Deadline { at, complete: false }
+    }
+
+    fn current(&self, cseq: u32) -> impl Iterator<Item = &Hop> + Clone {
+        self.invite_hops().filter(move |hop| hop.cseq == cseq)
+    }
+
+    /// When the whole leg had ended, and how long to wait then for copies, retries and successors.
+    fn end(&self, cseq: u32, timers: &Timers) -> Option<(Tick, u64)> {
+        // D38, D39: a BYE of the caller before any answer ends the early dialogs.
+        if self.caller_bye.seen() {
+            let last = self.current(cseq).map(Hop::end).filter(|end| end.seen()).fold(self.caller_bye, Tick::max);
+            return Some((last, timers.settle_ms));
+        }
+        let upstream = self.current(cseq).filter(|hop| self.is_upstream(hop));
+        let origin = upstream.clone().min_by_key(|hop| origin_rank(hop));
+        let ended = match origin {
+            Some(origin) if origin.end().seen() => true,
+            // The origin's final was lost if everything behind it ended. Another try of a proxy (D30) would
+            // leave a hop open.
+            Some(_) => {
+                upstream.clone().count() > 1
+                    && self.current(cseq).filter(|hop| hop.via != origin.map_or(0, |origin| origin.via)).all(|hop| {
+                        hop.end().seen()
+                    })
+            }
+            None => self.current(cseq).all(|hop| hop.end().seen() || self.ended_on_another_hop(hop)),
+        };
+        if !ended {
+            return None;
+        }
+        let last = self.current(cseq).map(Hop::end).filter(|end| end.seen()).max()?;
+        let deciding = origin.filter(|origin| origin.end().seen());
+        let wait_ms = match deciding {
+            Some(origin) => wait_after(origin.status, timers),
+            None => self.current(cseq).map(|hop| wait_after(hop.status, timers)).max().unwrap_or(timers.settle_ms),
+        };
+        Some((last, wait_ms))
+    }
+
+    /// Whether a terminating hop without an end belongs to a branch which ended on another hop: one frame
+    /// of it was lost.
+    fn ended_on_another_hop(&self, hop: &Hop) -> bool {
+        self.invite_hops().any(|other| {
+            other.via != hop.via && other.cseq == hop.cseq && other.end().seen() && is_same_branch(hop, other)
+        })
+    }
+}
+
+/// Whether two hops carry the same branch: one leads to the other, they reach the same contact, or the
+/// same phone answers them.
+pub(crate) fn is_same_branch(a: &Hop, b: &Hop) -> bool {
+    a.parent == b.via
+        || b.parent == a.via
+        || (a.contact != 0 && a.contact == b.contact && a.segment != b.segment)
+        || (a.tag != 0 && a.tag == b.tag)
+}
+
+/// GO before MO before GI; without roles the fewest Vias.
+fn origin_rank(hop: &Hop) -> (u8, u8) {
+    let segment = if hop.segment == Segment::Unknown { 0 } else { hop.segment.rank() };
+    (segment, hop.depth)
+}
+
+/// How long to wait after a final response: for copies, for a retry (T_retry), or for a successor.
+fn wait_after(status: u16, timers: &Timers) -> u64 {
+    match status {
+        401 | 407 | 413 | 415 | 416 | 420 | 421 | 422 | 425 | 428 | 484 | 488 | 491 | 494 | 500 | 503 => {
+            timers.retry_ms.max(timers.settle_ms)
+        }
+        300..=399 => timers.successor_ms.max(timers.settle_ms),
+        _ => timers.settle_ms,
+    }
+}
+
+/// When an open hop has been silent for too long: T_ring_max after its last provisional response,
+/// T_noresp after an INVITE without any.
+fn silence(hop: &Hop, timers: &Timers, after: &impl Fn(Tick, u64) -> Time) -> Time {
+    if hop.last.seen() {
+        after(hop.last, timers.ring_max_ms)
+    } else {
+        // T1 is 2 s on Gm (TS 24.229 §7.7), so Timer B is four times as long there.
+        let on_gm = matches!(hop.segment, Segment::Go | Segment::Gt);
+        after(hop.invite, if on_gm { timers.noresp_gm_ms } else { timers.noresp_ms })
+    }
+}

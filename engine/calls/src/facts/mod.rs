@@ -1,0 +1,260 @@
+//! What the messages of one leg have proved so far.
+//!
+//! A leg is everything with one Call-ID and one caller's tag (semantics.md K1). Its knowledge is a set of
+//! facts, each joined by "the earliest sighting counts" or "the union counts": feeding a message twice, or
+//! two messages in swapped order, gives the same facts (semantics.md §2.1, D86). Copies on several hops,
+//! mirrored twice, retransmitted or late therefore need no treatment of their own.
+//!
+//! [`hop`] holds the facts of one hop transaction, [`observe`] turns a message into facts, [`deadline`]
+//! says until when the leg stays open. What the facts mean is not decided here but in [`crate::verdict`].
+
+pub(crate) mod deadline;
+pub(crate) mod hop;
+pub(crate) mod observe;
+
+use compact_str::CompactString;
+use ringtap_identity::{CallerClaim, ClaimSource, Diversion, Identity, NameFrom, Privacy, Segment};
+use ringtap_record::Time;
+use smallvec::SmallVec;
+
+use crate::nature::Nature;
+use crate::reason::ReasonLine;
+use crate::tick::Tick;
+use hop::Hop;
+
+/// Hop transactions kept of one leg. A challenged call over four segments with a three-way fork has 14.
+const HOPS_MAX: usize = 48;
+/// Identities kept of one leg.
+const IDENTITIES_MAX: usize = 32;
+/// Diversions kept of one leg.
+const DIVERSIONS_MAX: usize = 16;
+
+/// Why a leg was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// Every branch came to its end.
+    Complete,
+    /// A timer of semantics.md §2.1 ran out before an end was seen.
+    Expired,
+    /// The input ended first: a known gap (D37, D89).
+    EndOfInput,
+    /// The leg had to make room in a full table: a known gap.
+    Evicted,
+}
+
+/// The facts of one leg.
+#[derive(Clone, Debug)]
+pub struct LegFacts {
+    /// SHA-256 over Call-ID, caller's tag and attempt (semantics.md §4.5).
+    pub(crate) name: [u8; 32],
+    pub(crate) base: Time,
+    pub(crate) hops: SmallVec<[Hop; 3]>,
+    pub(crate) identities: SmallVec<[Identity; 2]>,
+    pub(crate) caller: CallerFacts,
+    pub(crate) nature: Nature,
+    /// A BYE from the caller / from the callee.
+    pub(crate) caller_bye: Tick,
+    pub(crate) callee_bye: Tick,
+    /// A re-INVITE from the callee (A3).
+    pub(crate) callee_request: Tick,
+    /// The callee's tag in the callee's own request: the branch that spoke.
+    pub(crate) callee_tag: u32,
+    /// Latest re-INVITE, REFER or INFO in the dialog, from either side (A4).
+    pub(crate) in_dialog: Tick,
+    pub(crate) bye_line: ReasonLine,
+    /// To of a leg that was first seen without its INVITE, as an index into `identities`.
+    pub(crate) to: IdentityIndex,
+    pub(crate) diversions: Option<Box<Vec<Diversion>>>,
+    pub(crate) closing: Closing,
+}
+
+/// An index into a leg's identities; 255 is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct IdentityIndex(u8);
+
+impl IdentityIndex {
+    pub(crate) const NONE: Self = Self(u8::MAX);
+
+    pub(crate) const fn is_none(self) -> bool {
+        self.0 == u8::MAX
+    }
+}
+
+/// What is known of the caller. The claim of the best header on the best segment counts (semantics.md §3.3).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CallerFacts {
+    pub(crate) identity: Option<Identity>,
+    pub(crate) source: Option<(ClaimSource, u8)>,
+    pub(crate) name: Option<CompactString>,
+    pub(crate) name_from: Option<NameFrom>,
+    pub(crate) privacy: Privacy,
+    pub(crate) from_anonymous: bool,
+}
+
+impl CallerFacts {
+    /// Joins the claim of one message: privacy and anonymity are unions, identity and name come from the
+    /// best-ranked claim, the smaller text breaking ties so that order does not matter.
+    pub(crate) fn join(&mut self, claim: CallerClaim, segment: Segment) {
+        self.privacy = self.privacy.union(claim.privacy);
+        self.from_anonymous |= claim.from_anonymous;
+        let rank = Some((claim.source, segment.rank()));
+        let better = rank > self.source || (rank == self.source && claim.identity < self.identity);
+        if claim.identity.is_some() && (self.identity.is_none() || better) {
+            self.identity = claim.identity;
+            self.source = rank;
+        } else if self.source.is_none() {
+            self.source = rank;
+        }
+        let name_from = claim.name.is_some().then_some(claim.name_source);
+        if name_from > self.name_from || (name_from == self.name_from && claim.name < self.name) {
+            self.name = claim.name;
+            self.name_from = name_from;
+        }
+    }
+
+    /// Semantics.md §3.4: whether nothing of the caller may be shown.
+    pub(crate) fn is_withheld(&self) -> bool {
+        let source = self.source.map_or(ClaimSource::From, |(source, _)| source);
+        ringtap_identity::withheld(self.privacy, source, self.from_anonymous)
+    }
+}
+
+impl LegFacts {
+    /// No facts yet.
+    pub(crate) fn new(name: [u8; 32], base: Time) -> Self {
+        Self {
+            name,
+            base,
+            hops: SmallVec::new(),
+            identities: SmallVec::new(),
+            caller: CallerFacts::default(),
+            nature: Nature::default(),
+            caller_bye: Tick::NEVER,
+            callee_bye: Tick::NEVER,
+            callee_request: Tick::NEVER,
+            callee_tag: 0,
+            in_dialog: Tick::NEVER,
+            bye_line: ReasonLine::Plain,
+            to: IdentityIndex::NONE,
+            diversions: None,
+            closing: Closing::Complete,
+        }
+    }
+
+    /// The hop transaction with this key, made if it is new. `None` when the leg holds too many.
+    fn hop_mut(&mut self, via: u64, cseq: u32) -> Option<&mut Hop> {
+        let at = match self.hops.iter().position(|hop| hop.via == via && hop.cseq == cseq) {
+            Some(at) => at,
+            None if self.hops.len() < HOPS_MAX => {
+                self.hops.push(Hop::new(via, cseq));
+                self.hops.len() - 1
+            }
+            None => return None,
+        };
+        self.hops.get_mut(at)
+    }
+
+    /// The index of an identity, which is kept if it is new.
+    fn remember(&mut self, identity: Identity) -> IdentityIndex {
+        let at = match self.identities.iter().position(|known| *known == identity) {
+            Some(at) => at,
+            None if self.identities.len() < IDENTITIES_MAX => {
+                self.identities.push(identity);
+                self.identities.len() - 1
+            }
+            None => return IdentityIndex::NONE,
+        };
+        u8::try_from(at).map_or(IdentityIndex::NONE, IdentityIndex)
+    }
+
+    /// The identity behind an index.
+    pub(crate) fn identity(&self, index: IdentityIndex) -> Option<&Identity> {
+        self.identities.get(usize::from(index.0))
+    }
+
+    fn remember_diversions(&mut self, found: Vec<Diversion>) {
+        if found.is_empty() {
+            return;
+        }
+        let known = self.diversions.get_or_insert_default();
+        for diversion in found {
+            if known.len() < DIVERSIONS_MAX && !known.contains(&diversion) {
+                known.push(diversion);
+            }
+        }
+    }
+
+    /// Whether a request within a dialog was seen under this CSeq: then every hop with it is one (D60).
+    pub(crate) fn is_in_dialog(&self, cseq: u32) -> bool {
+        self.hops.iter().any(|hop| hop.cseq == cseq && hop.has(Hop::IN_DIALOG))
+    }
+
+    /// The hops that tell of the dialog-creating INVITE: neither requests within the dialog nor bare ACKs.
+    pub(crate) fn invite_hops(&self) -> impl Iterator<Item = &Hop> + Clone {
+        let any_in_dialog = self.hops.iter().any(|hop| hop.has(Hop::IN_DIALOG));
+        self.hops.iter().filter(move |hop| !hop.is_bare_ack() && !(any_in_dialog && self.is_in_dialog(hop.cseq)))
+    }
+
+    /// The highest CSeq of an INVITE: the attempt that counts after challenges (D06, D09).
+    pub(crate) fn last_cseq(&self) -> Option<u32> {
+        self.invite_hops().map(|hop| hop.cseq).max()
+    }
+
+    /// Whether the hop lies on the caller's side, so that what happens there is not the doing of one
+    /// called phone. Without roles: it leads to another hop that was seen, or it is at least two hops
+    /// nearer to the caller than the deepest one.
+    pub(crate) fn is_upstream(&self, hop: &Hop) -> bool {
+        if hop.segment != Segment::Unknown {
+            return hop.segment.is_originating();
+        }
+        let leads_on = self.hops.iter().any(|other| other.parent == hop.via && other.via != hop.via);
+        let known = || self.invite_hops().filter(|other| other.depth > 0).map(|other| other.depth);
+        leads_on
+            || (hop.depth > 0
+                && known().min() == Some(hop.depth)
+                && known().max().is_some_and(|deepest| deepest >= hop.depth.saturating_add(2)))
+    }
+
+    /// A bare ACK that proves an answer (A2): it has a To-tag, its branch is no INVITE's, and no non-2xx
+    /// final is known that it could belong to.
+    pub(crate) fn is_answer_ack(&self, ack: &Hop) -> bool {
+        ack.is_bare_ack()
+            && ack.tag != 0
+            && self.invite_hops().any(|hop| hop.cseq == ack.cseq)
+            && !self.invite_hops().any(|hop| {
+                hop.cseq == ack.cseq
+                    && hop.is_refused()
+                    && (hop.final_tag == ack.tag || (self.is_upstream(hop) && hop.final_at <= ack.ack))
+            })
+    }
+
+    /// The earliest proof that somebody or something answered (A1 to A4), wherever it was seen.
+    pub(crate) fn answered_at(&self) -> Tick {
+        let mut at = Tick::NEVER;
+        for hop in &self.hops {
+            if hop.is_answered() && !self.is_in_dialog(hop.cseq) {
+                at.earliest(hop.final_at);
+            } else if self.is_answer_ack(hop) {
+                at.earliest(hop.ack);
+            }
+        }
+        at.earliest(self.callee_bye);
+        at.earliest(self.callee_request);
+        if self.is_answered_by_use() {
+            at.earliest(self.in_dialog);
+        }
+        at
+    }
+
+    /// A4: the dialog was used after its first second and ended by a BYE, while no final was ever seen.
+    fn is_answered_by_use(&self) -> bool {
+        let bye = self.caller_bye.min(self.callee_bye);
+        let first = self.invite_hops().map(|hop| hop.invite.min(hop.first)).min().unwrap_or(Tick::NEVER);
+        self.in_dialog.seen()
+            && first.seen()
+            && bye.seen()
+            && bye >= self.in_dialog
+            && self.in_dialog.since_ms(first) >= 1000
+            && !self.invite_hops().any(Hop::is_refused)
+    }
+}

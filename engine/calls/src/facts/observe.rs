@@ -1,0 +1,295 @@
+//! From a message to facts.
+
+use std::net::IpAddr;
+
+use ringtap_identity::{Segment, called, caller, caller_from, diversions};
+use ringtap_record::Time;
+use ringtap_sip::{Header, Message, Method, Start, addr::name_addr};
+
+use super::hop::Hop;
+use super::{IdentityIndex, LegFacts};
+use crate::hash::HashKey;
+use crate::nature::Nature;
+use crate::reason;
+use crate::rules::Rules;
+use crate::tick::Tick;
+
+/// A message where and when it was seen.
+#[derive(Clone, Debug)]
+pub struct Observation<'a> {
+    /// Capture time.
+    pub time: Time,
+    /// Sender's address.
+    pub source: IpAddr,
+    /// Receiver's address.
+    pub destination: IpAddr,
+    /// What was said.
+    pub message: Message<'a>,
+}
+
+impl Observation<'_> {
+    /// Whether the message can say anything about a call attempt. The rest (REGISTER, answers to PRACK,
+    /// CANCEL or BYE, ...) proves nothing (semantics.md §2.2, D71) and never reaches the table.
+    pub(crate) fn concerns_calls(&self) -> bool {
+        match self.message.start() {
+            Start::Request { method, .. } => matches!(
+                method,
+                Method::Invite | Method::Ack | Method::Bye | Method::Cancel | Method::Refer | Method::Info
+            ),
+            Start::Response { .. } => self.message.method() == Method::Invite,
+        }
+    }
+
+    /// Whether a leg is made for this message if there is none: it tells of an INVITE (D80 to D84). An ACK
+    /// or BYE of a dialog that began before the capture proves nothing that matters (D82, D87).
+    pub(crate) fn makes_leg(&self) -> bool {
+        match self.message.start() {
+            Start::Request { method, .. } => matches!(method, Method::Invite | Method::Cancel),
+            Start::Response { .. } => true,
+        }
+    }
+
+    /// Whether this is an INVITE that begins a dialog.
+    pub(crate) fn is_initial_invite(&self) -> bool {
+        self.message.is_request() && self.message.method() == Method::Invite && self.message.to_tag().is_none()
+    }
+}
+
+/// What is needed beside the message.
+pub(crate) struct Context<'a> {
+    pub(crate) rules: &'a Rules,
+    pub(crate) keys: &'a HashKey,
+}
+
+impl LegFacts {
+    /// Joins one message of this leg. `by_callee`: the tags stand the other way round, so the request (or
+    /// the request which this response answers) was the callee's. True if a fact is new.
+    pub(crate) fn observe(&mut self, seen: &Observation<'_>, by_callee: bool, context: &Context<'_>) -> bool {
+        let at = Tick::of(seen.time, self.base);
+        match seen.message.start() {
+            Start::Request { method: Method::Invite, .. } if seen.message.to_tag().is_some() || by_callee => {
+                self.observe_reinvite(seen, by_callee, at, context)
+            }
+            Start::Request { method: Method::Invite, .. } => self.observe_invite(seen, at, context),
+            Start::Request { method: Method::Cancel, .. } => self.observe_cancel(seen, at, context),
+            Start::Request { method: Method::Ack, .. } => self.observe_ack(seen, by_callee, at, context),
+            Start::Request { method: Method::Bye, .. } => self.observe_bye(seen, by_callee, at, context),
+            Start::Request { .. } => self.in_dialog.latest(at),
+            Start::Response { .. } if by_callee => self.mark_in_dialog(seen, context),
+            Start::Response { status, .. } => self.observe_response(seen, status, at, context),
+        }
+    }
+
+    /// D60: an INVITE within the dialog creates nothing; from the callee it proves the answer (A3).
+    fn observe_reinvite(&mut self, seen: &Observation<'_>, by_callee: bool, at: Tick, context: &Context<'_>) -> bool {
+        let mut new = self.mark_in_dialog(seen, context) | self.in_dialog.latest(at);
+        if by_callee {
+            new |= self.callee_request.earliest(at);
+            self.join_callee_tag(seen, context);
+        }
+        new
+    }
+
+    fn mark_in_dialog(&mut self, seen: &Observation<'_>, context: &Context<'_>) -> bool {
+        let via = context.keys.hop(&seen.message.top_via());
+        self.hop_mut(via, seen.message.cseq()).is_some_and(|hop| hop.mark(Hop::IN_DIALOG))
+    }
+
+    fn join_callee_tag(&mut self, seen: &Observation<'_>, context: &Context<'_>) {
+        if let Some(tag) = seen.message.from_tag() {
+            let tag = context.keys.short(tag);
+            self.callee_tag = if self.callee_tag == 0 { tag } else { self.callee_tag.min(tag) };
+        }
+    }
+
+    fn observe_invite(&mut self, seen: &Observation<'_>, at: Tick, context: &Context<'_>) -> bool {
+        let message = &seen.message;
+        let via = context.keys.hop(&message.top_via());
+        let Some(hop) = self.hop_mut(via, message.cseq()) else { return false };
+        let mut new = hop.join_invite(at);
+        if hop.mark(Hop::INVITE) {
+            new = true;
+            self.read_invite(seen, via, context);
+        }
+        new
+    }
+
+    /// Reads what only the INVITE says, once for each hop: whom it is for, who calls, what kind it is.
+    fn read_invite(&mut self, seen: &Observation<'_>, via: u64, context: &Context<'_>) {
+        let (message, rules) = (&seen.message, context.rules);
+        let segment = rules.segment(seen.source, seen.destination);
+        let target = called(message, segment, &rules.plan).map(|called| called.identity);
+        let claim = caller(message, segment, &rules.plan);
+        self.nature =
+            self.nature.union(Nature::of(message, target.as_ref(), claim.identity.as_ref(), rules));
+        self.caller.join(claim, segment);
+        if message.header(Header::HistoryInfo).is_some() || message.header(Header::Diversion).is_some() {
+            self.remember_diversions(diversions(message, &rules.plan, segment));
+        }
+        let target = target.map_or(IdentityIndex::NONE, |identity| self.remember(identity));
+        let mut vias = message.vias();
+        let parent = vias.nth(1).map_or(0, |via| context.keys.hop(&via));
+        let below = if parent == 0 { 1 } else { 2 + vias.count() };
+        let uri = message.request_uri().unwrap_or_default();
+        let Some(hop) = self.hop_mut(via, message.cseq()) else { return };
+        hop.segment = segment;
+        hop.target = target;
+        hop.parent = parent;
+        hop.depth = u8::try_from(below).unwrap_or(u8::MAX);
+        hop.contact = context.keys.short(uri);
+        if is_voicemail_uri(uri) {
+            hop.mark(Hop::VOICEMAIL_URI);
+        }
+    }
+
+    fn observe_cancel(&mut self, seen: &Observation<'_>, at: Tick, context: &Context<'_>) -> bool {
+        let message = &seen.message;
+        let rules = context.rules;
+        let segment = rules.segment(seen.source, seen.destination);
+        self.read_partial(seen, segment, context);
+        let said = reason::read(message, rules.q850_13_elsewhere);
+        let via = context.keys.hop(&message.top_via());
+        let without_invite =
+            self.hop_mut(via, message.cseq()).is_some_and(|hop| !hop.has(Hop::INVITE) && hop.target.is_none());
+        // D80: the CANCEL repeats the Request-URI of the INVITE.
+        let target = if without_invite { called(message, segment, &rules.plan) } else { None };
+        let target = target.map_or(IdentityIndex::NONE, |called| self.remember(called.identity));
+        let Some(hop) = self.hop_mut(via, message.cseq()) else { return false };
+        if without_invite {
+            hop.target = target;
+            hop.segment = segment;
+        }
+        let line = said.line < hop.line;
+        hop.line = hop.line.min(said.line);
+        hop.cancel.earliest(at) | line
+    }
+
+    /// Caller and callee of a leg whose INVITE has not been seen (D80, D81, D84): From and To. Joined later
+    /// claims of an INVITE beat them, for they rank higher or say the same.
+    fn read_partial(&mut self, seen: &Observation<'_>, segment: Segment, context: &Context<'_>) {
+        let plan = &context.rules.plan;
+        if self.caller.source.is_none() {
+            self.caller.join(caller_from(&seen.message, segment, plan), Segment::Unknown);
+        }
+        if self.to.is_none()
+            && !self.hops.iter().any(|hop| hop.has(Hop::INVITE))
+            && let Some(identity) = name_addr(seen.message.to()).and_then(|to| plan.identify(to.uri, segment))
+        {
+            self.to = self.remember(identity);
+        }
+    }
+
+    fn observe_ack(&mut self, seen: &Observation<'_>, by_callee: bool, at: Tick, context: &Context<'_>) -> bool {
+        if by_callee || self.is_in_dialog(seen.message.cseq()) {
+            return false;
+        }
+        let via = context.keys.hop(&seen.message.top_via());
+        let known = self.hops.iter().any(|hop| hop.via == via && hop.cseq == seen.message.cseq());
+        // Once a 2xx is known, its ACK adds nothing (A1 and A2 prove the same).
+        if !known && self.hops.iter().any(Hop::is_answered) {
+            return false;
+        }
+        let tag = seen.message.to_tag().map_or(0, |tag| context.keys.short(tag));
+        let segment = context.rules.segment(seen.source, seen.destination);
+        let Some(hop) = self.hop_mut(via, seen.message.cseq()) else { return false };
+        if hop.segment == Segment::Unknown {
+            hop.segment = segment;
+        }
+        hop.join_tag(tag, at);
+        hop.ack.earliest(at)
+    }
+
+    fn observe_bye(&mut self, seen: &Observation<'_>, by_callee: bool, at: Tick, context: &Context<'_>) -> bool {
+        let said = reason::read(&seen.message, context.rules.q850_13_elsewhere);
+        self.bye_line = self.bye_line.min(said.line);
+        if by_callee {
+            self.join_callee_tag(seen, context);
+            self.callee_bye.earliest(at)
+        } else {
+            self.caller_bye.earliest(at)
+        }
+    }
+
+    fn observe_response(&mut self, seen: &Observation<'_>, status: u16, at: Tick, context: &Context<'_>) -> bool {
+        let message = &seen.message;
+        let rules = context.rules;
+        // A response travels against its request.
+        let segment = rules.segment(seen.destination, seen.source);
+        self.read_partial(seen, segment, context);
+        let tag = message.to_tag().map_or(0, |tag| context.keys.short(tag));
+        let via = context.keys.hop(&message.top_via());
+        let Some(hop) = self.hop_mut(via, message.cseq()) else { return false };
+        if hop.segment == Segment::Unknown {
+            hop.segment = segment;
+        }
+        if status > 100 {
+            hop.join_tag(tag, at);
+        }
+        if status < 200 {
+            let alerts = status == 180 || (status == 183 && rules.alerts_by_183(seen.source));
+            let forwarded = status == 181 && hop.mark(Hop::FORWARDED);
+            return hop.join_provisional(at, alerts) | forwarded;
+        }
+        let said = reason::read(message, rules.q850_13_elsewhere);
+        hop.line = hop.line.min(said.line);
+        if !hop.join_final(status, at, tag, said.q850) {
+            return false;
+        }
+        self.read_final(seen, status, via, segment, rules);
+        true
+    }
+
+    /// Who answered (2xx) or where the phone points to (3xx).
+    fn read_final(&mut self, seen: &Observation<'_>, status: u16, via: u64, segment: Segment, rules: &Rules) {
+        let message = &seen.message;
+        let (machine, other) = match status {
+            200..=299 => (
+                is_machine_answer(message, segment, rules),
+                message.header(Header::PAssertedIdentity).and_then(|value| {
+                    name_addr(value).and_then(|address| rules.plan.identify(address.uri, segment))
+                }),
+            ),
+            300..=399 => (
+                false,
+                message.values(Header::Contact).next().and_then(|value| {
+                    name_addr(value).and_then(|address| rules.plan.identify(address.uri, segment))
+                }),
+            ),
+            _ => return,
+        };
+        let other = other.map_or(IdentityIndex::NONE, |identity| self.remember(identity));
+        if let Some(hop) = self.hop_mut(via, message.cseq()) {
+            hop.other = other;
+            if machine {
+                hop.mark(Hop::MACHINE);
+            }
+        }
+    }
+}
+
+/// RFC 4458: a Request-URI with `target=` and `cause=` leads to voicemail.
+fn is_voicemail_uri(uri: &[u8]) -> bool {
+    ringtap_sip::uri::uri(uri)
+        .is_some_and(|uri| uri.params.get(b"target").is_some() && uri.params.get(b"cause").is_some())
+}
+
+/// Semantics.md §2.6: P-Asserted-Identity or Contact of the 2xx is a machine's, or the Contact says so
+/// by the feature tags of RFC 3840.
+fn is_machine_answer(message: &Message<'_>, segment: Segment, rules: &Rules) -> bool {
+    let named = rules.knows_machines()
+        && [Header::PAssertedIdentity, Header::Contact].into_iter().any(|header| {
+            message.values(header).any(|value| {
+                name_addr(value).is_some_and(|address| rules.is_machine(address.uri, segment))
+            })
+        });
+    named
+        || message.values(Header::Contact).any(|value| {
+            name_addr(value).is_some_and(|address| {
+                address.params.iter().any(|(name, value)| {
+                    name.eq_ignore_ascii_case(b"automata")
+                        || (name.eq_ignore_ascii_case(b"actor")
+                            && value.is_some_and(|actor| actor.eq_ignore_ascii_case(b"msg-taker")))
+                })
+            })
+        })
+}

@@ -1,0 +1,121 @@
+//! What kind of INVITE it is: calls that are none, and calls with a mark (semantics.md D61 to D70).
+
+use ringtap_config::MediaRequired;
+use ringtap_identity::Identity;
+use ringtap_sip::dialog::replaces;
+use ringtap_sip::{Header, Message, sdp};
+
+use crate::rules::Rules;
+
+/// A set of marks; the union over all copies of a leg's INVITE.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Nature(u16);
+
+impl Nature {
+    /// D61: the media that make a call are not offered (`media_required`).
+    pub(crate) const OTHER_MEDIA: Self = Self(1);
+    /// D63.
+    pub(crate) const EMERGENCY: Self = Self(1 << 1);
+    /// D64.
+    pub(crate) const PSAP_CALLBACK: Self = Self(1 << 2);
+    /// D65: first leg of click-to-dial.
+    pub(crate) const SERVICE_CALLER: Self = Self(1 << 3);
+    /// D66: call completion recall.
+    pub(crate) const RECALL: Self = Self(1 << 4);
+    /// D67.
+    pub(crate) const CONFERENCE: Self = Self(1 << 5);
+    /// D68: access transfer.
+    pub(crate) const ACCESS_TRANSFER: Self = Self(1 << 6);
+    /// D69 with a paging number.
+    pub(crate) const PAGING: Self = Self(1 << 7);
+    /// D70: recording session.
+    pub(crate) const RECORDING: Self = Self(1 << 8);
+    /// D48, D50: the INVITE takes over a dialog that exists.
+    pub(crate) const REPLACES: Self = Self(1 << 9);
+
+    /// Marks that make it no call attempt to the target.
+    const NO_ATTEMPT: u16 = Self::OTHER_MEDIA.0
+        | Self::EMERGENCY.0
+        | Self::SERVICE_CALLER.0
+        | Self::RECALL.0
+        | Self::ACCESS_TRANSFER.0
+        | Self::RECORDING.0
+        | Self::REPLACES.0;
+
+    pub(crate) const fn has(self, mark: Self) -> bool {
+        self.0 & mark.0 != 0
+    }
+
+    pub(crate) const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether the INVITE is no call attempt to its target (D50, D61, D63, D65, D66, D68, D70).
+    pub(crate) const fn is_no_attempt(self) -> bool {
+        self.0 & Self::NO_ATTEMPT != 0
+    }
+
+    /// Reads the marks of an initial INVITE.
+    pub(crate) fn of(invite: &Message<'_>, called: Option<&Identity>, caller: Option<&Identity>, rules: &Rules) -> Self {
+        let uri = invite.request_uri().unwrap_or_default();
+        [
+            (Self::OTHER_MEDIA, lacks_media(invite, rules)),
+            (Self::EMERGENCY, called.is_some_and(|called| rules.is_emergency(called)) || starts(uri, b"urn:service:sos")),
+            (Self::PSAP_CALLBACK, invite.header(Header::Priority).is_some_and(|v| starts(v, b"psap-callback"))),
+            (Self::SERVICE_CALLER, caller.is_some_and(|caller| rules.is_service_caller(caller))),
+            (Self::RECALL, is_recall(invite, uri)),
+            (Self::CONFERENCE, has_parameter(invite, Header::Contact, b"isfocus")),
+            (Self::ACCESS_TRANSFER, invite.header(Header::TargetDialog).is_some()),
+            (Self::PAGING, called.is_some_and(|called| rules.is_paging(called))),
+            (Self::RECORDING, is_recording(invite)),
+            (Self::REPLACES, invite.header(Header::Replaces).and_then(replaces).is_some()),
+        ]
+        .into_iter()
+        .filter(|(_, holds)| *holds)
+        .fold(Self::default(), |all, (mark, _)| all.union(mark))
+    }
+}
+
+fn starts(value: &[u8], word: &[u8]) -> bool {
+    value.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word))
+}
+
+/// D61: an SDP that offers something, but not what makes it a call. No SDP at all is a delayed offer.
+fn lacks_media(invite: &Message<'_>, rules: &Rules) -> bool {
+    sdp::media(invite).is_some_and(|media| {
+        let is_call = match rules.media_required {
+            MediaRequired::Audio => media.audio,
+            MediaRequired::Video => media.video,
+            MediaRequired::Any => media.audio || media.video,
+        };
+        media.any && !is_call
+    })
+}
+
+/// D66: `m=` URI parameter (RFC 6910) or Call-Info with purpose call-completion.
+fn is_recall(invite: &Message<'_>, request_uri: &[u8]) -> bool {
+    let by_uri = || {
+        ringtap_sip::uri::uri(request_uri)
+            .and_then(|uri| uri.params.get(b"m"))
+            .is_some_and(|value| [b"BS", b"NR", b"NL"].iter().any(|service| value.eq_ignore_ascii_case(*service)))
+    };
+    by_uri()
+        || invite.values(Header::CallInfo).any(|value| {
+            ringtap_sip::addr::name_addr(value)
+                .and_then(|info| info.params.get(b"purpose"))
+                .is_some_and(|purpose| purpose.eq_ignore_ascii_case(b"call-completion"))
+        })
+}
+
+/// D70: the SIPREC feature tag on the Contact (RFC 7866 §6.1.1), or its option tag required.
+fn is_recording(invite: &Message<'_>) -> bool {
+    has_parameter(invite, Header::Contact, b"+sip.src")
+        || invite.values(Header::Require).any(|value| value.eq_ignore_ascii_case(b"siprec"))
+}
+
+fn has_parameter(message: &Message<'_>, header: Header, name: &[u8]) -> bool {
+    message.values(header).any(|value| {
+        ringtap_sip::addr::name_addr(value)
+            .is_some_and(|address| address.params.has(name))
+    })
+}

@@ -1,0 +1,146 @@
+//! What the operator configured, ready for use per message: who is who on the network, which numbers
+//! are special, how long to wait.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+
+use compact_str::CompactString;
+use ipnet::IpNet;
+use ringtap_config::{Config, MediaRequired, Timers};
+use ringtap_identity::{Identity, Plan, Segment};
+use ringtap_sip::uri::uri;
+
+/// A party of the mirrored network (semantics.md §0).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Node {
+    /// A P-CSCF.
+    Pcscf,
+    /// An MGCF.
+    Mgcf,
+    /// An I-CSCF, S-CSCF, BGCF or application server.
+    Core,
+    /// A phone.
+    Ue,
+}
+
+/// Everything that the tracker must know beside the messages.
+#[derive(Debug)]
+pub struct Rules {
+    /// The numbering plan and home domains.
+    pub plan: Plan,
+    /// Timers of semantics.md §2.1, in milliseconds.
+    pub timers: Timers,
+    nodes: Vec<(IpNet, Node)>,
+    service_callers: HashSet<Identity>,
+    voicemail_numbers: HashSet<Identity>,
+    machine_numbers: HashSet<Identity>,
+    voicemail_hosts: HashSet<CompactString>,
+    emergency_numbers: HashSet<Identity>,
+    paging_numbers: HashSet<Identity>,
+    group_numbers: HashSet<Identity>,
+    alerting_183: Vec<IpNet>,
+    pub(crate) q850_13_elsewhere: bool,
+    pub(crate) media_required: MediaRequired,
+}
+
+impl Rules {
+    /// Takes from the configuration what concerns calls.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        let network = &config.network;
+        let of = |nets: &[IpNet], node| nets.iter().map(move |net| (*net, node)).collect::<Vec<_>>();
+        let mut nodes = [
+            of(&network.pcscf, Node::Pcscf),
+            of(&network.mgcf, Node::Mgcf),
+            of(&network.core, Node::Core),
+            of(&network.ue, Node::Ue),
+        ]
+        .concat();
+        // The most specific prefix decides: a P-CSCF may stand inside the phones' prefix.
+        nodes.sort_by_key(|(net, _)| std::cmp::Reverse(net.prefix_len()));
+        let set = |list: &[Identity]| list.iter().cloned().collect();
+        let identities = &config.identities;
+        Self {
+            plan: config.plan.clone(),
+            timers: config.timers.clone(),
+            nodes,
+            service_callers: set(&identities.service_callers),
+            voicemail_numbers: set(&identities.voicemail_numbers),
+            machine_numbers: set(&identities.machine_numbers),
+            voicemail_hosts: identities.voicemail_hosts.iter().map(|host| host.to_lowercase().into()).collect(),
+            emergency_numbers: set(&identities.emergency_numbers),
+            paging_numbers: set(&identities.paging_numbers),
+            group_numbers: set(&identities.group_numbers),
+            alerting_183: config.policy.treat_183_as_alerting.clone(),
+            q850_13_elsewhere: config.policy.q850_13_elsewhere,
+            media_required: config.policy.media_required,
+        }
+    }
+
+    fn node(&self, address: IpAddr) -> Option<Node> {
+        self.nodes.iter().find(|(net, _)| net.contains(&address)).map(|(_, node)| *node)
+    }
+
+    /// The segment on which a dialog-creating request from `source` to `destination` travels
+    /// (semantics.md §0). For a response swap the addresses.
+    #[must_use]
+    pub fn segment(&self, source: IpAddr, destination: IpAddr) -> Segment {
+        if self.nodes.is_empty() {
+            return Segment::Unknown;
+        }
+        match (self.node(source), self.node(destination)) {
+            (Some(Node::Ue), Some(Node::Pcscf)) => Segment::Go,
+            (Some(Node::Pcscf), Some(Node::Core)) => Segment::Mo,
+            (Some(Node::Core), Some(Node::Pcscf)) => Segment::Mt,
+            (Some(Node::Pcscf), Some(Node::Ue)) => Segment::Gt,
+            (Some(Node::Mgcf), Some(Node::Core)) => Segment::Gi,
+            (Some(Node::Core), Some(Node::Mgcf)) => Segment::Gj,
+            _ => Segment::Unknown,
+        }
+    }
+
+    /// Whether a 183 from this address means ringing (a gateway that never sends 180).
+    pub(crate) fn alerts_by_183(&self, source: IpAddr) -> bool {
+        self.alerting_183.iter().any(|net| net.contains(&source))
+    }
+
+    /// D65: the controller of click-to-dial calls.
+    pub(crate) fn is_service_caller(&self, caller: &Identity) -> bool {
+        self.service_callers.contains(caller)
+    }
+
+    /// D63: an emergency number or service.
+    pub(crate) fn is_emergency(&self, called: &Identity) -> bool {
+        self.emergency_numbers.contains(called) || called.as_str().starts_with("urn:service:sos")
+    }
+
+    /// D69: paging, whose failures are not reported.
+    pub(crate) fn is_paging(&self, called: &Identity) -> bool {
+        self.paging_numbers.contains(called)
+    }
+
+    /// D45, D46: the pilot number of a group.
+    pub(crate) fn is_group(&self, called: &Identity) -> bool {
+        self.group_numbers.contains(called)
+    }
+
+    /// Whether any rule of semantics.md §2.6 needs to look at identities of an answer.
+    pub(crate) fn knows_machines(&self) -> bool {
+        !(self.voicemail_numbers.is_empty() && self.machine_numbers.is_empty() && self.voicemail_hosts.is_empty())
+    }
+
+    /// Whether a URI names a machine (semantics.md §2.6): by its number or by its host.
+    pub(crate) fn is_machine(&self, uri_bytes: &[u8], segment: Segment) -> bool {
+        let by_host = uri(uri_bytes).is_some_and(|parsed| {
+            std::str::from_utf8(parsed.host)
+                .is_ok_and(|host| self.voicemail_hosts.contains(host.to_lowercase().as_str()))
+        });
+        by_host
+            || self.plan.identify(uri_bytes, segment).is_some_and(|identity| self.is_machine_identity(&identity))
+    }
+
+    /// Whether an identity is a machine's.
+    pub(crate) fn is_machine_identity(&self, identity: &Identity) -> bool {
+        self.voicemail_numbers.contains(identity) || self.machine_numbers.contains(identity)
+    }
+}

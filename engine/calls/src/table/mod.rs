@@ -1,0 +1,207 @@
+//! The leg table: messages in, closed legs out.
+//!
+//! Mirrored traffic has few address pairs, and the directions, taps and hops of one call land on different
+//! queues; so any worker may bring any message. Legs are spread over shards by a keyed hash of Call-ID and
+//! caller's tag; a worker brings its messages in batches and locks each shard once per batch.
+
+mod shard;
+
+use crossbeam::utils::CachePadded;
+use parking_lot::Mutex;
+use ringtap_record::Time;
+
+pub use crate::facts::observe::Observation;
+use crate::facts::LegFacts;
+use crate::facts::observe::Context;
+use crate::hash::{HashKey, LegKey};
+use crate::rules::Rules;
+use shard::{Found, Shard};
+
+/// Messages that a worker brings at once. Large enough to save locks, small enough to stay in L1/L2.
+pub const BATCH_MAX: usize = 64;
+
+/// What became of the messages of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Joined into a leg.
+    pub joined: u64,
+    /// Says nothing about call attempts (REGISTER, OPTIONS, answers to PRACK, ...).
+    pub not_of_calls: u64,
+    /// Belongs to a dialog that is not tracked (began before the capture, or ended long ago).
+    pub of_no_leg: u64,
+}
+
+/// Counters of the whole table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TableCounters {
+    /// Legs ever made.
+    pub legs_made: u64,
+    /// Legs open now.
+    pub legs_open: u64,
+    /// Finished legs still remembered to absorb retransmissions.
+    pub legs_finished: u64,
+    /// Finished legs that had to leave before T_tombstone.
+    pub evicted_finished: u64,
+    /// Open legs that had to leave: their calls are recorded with the flag `evicted`.
+    pub evicted_open: u64,
+    /// Proofs of an answer that came after the verdict (semantics.md §4.5).
+    pub late_contradictions: u64,
+    /// Attempts on a leg that had ended (D90).
+    pub further_attempts: u64,
+}
+
+impl TableCounters {
+    fn add(&mut self, other: &Self) {
+        self.legs_made += other.legs_made;
+        self.legs_open += other.legs_open;
+        self.legs_finished += other.legs_finished;
+        self.evicted_finished += other.evicted_finished;
+        self.evicted_open += other.evicted_open;
+        self.late_contradictions += other.late_contradictions;
+        self.further_attempts += other.further_attempts;
+    }
+}
+
+/// All legs, in shards of fixed size.
+#[derive(Debug)]
+pub struct LegTable {
+    shards: Box<[CachePadded<Mutex<Shard>>]>,
+    keys: HashKey,
+}
+
+/// A worker's working space, reused for every batch.
+#[derive(Debug, Default)]
+pub struct Routing {
+    /// (shard, message, key) of the messages to join, sorted by shard.
+    places: Vec<Place>,
+    /// Messages whose leg may stand under the other tag.
+    turned: Vec<Place>,
+    /// Legs that had to leave the table.
+    pub evicted: Vec<LegFacts>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    shard: usize,
+    message: usize,
+    key: LegKey,
+}
+
+impl LegTable {
+    /// A table for `legs_max` legs, all shards together, spread for `workers` workers.
+    #[must_use]
+    pub fn new(legs_max: usize, workers: usize) -> Self {
+        let shards = (workers.max(1) * 8).next_power_of_two();
+        let each = legs_max.div_ceil(shards).max(1);
+        Self {
+            shards: (0..shards).map(|_| CachePadded::new(Mutex::new(Shard::new(each)))).collect(),
+            keys: HashKey::random(),
+        }
+    }
+
+    /// How many shards there are: `expire` takes their numbers.
+    #[must_use]
+    pub fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    fn shard_of(&self, key: LegKey) -> usize {
+        let mask = self.shards.len() - 1;
+        // The low bits choose the bucket within the shard's index, so take others here.
+        usize::try_from((key >> 64) & u128::from(u32::MAX)).unwrap_or_default() & mask
+    }
+
+    /// Joins a batch of messages into their legs.
+    pub fn apply(&self, batch: &[Observation<'_>], rules: &Rules, routing: &mut Routing) -> Applied {
+        let context = Context { rules, keys: &self.keys };
+        let mut applied = Applied::default();
+        routing.places.clear();
+        routing.turned.clear();
+        for (message, seen) in batch.iter().enumerate() {
+            if seen.concerns_calls() {
+                let key = self.keys.leg(seen.message.call_id(), seen.message.from_tag().unwrap_or_default());
+                routing.places.push(Place { shard: self.shard_of(key), message, key });
+            } else {
+                applied.not_of_calls += 1;
+            }
+        }
+        routing.places.sort_unstable_by_key(|place| (place.shard, place.message));
+        let mut evicted = std::mem::take(&mut routing.evicted);
+        for run in routing.places.chunk_by(|a, b| a.shard == b.shard) {
+            let Some(shard) = run.first().and_then(|place| self.shards.get(place.shard)) else { continue };
+            let mut shard = shard.lock();
+            for place in run {
+                let Some(seen) = batch.get(place.message) else { continue };
+                let may_be_turned = seen.message.to_tag().is_some();
+                let make = seen.makes_leg() && !may_be_turned;
+                match shard.observe(place.key, seen, false, make, &context, &mut evicted) {
+                    Found::Joined => applied.joined += 1,
+                    Found::No if may_be_turned => routing.turned.push(*place),
+                    Found::No => applied.of_no_leg += 1,
+                }
+            }
+        }
+        for place in &routing.turned {
+            let Some(seen) = batch.get(place.message) else { continue };
+            match self.observe_turned(place, seen, &context, &mut evicted) {
+                Found::Joined => applied.joined += 1,
+                Found::No => applied.of_no_leg += 1,
+            }
+        }
+        routing.evicted = evicted;
+        applied
+    }
+
+    /// A message with both tags whose leg does not stand under its From-tag: sent by the callee, so that
+    /// the caller's tag stands in To (semantics.md §3.2), or the first that was captured of its leg.
+    fn observe_turned(
+        &self,
+        place: &Place,
+        seen: &Observation<'_>,
+        context: &Context<'_>,
+        evicted: &mut Vec<LegFacts>,
+    ) -> Found {
+        let turned = self.keys.leg(seen.message.call_id(), seen.message.to_tag().unwrap_or_default());
+        if let Some(shard) = self.shards.get(self.shard_of(turned))
+            && let Found::Joined = shard.lock().observe(turned, seen, true, false, context, evicted)
+        {
+            return Found::Joined;
+        }
+        match self.shards.get(place.shard) {
+            Some(shard) => shard.lock().observe(place.key, seen, false, seen.makes_leg(), context, evicted),
+            None => Found::No,
+        }
+    }
+
+    /// Closes the legs of one shard whose deadline has come by `now`, and forgets finished ones after
+    /// T_tombstone.
+    pub fn expire(&self, shard: usize, now: Time, rules: &Rules, closed: &mut Vec<LegFacts>) {
+        if let Some(shard) = self.shards.get(shard) {
+            shard.lock().expire(now, &rules.timers, closed);
+        }
+    }
+
+    /// Closes every leg at the end of input (or at shutdown): a known gap for those without an end.
+    pub fn close_all(&self, rules: &Rules, closed: &mut Vec<LegFacts>) {
+        for shard in &self.shards {
+            shard.lock().close_all(&rules.timers, closed);
+        }
+    }
+
+    /// Forgets every leg, finished ones too, for a clock that starts anew. Counters go on.
+    pub fn reset(&self) {
+        for shard in &self.shards {
+            shard.lock().reset();
+        }
+    }
+
+    /// The sum of all shards' counters.
+    #[must_use]
+    pub fn counters(&self) -> TableCounters {
+        let mut sum = TableCounters::default();
+        for shard in &self.shards {
+            sum.add(&shard.lock().counters());
+        }
+        sum
+    }
+}

@@ -1,0 +1,330 @@
+//! One shard: an index, a slab of fixed size, timers, and what has to leave when it is full.
+
+use std::collections::VecDeque;
+
+use hashbrown::HashTable;
+use ringtap_config::Timers;
+use ringtap_record::Time;
+use ringtap_sip::{Message, Method, Start};
+use sha2::{Digest, Sha256};
+
+use super::{Observation, TableCounters};
+use crate::facts::observe::Context;
+use crate::facts::{Closing, LegFacts};
+use crate::hash::LegKey;
+use crate::wheel::{Linked, Links, Wheel};
+
+/// Whether a message found its leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Joined,
+    No,
+}
+
+#[derive(Debug)]
+pub(super) struct Shard {
+    index: HashTable<u32>,
+    slab: Slab,
+    wheel: Wheel,
+    /// Finished legs, the oldest first; entries whose leg has left or come back to life are stale.
+    finished: VecDeque<(u32, LegKey)>,
+    /// Where the search for an idle leg goes on (second-chance clock).
+    hand: u32,
+    legs_max: usize,
+    counters: TableCounters,
+}
+
+#[derive(Debug)]
+struct Slab {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    key: LegKey,
+    links: Links,
+    state: State,
+    /// Written by every message, cleared by the clock's hand.
+    touched: bool,
+    attempt: u32,
+    facts: LegFacts,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Free,
+    Open,
+    /// Remembered until `until`, so that retransmissions do not make a new leg.
+    Finished { until: Time, answered: bool, cseq: u32 },
+}
+
+impl Linked for Slab {
+    fn links(&mut self, index: u32) -> Option<&mut Links> {
+        self.slot_mut(index).map(|slot| &mut slot.links)
+    }
+}
+
+impl Slab {
+    fn slot(&self, index: u32) -> Option<&Slot> {
+        self.slots.get(usize::try_from(index).ok()?)
+    }
+
+    fn slot_mut(&mut self, index: u32) -> Option<&mut Slot> {
+        self.slots.get_mut(usize::try_from(index).ok()?)
+    }
+}
+
+/// The bits of a key that choose the bucket; the key is a hash already.
+#[expect(clippy::cast_possible_truncation, reason = "the low half of a 128-bit hash is a 64-bit hash")]
+const fn bucket(key: LegKey) -> u64 {
+    key as u64
+}
+
+/// SHA-256 over Call-ID, caller's tag and the attempt's ordinal, one a line (semantics.md §4.5).
+fn name(message: &Message<'_>, attempt: u32) -> [u8; 32] {
+    let mut sha = Sha256::new();
+    sha.update(message.call_id());
+    sha.update(b"\n");
+    sha.update(message.from_tag().unwrap_or_default());
+    if attempt == 0 {
+        sha.update(b"\n0");
+    } else {
+        sha.update(format!("\n{attempt}"));
+    }
+    sha.finalize().into()
+}
+
+impl Shard {
+    pub(super) fn new(legs_max: usize) -> Self {
+        // Reserved, not touched: memory becomes resident as legs come.
+        Self {
+            index: HashTable::with_capacity(legs_max),
+            slab: Slab { slots: Vec::with_capacity(legs_max), free: Vec::new() },
+            wheel: Wheel::new(),
+            finished: VecDeque::new(),
+            hand: 0,
+            legs_max,
+            counters: TableCounters::default(),
+        }
+    }
+
+    /// Joins a message into the leg with this key. `make`: a leg is made if there is none.
+    pub(super) fn observe(
+        &mut self,
+        key: LegKey,
+        seen: &Observation<'_>,
+        by_callee: bool,
+        make: bool,
+        context: &Context<'_>,
+        evicted: &mut Vec<LegFacts>,
+    ) -> Found {
+        let slab = &self.slab;
+        let known = self
+            .index
+            .find(bucket(key), |index| slab.slot(*index).is_some_and(|slot| slot.key == key))
+            .copied();
+        let index = match known {
+            Some(index) => index,
+            None if make => self.make(key, seen, &context.rules.timers, evicted),
+            None => return Found::No,
+        };
+        let Some(slot) = self.slab.slot_mut(index) else { return Found::No };
+        slot.touched = true;
+        if let State::Finished { answered, cseq, .. } = slot.state {
+            if !(seen.is_initial_invite() && !by_callee && seen.message.cseq() > cseq) {
+                if !answered && proves_answer(seen, by_callee, cseq) {
+                    self.counters.late_contradictions += 1;
+                }
+                return Found::Joined;
+            }
+            // D90: a redial that reuses the Call-ID.
+            slot.attempt += 1;
+            slot.state = State::Open;
+            slot.facts = LegFacts::new(name(&seen.message, slot.attempt), seen.time);
+            self.counters.further_attempts += 1;
+            self.counters.legs_finished -= 1;
+            self.counters.legs_open += 1;
+            self.wheel.disarm(&mut self.slab, index);
+        }
+        self.join(index, seen, by_callee, context);
+        Found::Joined
+    }
+
+    fn join(&mut self, index: u32, seen: &Observation<'_>, by_callee: bool, context: &Context<'_>) {
+        let Some(slot) = self.slab.slot_mut(index) else { return };
+        if slot.facts.observe(seen, by_callee, context) {
+            let due = slot.facts.deadline(&context.rules.timers).at;
+            self.wheel.arm(&mut self.slab, index, due);
+        }
+    }
+
+    fn make(&mut self, key: LegKey, seen: &Observation<'_>, timers: &Timers, evicted: &mut Vec<LegFacts>) -> u32 {
+        if self.slab.free.is_empty() && self.slab.slots.len() >= self.legs_max {
+            self.evict(timers, evicted);
+        }
+        let slot = Slot {
+            key,
+            links: Links::OUT,
+            state: State::Open,
+            touched: true,
+            attempt: 0,
+            facts: LegFacts::new(name(&seen.message, 0), seen.time),
+        };
+        let index = match self.slab.free.pop() {
+            Some(index) => {
+                if let Some(place) = self.slab.slot_mut(index) {
+                    *place = slot;
+                }
+                index
+            }
+            None => {
+                self.slab.slots.push(slot);
+                u32::try_from(self.slab.slots.len() - 1).unwrap_or(u32::MAX)
+            }
+        };
+        let slab = &self.slab;
+        self.index
+            .insert_unique(bucket(key), index, |other| slab.slot(*other).map_or(0, |slot| bucket(slot.key)));
+        self.counters.legs_made += 1;
+        self.counters.legs_open += 1;
+        index
+    }
+
+    /// Makes room for one leg: the oldest finished one leaves, else an idle open one (design decision 3).
+    fn evict(&mut self, timers: &Timers, evicted: &mut Vec<LegFacts>) {
+        while let Some((index, key)) = self.finished.pop_front() {
+            let stale = self
+                .slab
+                .slot(index)
+                .is_none_or(|slot| slot.key != key || !matches!(slot.state, State::Finished { .. }));
+            if !stale {
+                self.counters.evicted_finished += 1;
+                self.forget(index);
+                return;
+            }
+        }
+        // Two rounds suffice: the first clears every mark.
+        for _ in 0..self.slab.slots.len() * 2 {
+            let index = self.hand;
+            self.hand = if usize::try_from(self.hand).unwrap_or_default() + 1 >= self.slab.slots.len() {
+                0
+            } else {
+                self.hand + 1
+            };
+            let Some(slot) = self.slab.slot_mut(index) else { continue };
+            if slot.state == State::Open && !std::mem::take(&mut slot.touched) {
+                self.counters.evicted_open += 1;
+                self.close(index, timers, Closing::Evicted, evicted);
+                self.forget(index);
+                return;
+            }
+        }
+    }
+
+    pub(super) fn expire(&mut self, now: Time, timers: &Timers, closed: &mut Vec<LegFacts>) {
+        while let Some(index) = self.wheel.pop(&mut self.slab, now) {
+            let Some(slot) = self.slab.slot(index) else { continue };
+            match slot.state {
+                State::Free => {}
+                State::Finished { until, .. } if until <= now => {
+                    self.forget(index);
+                    self.drop_stale();
+                }
+                State::Finished { until, .. } => self.wheel.arm(&mut self.slab, index, until),
+                State::Open => {
+                    let deadline = slot.facts.deadline(timers);
+                    if deadline.at > now {
+                        self.wheel.arm(&mut self.slab, index, deadline.at);
+                        continue;
+                    }
+                    let closing = if deadline.complete { Closing::Complete } else { Closing::Expired };
+                    self.close(index, timers, closing, closed);
+                }
+            }
+        }
+    }
+
+    pub(super) fn close_all(&mut self, timers: &Timers, closed: &mut Vec<LegFacts>) {
+        for index in 0..u32::try_from(self.slab.slots.len()).unwrap_or(u32::MAX) {
+            let Some(slot) = self.slab.slot(index) else { continue };
+            if slot.state == State::Open {
+                let complete = slot.facts.deadline(timers).complete;
+                let closing = if complete { Closing::Complete } else { Closing::EndOfInput };
+                self.close(index, timers, closing, closed);
+            }
+        }
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.index.clear();
+        self.slab.slots.clear();
+        self.slab.free.clear();
+        self.wheel = Wheel::new();
+        self.finished.clear();
+        self.hand = 0;
+        self.counters.legs_open = 0;
+        self.counters.legs_finished = 0;
+    }
+
+    /// Gives the leg's facts away and keeps its tombstone.
+    fn close(&mut self, index: u32, timers: &Timers, closing: Closing, closed: &mut Vec<LegFacts>) {
+        let Some(slot) = self.slab.slot_mut(index) else { return };
+        let emptied = LegFacts::new(slot.facts.name, slot.facts.base);
+        let mut facts = std::mem::replace(&mut slot.facts, emptied);
+        facts.closing = closing;
+        let deadline = facts.deadline(timers).at;
+        let until = deadline.plus_ms(i64::try_from(timers.tombstone_ms).unwrap_or(i64::MAX));
+        let cseq = facts.hops.iter().map(|hop| hop.cseq).max().unwrap_or(0);
+        slot.state = State::Finished { until, answered: facts.answered_at().seen(), cseq };
+        let key = slot.key;
+        self.counters.legs_open -= 1;
+        self.counters.legs_finished += 1;
+        self.finished.push_back((index, key));
+        self.wheel.disarm(&mut self.slab, index);
+        self.wheel.arm(&mut self.slab, index, until);
+        closed.push(facts);
+    }
+
+    /// Takes a finished leg out of the table.
+    fn forget(&mut self, index: u32) {
+        self.wheel.disarm(&mut self.slab, index);
+        let Some(slot) = self.slab.slot_mut(index) else { return };
+        if matches!(slot.state, State::Finished { .. }) {
+            self.counters.legs_finished -= 1;
+        }
+        slot.state = State::Free;
+        let key = slot.key;
+        if let Ok(entry) = self.index.find_entry(bucket(key), |other| *other == index) {
+            entry.remove();
+        }
+        self.slab.free.push(index);
+    }
+
+    /// Tombstones end in the order in which legs were closed, so stale entries gather at the front.
+    fn drop_stale(&mut self) {
+        while let Some((index, key)) = self.finished.front() {
+            let stale = self
+                .slab
+                .slot(*index)
+                .is_none_or(|slot| slot.key != *key || !matches!(slot.state, State::Finished { .. }));
+            if !stale {
+                break;
+            }
+            self.finished.pop_front();
+        }
+    }
+
+    pub(super) const fn counters(&self) -> TableCounters {
+        self.counters
+    }
+}
+
+/// Whether a message on a finished, unanswered leg proves that it was answered after all (A1, A3).
+fn proves_answer(seen: &Observation<'_>, by_callee: bool, cseq: u32) -> bool {
+    match seen.message.start() {
+        Start::Response { status: 200..=299, .. } => !by_callee && seen.message.cseq() <= cseq,
+        Start::Request { method: Method::Bye | Method::Invite, .. } => by_callee,
+        _ => false,
+    }
+}

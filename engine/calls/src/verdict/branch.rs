@@ -1,0 +1,215 @@
+//! The hops of a call, gathered into branches: the way to one device of one target.
+
+use ringtap_identity::Identity;
+use ringtap_record::Time;
+use smallvec::SmallVec;
+
+use crate::facts::LegFacts;
+use crate::facts::deadline::is_same_branch;
+use crate::facts::hop::Hop;
+use crate::reason::ReasonLine;
+use crate::settler::Call;
+use crate::tick::Tick;
+
+/// A hop with the leg it belongs to, so that its times can be told in capture time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen<'a> {
+    pub(super) leg: &'a LegFacts,
+    pub(super) hop: &'a Hop,
+}
+
+impl<'a> Seen<'a> {
+    /// Capture time of an event; [`Time::MAX`] if it was not seen.
+    pub(super) fn at(&self, tick: Tick) -> Time {
+        tick.time(self.leg.base).unwrap_or(Time::MAX)
+    }
+
+    pub(super) fn target(&self) -> Option<&'a Identity> {
+        self.leg.identity(self.hop.target)
+    }
+
+    fn is_same_leg(&self, other: &Self) -> bool {
+        std::ptr::eq(self.leg, other.leg)
+    }
+
+    /// First sign of the hop.
+    fn started(&self) -> Time {
+        let hop = self.hop;
+        self.at(hop.invite.min(hop.first).min(hop.cancel).min(hop.final_at).min(hop.ack))
+    }
+}
+
+/// The hops over which one INVITE reached (or was to reach) one device.
+#[derive(Clone, Debug)]
+pub(super) struct Branch<'a> {
+    /// Nearest to the callee first.
+    pub(super) hops: SmallVec<[Seen<'a>; 4]>,
+    pub(super) target: Option<&'a Identity>,
+}
+
+/// All hops of a call's current attempt, sorted into the caller's side and branches.
+#[derive(Debug)]
+pub(super) struct Paths<'a> {
+    /// Nearest to the caller first.
+    pub(super) upstream: Vec<Seen<'a>>,
+    pub(super) branches: Vec<Branch<'a>>,
+}
+
+impl<'a> Paths<'a> {
+    /// Sorts the hops. Attempts that a challenge or an incomplete number ended count no more once a higher
+    /// CSeq was seen (D06, D09).
+    pub(super) fn of(call: &'a Call) -> Self {
+        let mut upstream = Vec::new();
+        let mut ends = Vec::new();
+        for leg in &call.legs {
+            let Some(cseq) = leg.last_cseq() else { continue };
+            for hop in leg.invite_hops().filter(|hop| hop.cseq == cseq) {
+                let side = if leg.is_upstream(hop) { &mut upstream } else { &mut ends };
+                side.push(Seen { leg, hop });
+            }
+        }
+        upstream.sort_by_key(|seen| (seen.hop.segment.rank(), seen.hop.depth, seen.started()));
+        Self { upstream, branches: gather(ends) }
+    }
+
+    /// Whether no hop towards a called phone or trunk was seen at all.
+    pub(super) fn is_originating_view(&self) -> bool {
+        self.branches.is_empty()
+    }
+
+    /// The caller's side as one branch: the best there is for a target of which no branch was seen.
+    pub(super) fn upstream_branch(&self) -> Branch<'a> {
+        let hops = self.upstream.iter().rev().copied().collect();
+        Branch { hops, target: self.upstream.iter().find_map(Seen::target) }
+    }
+
+    /// Every hop, the caller's side first.
+    pub(super) fn hops(&self) -> impl Iterator<Item = &Seen<'a>> {
+        self.upstream.iter().chain(self.branches.iter().flat_map(|branch| &branch.hops))
+    }
+}
+
+/// Puts hops of the same branch together; each hop may join several groups into one.
+fn gather(hops: Vec<Seen<'_>>) -> Vec<Branch<'_>> {
+    let mut groups: Vec<SmallVec<[Seen<'_>; 4]>> = Vec::new();
+    for seen in hops {
+        let belongs = |group: &SmallVec<[Seen<'_>; 4]>| {
+            group.iter().any(|other| seen.is_same_leg(other) && is_same_branch(seen.hop, other.hop))
+        };
+        let mut joined: SmallVec<[Seen<'_>; 4]> = SmallVec::from_slice(&[seen]);
+        for group in groups.extract_if(.., |group| belongs(group)) {
+            joined.extend(group);
+        }
+        groups.push(joined);
+    }
+    let mut branches: Vec<_> = groups
+        .into_iter()
+        .map(|mut hops| {
+            hops.sort_by_key(|seen| std::cmp::Reverse((seen.hop.segment.rank(), seen.hop.depth)));
+            // Pooling (a): a hop whose INVITE was not captured takes the target of the hop with its To-tag.
+            let target = hops
+                .iter()
+                .find(|seen| seen.hop.has(Hop::INVITE) && seen.target().is_some())
+                .or_else(|| hops.iter().find(|seen| seen.target().is_some()))
+                .and_then(Seen::target);
+            Branch { hops, target }
+        })
+        .collect();
+    branches.sort_by_key(Branch::started);
+    branches
+}
+
+impl<'a> Branch<'a> {
+    /// Provenance rank of the hop nearest to the callee (§2.2).
+    pub(super) fn rank(&self) -> u8 {
+        self.hops.iter().map(|seen| seen.hop.segment.rank()).max().unwrap_or(0)
+    }
+
+    fn earliest(&self, of: impl Fn(&Hop) -> Tick) -> Time {
+        self.hops.iter().map(|seen| seen.at(of(seen.hop))).min().unwrap_or(Time::MAX)
+    }
+
+    pub(super) fn started(&self) -> Time {
+        let invite = self.earliest(|hop| hop.invite);
+        if invite < Time::MAX { invite } else { self.hops.iter().map(Seen::started).min().unwrap_or(Time::MAX) }
+    }
+
+    pub(super) fn is_alerted(&self) -> bool {
+        self.hops.iter().any(|seen| seen.hop.alert.seen())
+    }
+
+    /// A1 on one of the branch's own hops.
+    pub(super) fn is_answered(&self) -> bool {
+        self.hops.iter().any(|seen| seen.hop.is_answered())
+    }
+
+    /// Whether the branch's phone (or what stands for it) spoke under this To-tag.
+    pub(super) fn has_tag(&self, tag: u32) -> bool {
+        tag != 0 && self.hops.iter().any(|seen| seen.hop.tag == tag || seen.hop.final_tag == tag)
+    }
+
+    /// The final response that counts: of the hop nearest to the callee, 487 only if there is no other.
+    pub(super) fn refusal(&self) -> Option<&Seen<'a>> {
+        let refused = || self.hops.iter().filter(|seen| seen.hop.is_refused());
+        refused().find(|seen| seen.hop.status != 487).or_else(|| refused().next())
+    }
+
+    /// When this branch was cancelled, by CANCEL or 487 (pooling c).
+    pub(super) fn cancelled(&self) -> Option<Time> {
+        let cancel = self.earliest(|hop| hop.cancel);
+        let at = if cancel < Time::MAX { cancel } else { self.earliest(Hop::cancelled) };
+        (at < Time::MAX).then_some(at)
+    }
+
+    /// The first matching Reason line over all hops (pooling b).
+    pub(super) fn line(&self) -> ReasonLine {
+        self.hops.iter().map(|seen| seen.hop.line).min().unwrap_or(ReasonLine::Plain)
+    }
+
+    pub(super) fn has_flag(&self, flag: u8) -> bool {
+        self.hops.iter().any(|seen| seen.hop.has(flag))
+    }
+
+    /// Whether anything at all says that the branch ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.hops.iter().any(|seen| seen.hop.end().seen())
+    }
+
+    /// A non-2xx final passed although none was captured (pooling d).
+    pub(super) fn is_acknowledged(&self) -> bool {
+        self.hops.iter().any(|seen| seen.hop.ack.seen())
+    }
+
+    pub(super) fn has_response(&self) -> bool {
+        self.hops.iter().any(|seen| seen.hop.first.seen() || seen.hop.final_at.seen())
+    }
+
+    /// The first 180 as seen nearest to the callee.
+    pub(super) fn alerted_at(&self) -> Option<Time> {
+        self.hops.iter().find(|seen| seen.hop.alert.seen()).map(|seen| seen.at(seen.hop.alert))
+    }
+
+    /// When the branch ended, nearest to the callee: the final response, else what stands for it.
+    pub(super) fn ended(&self) -> Option<Time> {
+        let on = |of: fn(&Hop) -> Tick| {
+            self.hops.iter().find(|seen| of(seen.hop).seen()).map(|seen| seen.at(of(seen.hop)))
+        };
+        on(|hop| hop.final_at).or_else(|| on(|hop| hop.cancel)).or_else(|| on(|hop| hop.ack))
+    }
+
+    /// Milliseconds from the first 180 to the end of ringing (CANCEL, else final), both on the segment
+    /// nearest to the callee that shows them; `end` stands in where the branch shows no end.
+    pub(super) fn ring_ms(&self, end: Option<Time>) -> u64 {
+        let stop = |hop: &Hop| if hop.cancel.seen() { hop.cancel } else { hop.end() };
+        let both = self.hops.iter().find(|seen| seen.hop.alert.seen() && stop(seen.hop).seen());
+        let us = match (both, self.alerted_at()) {
+            (Some(seen), _) => seen.at(stop(seen.hop)) - seen.at(seen.hop.alert),
+            (None, Some(alerted)) => {
+                let own = self.hops.iter().find(|seen| stop(seen.hop).seen()).map(|seen| seen.at(stop(seen.hop)));
+                own.or(end).map_or(0, |end| end - alerted)
+            }
+            (None, None) => 0,
+        };
+        u64::try_from(us / 1000).unwrap_or(0)
+    }
+}

@@ -1,0 +1,237 @@
+//! From the legs of a call to the outcome for each called identity (semantics.md §2.8 steps 1 to 4).
+//!
+//! A pure function of facts. [`branch`] gathers hops into branches, [`target`] decides for one called
+//! identity, [`codes`] holds the rows that look at one branch alone. Which targets are one person's, and
+//! what that person wants to hear of, is the notifier's to decide.
+
+mod branch;
+mod codes;
+mod target;
+
+use compact_str::CompactString;
+use ringtap_identity::{Diversion, Identity, NameFrom};
+use ringtap_record::{CallRecord, Caller, Flag, NameSource, Outcome, Target, Time};
+
+use crate::facts::hop::Hop;
+use crate::facts::{Closing, LegFacts};
+use crate::nature::Nature;
+use crate::rules::Rules;
+use crate::settler::Call;
+use branch::{Branch, Paths, Seen};
+
+/// The service number translation of RFC 8119: not a diversion of a person (§2.5).
+const SERVICE_NUMBER_TRANSLATION: u16 = 380;
+
+/// Everything about a call that the verdict on one target may need.
+#[derive(Debug)]
+struct Case<'a> {
+    call: &'a Call,
+    rules: &'a Rules,
+    paths: Paths<'a>,
+    /// Indices of the branches that were answered.
+    answered: Vec<usize>,
+    /// When the first proof of an answer was seen, wherever.
+    answered_at: Option<Time>,
+    /// The answering party is a machine (§2.6).
+    machine: bool,
+    /// When the caller gave up: CANCEL, 487 or early BYE on the caller's side (pooling c).
+    gave_up: Vec<Time>,
+    dialled: Option<&'a Identity>,
+}
+
+/// Judges a call. `None` if it is no call attempt at all (only requests within a dialog: D60, D87).
+#[must_use]
+pub fn judge(call: &Call, rules: &Rules) -> Option<CallRecord> {
+    let case = Case::of(call, rules);
+    let first = case.paths.hops().next()?;
+    let caller = call.legs.iter().find_map(|leg| leg.caller.identity.as_ref());
+    let mut verdicts: Vec<_> = case
+        .targets(first.leg)
+        .into_iter()
+        // D62: never a missed call for the caller.
+        .filter(|identity| Some(*identity) != caller)
+        .map(|identity| case.verdict(identity))
+        .collect();
+    verdicts.sort_by(|a, b| b.rank.cmp(&a.rank).then_with(|| a.target.identity.cmp(&b.target.identity)));
+    let targets: Vec<Target> = verdicts.into_iter().map(|verdict| verdict.target).collect();
+    let origin = call.legs.iter().min_by_key(|leg| leg.base)?;
+    let started = case.started().unwrap_or(origin.base);
+    Some(CallRecord {
+        call: hex(&origin.name),
+        started,
+        ended: targets.iter().map(|target| target.ended).max().unwrap_or(started),
+        caller: caller_of(call),
+        dialled: case.dialled.map(|identity| CompactString::from(identity.as_str())),
+        answered_by: case.answered_by().map(|identity| CompactString::from(identity.as_str())),
+        machine: case.machine,
+        targets,
+        legs: u32::try_from(call.legs.len()).unwrap_or(u32::MAX),
+        flags: flags(call),
+    })
+}
+
+impl<'a> Case<'a> {
+    fn of(call: &'a Call, rules: &'a Rules) -> Self {
+        let paths = Paths::of(call);
+        let answered_at = call
+            .legs
+            .iter()
+            .filter_map(|leg| leg.answered_at().time(leg.base))
+            .min();
+        let answered = if answered_at.is_some() { answering_branches(call, &paths) } else { Vec::new() };
+        let machine = answered_at.is_some() && is_machine(&paths, &answered, rules);
+        let gave_up = gave_up(call, &paths);
+        // What the caller asked for, as the segment nearest to the caller shows it.
+        let dialled = paths.upstream.iter().find_map(Seen::target).or_else(|| {
+            call.legs.iter().find_map(|leg| leg.identity(leg.to))
+        });
+        let dialled = dialled.or_else(|| paths.branches.first().and_then(|branch| branch.target));
+        Self { call, rules, paths, answered, answered_at, machine, gave_up, dialled }
+    }
+
+    /// Step 2: identities of terminating branches, the dialled one, and those that were diverted from.
+    fn targets(&self, leg: &'a LegFacts) -> Vec<&'a Identity> {
+        let mut targets: Vec<&Identity> = Vec::new();
+        let named = self.paths.branches.iter().map(|branch| self.target_of(branch));
+        let diverting =
+            self.diversions().filter(|diversion| is_diverting(diversion)).map(|diversion| Some(&diversion.from));
+        for identity in named.chain([self.dialled]).chain(diverting).flatten() {
+            if !targets.contains(&identity) {
+                targets.push(identity);
+            }
+        }
+        if targets.is_empty() {
+            targets.extend(leg.identity(leg.to));
+        }
+        targets
+    }
+
+    /// The identity a branch leads to; what was dialled where no frame of the branch says it (D81).
+    fn target_of(&self, branch: &Branch<'a>) -> Option<&'a Identity> {
+        branch.target.or(self.dialled)
+    }
+
+    fn diversions(&self) -> impl Iterator<Item = &'a Diversion> {
+        self.call.legs.iter().filter_map(|leg| leg.diversions.as_deref()).flatten()
+    }
+
+    fn answered_by(&self) -> Option<&'a Identity> {
+        let by_branch =
+            self.answered.iter().find_map(|at| self.paths.branches.get(*at)).and_then(|branch| self.target_of(branch));
+        by_branch.or_else(|| {
+            let answered = self.paths.upstream.iter().find(|seen| seen.hop.is_answered())?;
+            answered.leg.identity(answered.hop.other)
+        })
+    }
+
+    fn started(&self) -> Option<Time> {
+        let invited = || self.paths.hops().map(|seen| seen.at(seen.hop.invite)).min();
+        invited().filter(|time| *time < Time::MAX)
+    }
+}
+
+/// Whether the entry says that the call was diverted, not merely spread over a group or own devices.
+fn is_diverting(diversion: &Diversion) -> bool {
+    diversion.cause.is_some_and(|cause| cause != SERVICE_NUMBER_TRANSLATION)
+}
+
+/// The branches which the proofs of §2.2 point to: a 2xx on one of their hops (A1); their To-tag in a 2xx
+/// seen upstream, in the ACK of a 2xx (A2) or in the callee's own request (A3). An answer that names no
+/// branch belongs to those which show no end at all: their 2xx was lost.
+fn answering_branches(call: &Call, paths: &Paths<'_>) -> Vec<usize> {
+    let tags: Vec<u32> = call
+        .legs
+        .iter()
+        .flat_map(|leg| {
+            let acks = leg.hops.iter().filter(|hop| leg.is_answer_ack(hop)).map(|hop| hop.tag);
+            let finals = leg.invite_hops().filter(|hop| hop.is_answered()).map(|hop| hop.final_tag);
+            acks.chain(finals).chain([leg.callee_tag]).collect::<Vec<_>>()
+        })
+        .collect();
+    let of = |test: &dyn Fn(&Branch<'_>) -> bool| -> Vec<usize> {
+        paths.branches.iter().enumerate().filter(|(_, branch)| test(branch)).map(|(at, _)| at).collect()
+    };
+    let named = of(&|branch| branch.is_answered() || tags.iter().any(|tag| branch.has_tag(*tag)));
+    if named.is_empty() { of(&|branch| !branch.has_ended()) } else { named }
+}
+
+/// §2.6: the answering branch leads to a machine, or what answered upstream is one.
+fn is_machine(paths: &Paths<'_>, answered: &[usize], rules: &Rules) -> bool {
+    let by_branch = answered.iter().filter_map(|at| paths.branches.get(*at)).any(|branch| {
+        branch.has_flag(Hop::MACHINE)
+            || branch.has_flag(Hop::VOICEMAIL_URI)
+            || branch.target.is_some_and(|target| rules.is_machine_identity(target))
+    });
+    by_branch
+        || paths.upstream.iter().any(|seen| {
+            seen.hop.has(Hop::MACHINE)
+                || (seen.hop.is_answered()
+                    && seen.leg.identity(seen.hop.other).is_some_and(|by| rules.is_machine_identity(by)))
+        })
+}
+
+/// The times at which the caller's side was cancelled; several hops show it a few milliseconds apart.
+fn gave_up(call: &Call, paths: &Paths<'_>) -> Vec<Time> {
+    let hops = paths.upstream.iter().flat_map(|seen| {
+        let final_487 = if seen.hop.status == 487 { seen.at(seen.hop.final_at) } else { Time::MAX };
+        [seen.at(seen.hop.cancel), final_487]
+    });
+    let byes = call.legs.iter().filter_map(|leg| leg.caller_bye.time(leg.base));
+    hops.chain(byes).filter(|time| *time < Time::MAX).collect()
+}
+
+fn caller_of(call: &Call) -> Caller {
+    if call.legs.iter().any(|leg| leg.caller.is_withheld()) {
+        return Caller { withheld: true, ..Caller::default() };
+    }
+    let Some(facts) = call.legs.iter().map(|leg| &leg.caller).max_by_key(|caller| caller.source) else {
+        return Caller::default();
+    };
+    Caller {
+        identity: facts.identity.as_ref().map(|identity| identity.as_str().into()),
+        name: facts.name.clone(),
+        name_source: match facts.name_from {
+            Some(NameFrom::Asserted) => NameSource::Asserted,
+            Some(NameFrom::From) => NameSource::From,
+            _ => NameSource::None,
+        },
+        withheld: false,
+    }
+}
+
+fn flags(call: &Call) -> Vec<Flag> {
+    let legs = || call.legs.iter();
+    let partial = legs().all(|leg| !leg.hops.iter().any(|hop| hop.has(Hop::INVITE)));
+    [
+        (Flag::Partial, partial),
+        (Flag::Loss, legs().any(|leg| matches!(leg.closing, Closing::EndOfInput | Closing::Evicted))),
+        (Flag::Conference, legs().any(|leg| leg.nature.has(Nature::CONFERENCE))),
+        (Flag::Psap, legs().any(|leg| leg.nature.has(Nature::PSAP_CALLBACK))),
+        (Flag::Evicted, legs().any(|leg| leg.closing == Closing::Evicted)),
+    ]
+    .into_iter()
+    .filter(|(_, holds)| *holds)
+    .map(|(flag, _)| flag)
+    .collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _infallible = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// A target's verdict and how good its evidence is: alerted before not alerted, the segment nearest to
+/// the callee, later before earlier, a final that invites no retry before one that does (§2.8 step 4f).
+#[derive(Debug)]
+struct Verdict {
+    target: Target,
+    rank: (bool, u8, bool, Time),
+}
+
+/// Whether an outcome is one of an unanswered call in which nobody of a group took it (D46).
+const fn is_unanswered_ringing(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::NoAnswer | Outcome::CallerHungUp)
+}

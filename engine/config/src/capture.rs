@@ -1,0 +1,99 @@
+//! `[capture]`: which packets are SIP.
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+
+/// Most ports that can be listed, so that who filters packets may hold them in a fixed table.
+pub const PORTS_MAX: usize = 32;
+
+/// `[capture]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Capture {
+    /// UDP and TCP ports taken as SIP.
+    pub ports: PortList,
+    /// Tunnels that are unwrapped.
+    pub tunnels: Vec<Tunnel>,
+}
+
+impl Default for Capture {
+    fn default() -> Self {
+        Self {
+            ports: PortList::default(),
+            tunnels: Tunnel::ALL.to_vec(),
+        }
+    }
+}
+
+/// Ports in ascending order, each once; at least one, at most [`PORTS_MAX`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortList(Vec<u16>);
+
+impl Default for PortList {
+    /// 5060 (RFC 3261 §19.1.2).
+    fn default() -> Self {
+        Self(vec![5060])
+    }
+}
+
+impl PortList {
+    /// Ports in any order; `None` if there are none, too many, or port 0 is among them.
+    #[must_use]
+    pub fn new(ports: &[u16]) -> Option<Self> {
+        let mut ports = ports.to_vec();
+        ports.sort_unstable();
+        ports.dedup();
+        let usable = !ports.is_empty() && ports.len() <= PORTS_MAX && !ports.contains(&0);
+        usable.then_some(Self(ports))
+    }
+
+    /// Whether `port` is one of them.
+    #[must_use]
+    pub fn contains(&self, port: u16) -> bool {
+        self.0.contains(&port)
+    }
+
+    /// The ports.
+    #[must_use]
+    pub fn as_slice(&self) -> &[u16] {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for PortList {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let ports = Vec::<u16>::deserialize(deserializer)?;
+        Self::new(&ports)
+            .ok_or_else(|| D::Error::custom(format!("wants 1 to {PORTS_MAX} ports, none of them 0")))
+    }
+}
+
+/// An encapsulation that is unwrapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tunnel {
+    /// RFC 2784, RFC 2890.
+    Gre,
+    /// Mirrored traffic in GRE, types I to III.
+    Erspan,
+    /// RFC 7348.
+    Vxlan,
+    /// RFC 8926.
+    Geneve,
+    /// 3GPP TS 29.281.
+    Gtpu,
+    /// IP in IP: RFC 2003, RFC 2473, RFC 4213.
+    Ipip,
+}
+
+impl Tunnel {
+    /// Every tunnel.
+    pub const ALL: [Self; 6] = [
+        Self::Gre,
+        Self::Erspan,
+        Self::Vxlan,
+        Self::Geneve,
+        Self::Gtpu,
+        Self::Ipip,
+    ];
+}

@@ -1,0 +1,187 @@
+//! From what is written to what holds: numbers normalised, bounds kept, parts that depend on each
+//! other brought together.
+
+use ringtap_identity::{Identity, Plan};
+
+use crate::identities::{Identities, RawIdentities};
+use crate::notifier::{NotifierConfig, SmtpConfig};
+use crate::place::Source;
+use crate::raw::Raw;
+use crate::timers::{Limits, TIMER_MS_MAX, Timers};
+use crate::{Config, ConfigError};
+
+/// Longest pickup code.
+const PICKUP_CODE_BYTES_MAX: usize = 32;
+
+pub(crate) fn check(raw: Raw, source: &Source<'_>) -> Result<Config, ConfigError> {
+    let plan = plan(&raw, source)?;
+    let identities = identities(raw.identities, &plan, source)?;
+    timers(&raw.timers, source)?;
+    limits(&raw.limits, source)?;
+    at_least_one("journal.retention_days", raw.journal.retention_days, source)?;
+    not_empty("journal.path", raw.journal.path.as_os_str().is_empty(), source)?;
+    notifier(&raw.notifier, source)?;
+    Ok(Config {
+        capture: raw.capture,
+        network: raw.network,
+        plan,
+        identities,
+        timers: raw.timers,
+        limits: raw.limits,
+        journal: raw.journal,
+        policy: raw.policy.notify,
+        notifier: raw.notifier,
+    })
+}
+
+/// Emergency numbers are service codes whatever the country, and numeric users at gateways numbers.
+fn plan(raw: &Raw, source: &Source<'_>) -> Result<Plan, ConfigError> {
+    let network = &raw.network;
+    let plan = Plan::new(
+        &raw.numbering,
+        &network.home_domains,
+        network.aor_case_insensitive,
+    )
+    .map_err(|error| source.fault(&format!("numbering.{}", error.key()), error.to_string()))?;
+    let codes = raw.identities.emergency_numbers.iter().map(|code| code.trim());
+    let codes = codes.filter(|code| !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_digit()));
+    Ok(plan.with_gateways(&network.mgcf).with_services(codes))
+}
+
+fn identities(raw: RawIdentities, plan: &Plan, source: &Source<'_>) -> Result<Identities, ConfigError> {
+    let numbers = |list: &str, entries: &[String]| -> Result<Vec<Identity>, ConfigError> {
+        let identify = |(at, entry): (usize, &String)| {
+            plan.identify_text(entry).ok_or_else(|| {
+                let problem = format!("{entry:?} is neither a number nor a SIP or tel address");
+                source.fault(&format!("identities.{list}[{at}]"), problem)
+            })
+        };
+        entries.iter().enumerate().map(identify).collect()
+    };
+    for (at, code) in raw.pickup_codes.iter().enumerate() {
+        let printable = code.bytes().all(|byte| byte.is_ascii_graphic());
+        if code.is_empty() || code.len() > PICKUP_CODE_BYTES_MAX || !printable {
+            let problem = format!("{code:?} is not a code like \"*8\"");
+            return Err(source.fault(&format!("identities.pickup_codes[{at}]"), problem));
+        }
+    }
+    Ok(Identities {
+        group_numbers: numbers("group_numbers", &raw.group_numbers)?,
+        machine_numbers: numbers("machine_numbers", &raw.machine_numbers)?,
+        voicemail_numbers: numbers("voicemail_numbers", &raw.voicemail_numbers)?,
+        voicemail_hosts: raw.voicemail_hosts,
+        service_callers: numbers("service_callers", &raw.service_callers)?,
+        pickup_codes: raw.pickup_codes,
+        paging_numbers: numbers("paging_numbers", &raw.paging_numbers)?,
+        emergency_numbers: numbers("emergency_numbers", &raw.emergency_numbers)?,
+    })
+}
+
+fn timers(timers: &Timers, source: &Source<'_>) -> Result<(), ConfigError> {
+    for (name, value_ms, min_ms) in timers.bounds() {
+        if !(min_ms..=TIMER_MS_MAX).contains(&value_ms) {
+            let problem =
+                format!("{value_ms} is out of bounds; give {min_ms} to {TIMER_MS_MAX} milliseconds");
+            return Err(source.fault(&format!("timers.{name}"), problem));
+        }
+    }
+    // A call settles only once late copies have had their time.
+    if timers.settle_ms < timers.reorder_ms {
+        let problem = format!(
+            "{} is less than reorder_ms ({})",
+            timers.settle_ms, timers.reorder_ms
+        );
+        return Err(source.fault("timers.settle_ms", problem));
+    }
+    Ok(())
+}
+
+fn limits(limits: &Limits, source: &Source<'_>) -> Result<(), ConfigError> {
+    // A slip of the hand should fail here, not by running out of memory at start.
+    const CALLS_MAX: usize = 100_000_000;
+    const REASSEMBLY_BYTES_MIN: usize = 64 * 1024;
+    if !(1..=CALLS_MAX).contains(&limits.calls_max) {
+        let problem = format!("{} is out of bounds; give 1 to {CALLS_MAX}", limits.calls_max);
+        return Err(source.fault("limits.calls_max", problem));
+    }
+    if limits.reassembly_bytes_max < REASSEMBLY_BYTES_MIN {
+        let problem = format!(
+            "{} does not hold one datagram; give at least {REASSEMBLY_BYTES_MIN}",
+            limits.reassembly_bytes_max
+        );
+        return Err(source.fault("limits.reassembly_bytes_max", problem));
+    }
+    Ok(())
+}
+
+fn notifier(notifier: &NotifierConfig, source: &Source<'_>) -> Result<(), ConfigError> {
+    let smtp = &notifier.smtp;
+    not_empty(
+        "notifier.database",
+        notifier.database.as_os_str().is_empty(),
+        source,
+    )?;
+    // Passwords do not belong into a file that everybody may read, nor into errors and logs.
+    if smtp.url.contains('@') {
+        let problem = "user and password belong into the file that credentials_file names";
+        return Err(source.fault("notifier.smtp.url", problem));
+    }
+    let server = SmtpConfig::SCHEMES
+        .iter()
+        .find_map(|scheme| smtp.url.strip_prefix(scheme));
+    if !server.is_some_and(|server| !server.is_empty() && is_plain(server)) {
+        let forms = SmtpConfig::SCHEMES
+            .map(|scheme| format!("{scheme}HOST:PORT"))
+            .join(", ");
+        return Err(source.fault(
+            "notifier.smtp.url",
+            format!("{:?} is not a server; write {forms}", smtp.url),
+        ));
+    }
+    if !smtp.from.contains('@') || smtp.from.contains(|c: char| c.is_control()) {
+        return Err(source.fault(
+            "notifier.smtp.from",
+            format!("{:?} is not a mail address", smtp.from),
+        ));
+    }
+    for (key, url) in [
+        ("notifier.public_url", &notifier.public_url),
+        ("notifier.settings_url", &notifier.settings_url),
+    ] {
+        let web = |url: &String| {
+            let address = url
+                .strip_prefix("https://")
+                .or_else(|| url.strip_prefix("http://"));
+            address.is_some_and(|address| !address.is_empty() && is_plain(address))
+        };
+        if let Some(url) = url.as_ref().filter(|url| !web(url)) {
+            return Err(source.fault(key, format!("{url:?} is not an http:// or https:// address")));
+        }
+    }
+    at_least_one(
+        "notifier.delivery.mails_per_hour_max",
+        notifier.delivery.mails_per_hour_max,
+        source,
+    )?;
+    at_least_one("notifier.delivery.giveup_h", notifier.delivery.giveup_h, source)
+}
+
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn at_least_one(key: &str, value: u32, source: &Source<'_>) -> Result<(), ConfigError> {
+    if value == 0 {
+        Err(source.fault(key, "0 is out of bounds; give at least 1"))
+    } else {
+        Ok(())
+    }
+}
+
+fn not_empty(key: &str, empty: bool, source: &Source<'_>) -> Result<(), ConfigError> {
+    if empty {
+        Err(source.fault(key, "is empty"))
+    } else {
+        Ok(())
+    }
+}

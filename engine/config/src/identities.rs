@@ -1,0 +1,57 @@
+//! `[identities]`: numbers that are not people's.
+
+use ringtap_identity::Identity;
+use serde::Deserialize;
+
+use crate::network::hosts;
+
+/// `[identities]`, every number in canonical form (semantics.md §2.7).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identities {
+    /// Pilot numbers of hunt groups.
+    pub group_numbers: Vec<Identity>,
+    /// Queues, IVRs, announcements: who answers there is no person (D52).
+    pub machine_numbers: Vec<Identity>,
+    /// Voicemail.
+    pub voicemail_numbers: Vec<Identity>,
+    /// Hosts of voicemail servers, in lower case.
+    pub voicemail_hosts: Vec<String>,
+    /// Click-to-dial controllers (D65).
+    pub service_callers: Vec<Identity>,
+    /// Codes dialled to pick up a colleague's call, compared with the user part as keyed (D49).
+    pub pickup_codes: Vec<String>,
+    /// Paging and intercom (D69).
+    pub paging_numbers: Vec<Identity>,
+    /// Emergency numbers (D63).
+    pub emergency_numbers: Vec<Identity>,
+}
+
+/// `[identities]` as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RawIdentities {
+    pub(crate) group_numbers: Vec<String>,
+    pub(crate) machine_numbers: Vec<String>,
+    pub(crate) voicemail_numbers: Vec<String>,
+    #[serde(deserialize_with = "hosts")]
+    pub(crate) voicemail_hosts: Vec<String>,
+    pub(crate) service_callers: Vec<String>,
+    pub(crate) pickup_codes: Vec<String>,
+    pub(crate) paging_numbers: Vec<String>,
+    pub(crate) emergency_numbers: Vec<String>,
+}
+
+impl Default for RawIdentities {
+    fn default() -> Self {
+        Self {
+            group_numbers: Vec::new(),
+            machine_numbers: Vec::new(),
+            voicemail_numbers: Vec::new(),
+            voicemail_hosts: Vec::new(),
+            service_callers: Vec::new(),
+            pickup_codes: Vec::new(),
+            paging_numbers: Vec::new(),
+            emergency_numbers: ["110", "119", "120", "122"].map(str::to_owned).to_vec(),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Who is called: the precedence of semantics.md §3.2, for one message on one segment.
+
+use ringtap_sip::addr::name_addr;
+use ringtap_sip::{Header, Message};
+
+use crate::diversion::last_called;
+use crate::{Identity, Plan, Segment};
+
+/// A called identity and how it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Called {
+    /// The identity.
+    pub identity: Identity,
+    /// Where it was read.
+    pub source: CalledSource,
+}
+
+/// Where a called identity was read; the greater is believed first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CalledSource {
+    /// Rule 6: To, which nobody rewrites: perhaps the number that was dialled before a diversion.
+    To,
+    /// Rule 5: the last History-Info entry that is not a contact.
+    History,
+    /// Rule 2: a Request-URI that is no contact.
+    RequestUri,
+    /// Rule 1: P-Called-Party-ID.
+    CalledParty,
+}
+
+/// The called identity of an INVITE or a CANCEL, for the branch that this message belongs to.
+///
+/// Not for responses: their called side is that of the request. Not for requests that the callee
+/// sends: their From and To are swapped.
+#[must_use]
+pub fn called(msg: &Message<'_>, segment: Segment, plan: &Plan) -> Option<Called> {
+    let found = |source| move |identity| Called { identity, source };
+    // Rules 3 and 4, the learned binding of a contact and the callee's own P-Asserted-Identity, need
+    // memory of other messages: they take their place behind the Request-URI.
+    called_party(msg, segment, plan)
+        .map(found(CalledSource::CalledParty))
+        .or_else(|| request_uri(msg, segment, plan).map(found(CalledSource::RequestUri)))
+        .or_else(|| last_called(msg, segment, plan).map(found(CalledSource::History)))
+        .or_else(|| to(msg, segment, plan).map(found(CalledSource::To)))
+}
+
+/// What the caller asked for: the Request-URI if it is no contact, else To.
+#[must_use]
+pub fn dialled(msg: &Message<'_>, segment: Segment, plan: &Plan) -> Option<Identity> {
+    request_uri(msg, segment, plan).or_else(|| to(msg, segment, plan))
+}
+
+/// The core writes P-Called-Party-ID towards the callee; from elsewhere it is a claim.
+pub(crate) fn called_party(msg: &Message<'_>, segment: Segment, plan: &Plan) -> Option<Identity> {
+    if segment.is_originating() {
+        return None;
+    }
+    let address = name_addr(msg.header(Header::PCalledPartyId)?)?;
+    plan.identify(address.uri, segment)
+}
+
+pub(crate) fn request_uri(msg: &Message<'_>, segment: Segment, plan: &Plan) -> Option<Identity> {
+    let uri = ringtap_sip::uri::uri(msg.request_uri()?)?;
+    plan.is_public_uri(&uri)
+        .then(|| plan.identify_uri(&uri, segment))
+        .flatten()
+}
+
+fn to(msg: &Message<'_>, segment: Segment, plan: &Plan) -> Option<Identity> {
+    plan.identify(name_addr(msg.to())?.uri, segment)
+}

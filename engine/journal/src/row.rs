@@ -1,0 +1,227 @@
+//! A record as rows of `call` and `target`, both ways.
+
+use std::path::Path;
+
+use compact_str::CompactString;
+use ringtap_record::{CallRecord, Caller, Flag, NameSource, Outcome, Target, Time};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use crate::error::JournalError;
+
+const INSERT_CALL: &str = "INSERT INTO call (call, started, ended, caller, caller_name, name_source, withheld, \
+     dialled, answered_by, machine, legs, flags, written) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (call) DO NOTHING";
+const INSERT_TARGET: &str = "INSERT INTO target (seq, rank, identity, outcome, base, alerted, ring_ms, \
+     diverted_to, group_number, started, ended) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+const CALL: &str = "SELECT seq, call, started, ended, caller, caller_name, name_source, withheld, dialled, \
+     answered_by, machine, legs, flags FROM call";
+const TARGETS: &str = "SELECT identity, outcome, base, alerted, ring_ms, diverted_to, group_number, started, \
+     ended FROM target WHERE seq = ?1 ORDER BY rank";
+
+/// Inserts `record`; false if a record of that name is there already.
+pub(crate) fn insert(
+    connection: &Connection,
+    record: &CallRecord,
+    written_us: i64,
+) -> rusqlite::Result<bool> {
+    let caller = &record.caller;
+    let added = connection.prepare_cached(INSERT_CALL)?.execute(params![
+        record.call,
+        record.started.as_micros(),
+        record.ended.as_micros(),
+        caller.identity.as_deref(),
+        caller.name.as_deref(),
+        source_word(caller.name_source),
+        caller.withheld,
+        record.dialled.as_deref(),
+        record.answered_by.as_deref(),
+        record.machine,
+        record.legs,
+        flag_words(&record.flags),
+        written_us,
+    ])?;
+    if added == 0 {
+        return Ok(false);
+    }
+    let seq = connection.last_insert_rowid();
+    let mut insert = connection.prepare_cached(INSERT_TARGET)?;
+    for (rank, target) in (0_i64..).zip(&record.targets) {
+        insert.execute(params![
+            seq,
+            rank,
+            target.identity.as_str(),
+            target.outcome.as_str(),
+            target.base.map(Outcome::as_str),
+            target.alerted,
+            i64::try_from(target.ring_ms).unwrap_or(i64::MAX),
+            target.diverted_to.as_deref(),
+            target.group.as_deref(),
+            target.started.as_micros(),
+            target.ended.as_micros(),
+        ])?;
+    }
+    Ok(true)
+}
+
+/// The records after `seq`, oldest first, at most `limit`.
+pub(crate) fn after(
+    connection: &Connection,
+    path: &Path,
+    seq: u64,
+    limit: usize,
+) -> Result<Vec<(u64, CallRecord)>, JournalError> {
+    let doing = JournalError::sqlite(path, "read records");
+    let transaction = connection
+        .unchecked_transaction()
+        .map_err(JournalError::sqlite(path, "read records"))?;
+    let read = || -> rusqlite::Result<Vec<RawCall>> {
+        let seq = i64::try_from(seq).unwrap_or(i64::MAX);
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut calls =
+            transaction.prepare_cached(&format!("{CALL} WHERE seq > ?1 ORDER BY seq LIMIT ?2"))?;
+        let calls = calls.query_map((seq, limit), RawCall::read)?;
+        calls
+            .map(|call| call.and_then(|call| call.with_targets(&transaction)))
+            .collect()
+    };
+    read()
+        .map_err(doing)?
+        .into_iter()
+        .map(|raw| raw.checked(path))
+        .collect()
+}
+
+/// The record named `call`.
+pub(crate) fn named(
+    connection: &Connection,
+    path: &Path,
+    call: &str,
+) -> Result<Option<CallRecord>, JournalError> {
+    let transaction = connection
+        .unchecked_transaction()
+        .map_err(JournalError::sqlite(path, "find a record"))?;
+    let raw = transaction
+        .query_row(&format!("{CALL} WHERE call = ?1"), [call], RawCall::read)
+        .and_then(|call| call.with_targets(&transaction))
+        .optional()
+        .map_err(JournalError::sqlite(path, "find a record"))?;
+    raw.map(|raw| raw.checked(path).map(|(_, record)| record))
+        .transpose()
+}
+
+/// A record as stored, its code words not looked at yet.
+struct RawCall {
+    seq: i64,
+    record: CallRecord,
+    name_source: String,
+    flags: String,
+    outcomes: Vec<(String, Option<String>)>,
+}
+
+impl RawCall {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            seq: row.get(0)?,
+            record: CallRecord {
+                call: row.get(1)?,
+                started: Time::from_micros(row.get(2)?),
+                ended: Time::from_micros(row.get(3)?),
+                caller: Caller {
+                    identity: compact(row, 4)?,
+                    name: compact(row, 5)?,
+                    name_source: NameSource::None,
+                    withheld: row.get(7)?,
+                },
+                dialled: compact(row, 8)?,
+                answered_by: compact(row, 9)?,
+                machine: row.get(10)?,
+                legs: row.get(11)?,
+                targets: Vec::new(),
+                flags: Vec::new(),
+            },
+            name_source: row.get(6)?,
+            flags: row.get(12)?,
+            outcomes: Vec::new(),
+        })
+    }
+
+    fn with_targets(mut self, connection: &Connection) -> rusqlite::Result<Self> {
+        let mut targets = connection.prepare_cached(TARGETS)?;
+        let mut rows = targets.query([self.seq])?;
+        while let Some(row) = rows.next()? {
+            self.outcomes.push((row.get(1)?, row.get(2)?));
+            self.record.targets.push(Target {
+                identity: compact(row, 0)?.unwrap_or_default(),
+                outcome: Outcome::Undetermined,
+                base: None,
+                alerted: row.get(3)?,
+                ring_ms: row.get::<_, i64>(4)?.unsigned_abs(),
+                diverted_to: compact(row, 5)?,
+                group: compact(row, 6)?,
+                started: Time::from_micros(row.get(7)?),
+                ended: Time::from_micros(row.get(8)?),
+            });
+        }
+        Ok(self)
+    }
+
+    fn checked(mut self, path: &Path) -> Result<(u64, CallRecord), JournalError> {
+        let seq = self.seq.unsigned_abs();
+        let damaged = |what| JournalError::Damaged {
+            path: path.to_owned(),
+            seq,
+            what,
+        };
+        self.record.caller.name_source = source_of(&self.name_source).map_err(damaged)?;
+        self.record.flags = self
+            .flags
+            .split_terminator(' ')
+            .map(flag_of)
+            .collect::<Result<_, _>>()
+            .map_err(damaged)?;
+        for (target, (outcome, base)) in self.record.targets.iter_mut().zip(&self.outcomes) {
+            target.outcome = outcome_of(outcome).map_err(damaged)?;
+            target.base = base.as_deref().map(outcome_of).transpose().map_err(damaged)?;
+        }
+        Ok((seq, self.record))
+    }
+}
+
+fn compact(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<CompactString>> {
+    Ok(row.get_ref(column)?.as_str_or_null()?.map(CompactString::from))
+}
+
+fn outcome_of(word: &str) -> Result<Outcome, String> {
+    word.parse()
+        .map_err(|unknown: ringtap_record::UnknownOutcome| unknown.to_string())
+}
+
+const fn source_word(source: NameSource) -> &'static str {
+    match source {
+        NameSource::Asserted => "asserted",
+        NameSource::From => "from",
+        NameSource::None => "none",
+    }
+}
+
+fn source_of(word: &str) -> Result<NameSource, String> {
+    [NameSource::Asserted, NameSource::From, NameSource::None]
+        .into_iter()
+        .find(|source| source_word(*source) == word)
+        .ok_or_else(|| format!("unknown name source {word:?}"))
+}
+
+fn flag_words(flags: &[Flag]) -> String {
+    flags
+        .iter()
+        .map(|flag| flag.as_str())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn flag_of(word: &str) -> Result<Flag, String> {
+    Flag::ALL
+        .into_iter()
+        .find(|flag| flag.as_str() == word)
+        .ok_or_else(|| format!("unknown flag {word:?}"))
+}

@@ -1,0 +1,350 @@
+//! The journal's only writer: a thread that owns the connection and commits in batches.
+//!
+//! A replay sends and is held back when the disk is slower than the capture; live capture must never wait
+//! and uses [`Writer::try_send`], which gives up the oldest unsaved record when the queue is full and counts
+//! it. A write that fails is tried again as long as the writer lives, so a disk that was full for a minute
+//! costs at most what did not fit in the queue.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crossbeam::channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError, bounded};
+use parking_lot::Mutex;
+use ringtap_record::CallRecord;
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::error::JournalError;
+use crate::{JOURNAL, row};
+
+/// Pause after a failed write.
+const RETRY: Duration = Duration::from_millis(500);
+/// How often a sender that waits for room looks whether the writer is in trouble.
+const SEND_SLICE: Duration = Duration::from_millis(100);
+/// How often old records are swept out.
+const SWEEP: Duration = Duration::from_secs(3600);
+/// Rows looked at per sweeping transaction, so that no sweep holds the lock for long.
+const SWEEP_ROWS: i64 = 2000;
+
+/// Call names are random, so every insert lands on another page of their index: the index must fit.
+const CACHE_KIB: i64 = 65_536;
+/// A checkpoint moves each page once, however often it changed, and waits for the disk: rarely is cheap.
+const CHECKPOINT_PAGES: i64 = 16_384;
+
+/// How the writer works.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Records older than this, counted from when they were written, are removed; 0 keeps them for ever.
+    pub retention_days: u32,
+    /// Records that may wait to be written.
+    pub queue: usize,
+    /// Records in one commit at most.
+    pub batch: usize,
+    /// How long a commit waits for company: a live record is visible to readers after this time.
+    pub linger: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            retention_days: 0,
+            queue: 16_384,
+            batch: 4096,
+            linger: Duration::from_millis(20),
+        }
+    }
+}
+
+/// What the writer did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Records added.
+    pub written: u64,
+    /// Records that were there already, from an earlier reading of the same capture.
+    pub already_there: u64,
+    /// Records given up: by `try_send` for want of room, or still unsaved at the end.
+    pub lost: u64,
+}
+
+/// The handle of the writer's thread. Dropping it without [`finish`](Self::finish) still writes what is
+/// queued, but nobody hears of errors.
+#[derive(Debug)]
+pub struct Writer {
+    path: PathBuf,
+    sender: Option<Sender<CallRecord>>,
+    queue: Receiver<CallRecord>,
+    state: Arc<State>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    written: AtomicU64,
+    already_there: AtomicU64,
+    lost: AtomicU64,
+    stalled: AtomicBool,
+    closing: AtomicBool,
+    fault: Mutex<Option<JournalError>>,
+}
+
+impl Writer {
+    /// Opens or creates the journal at `path` and starts the thread.
+    pub fn spawn(path: &Path, options: Options) -> Result<Self, JournalError> {
+        let connection = JOURNAL.open(path)?;
+        connection
+            .pragma_update(None, "cache_size", -CACHE_KIB)
+            .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES))
+            .map_err(JournalError::sqlite(path, "set up its cache"))?;
+        let (sender, queue) = bounded(options.queue.max(1));
+        let state = Arc::new(State::default());
+        let work = Work {
+            path: path.to_owned(),
+            connection,
+            options,
+            queue: queue.clone(),
+            state: Arc::clone(&state),
+            swept: None,
+        };
+        let thread = thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || work.run())
+            .map_err(|source| JournalError::Thread {
+                path: path.to_owned(),
+                source,
+            })?;
+        Ok(Self {
+            path: path.to_owned(),
+            sender: Some(sender),
+            queue,
+            state,
+            thread: Some(thread),
+        })
+    }
+
+    /// Queues a record; waits for room. Fails only if there is no room and the journal cannot be written.
+    pub fn send(&self, record: CallRecord) -> Result<(), JournalError> {
+        let mut record = record;
+        while let Some(sender) = &self.sender {
+            match sender.send_timeout(record, SEND_SLICE) {
+                Ok(()) => return Ok(()),
+                Err(SendTimeoutError::Timeout(back)) if !self.is_stalled() && self.is_alive() => {
+                    record = back
+                }
+                Err(_) => break,
+            }
+        }
+        self.state.lost.fetch_add(1, Ordering::Relaxed);
+        Err(JournalError::Stalled {
+            path: self.path.clone(),
+            queued: self.queue.len(),
+        })
+    }
+
+    /// Queues a record without ever waiting: when the queue is full, the oldest unsaved record is given up
+    /// and counted as lost.
+    pub fn try_send(&self, record: CallRecord) {
+        let mut record = record;
+        while let Some(sender) = &self.sender {
+            match sender.try_send(record) {
+                Ok(()) => return,
+                Err(TrySendError::Full(back)) => {
+                    record = back;
+                    if self.queue.try_recv().is_ok() {
+                        self.state.lost.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                Err(TrySendError::Disconnected(_)) => break,
+            }
+        }
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        self.state.totals()
+    }
+
+    /// Records waiting to be written.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether the last attempt to write failed; writing is tried again by itself.
+    #[must_use]
+    pub fn is_stalled(&self) -> bool {
+        self.state.stalled.load(Ordering::Acquire)
+    }
+
+    /// Writes what is queued, stops the thread, and tells what was done; or the fault that kept records
+    /// from being saved.
+    pub fn finish(mut self) -> Result<Totals, JournalError> {
+        self.join();
+        match self.state.fault.lock().take() {
+            Some(fault) => Err(fault),
+            None => Ok(self.state.totals()),
+        }
+    }
+
+    fn is_alive(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
+    fn join(&mut self) {
+        self.state.closing.store(true, Ordering::Release);
+        self.sender = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!(path = %self.path.display(), "the journal's writer panicked");
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.join();
+    }
+}
+
+impl State {
+    fn totals(&self) -> Totals {
+        Totals {
+            written: self.written.load(Ordering::Relaxed),
+            already_there: self.already_there.load(Ordering::Relaxed),
+            lost: self.lost.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// What the thread owns.
+struct Work {
+    path: PathBuf,
+    connection: Connection,
+    options: Options,
+    queue: Receiver<CallRecord>,
+    state: Arc<State>,
+    swept: Option<Instant>,
+}
+
+impl Work {
+    fn run(mut self) {
+        self.connection.set_prepared_statement_cache_capacity(8);
+        let mut batch = Vec::with_capacity(self.options.batch);
+        loop {
+            let open = self.gather(&mut batch);
+            let saved = self.save(&mut batch);
+            let closing = self.state.closing.load(Ordering::Acquire);
+            if !open || (closing && !saved) {
+                break;
+            }
+            self.sweep();
+        }
+        let unsaved = batch.len() + self.queue.len();
+        self.state
+            .lost
+            .fetch_add(u64::try_from(unsaved).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Fills `batch`; false once the senders are gone and the queue is empty.
+    fn gather(&self, batch: &mut Vec<CallRecord>) -> bool {
+        if batch.is_empty() {
+            match self.queue.recv_timeout(SWEEP) {
+                Ok(record) => batch.push(record),
+                Err(RecvTimeoutError::Timeout) => return true,
+                Err(RecvTimeoutError::Disconnected) => return false,
+            }
+        }
+        let until = Instant::now() + self.options.linger;
+        while batch.len() < self.options.batch.max(1) {
+            match self.queue.recv_deadline(until) {
+                Ok(record) => batch.push(record),
+                Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Disconnected) => return false,
+            }
+        }
+        true
+    }
+
+    /// Writes `batch` in one transaction and empties it; false, with the batch kept, if that failed.
+    fn save(&mut self, batch: &mut Vec<CallRecord>) -> bool {
+        if batch.is_empty() {
+            return true;
+        }
+        match write(&mut self.connection, batch) {
+            Ok(added) => {
+                let known = u64::try_from(batch.len())
+                    .unwrap_or(u64::MAX)
+                    .saturating_sub(added);
+                self.state.written.fetch_add(added, Ordering::Relaxed);
+                self.state.already_there.fetch_add(known, Ordering::Relaxed);
+                batch.clear();
+                if self.state.stalled.swap(false, Ordering::AcqRel) {
+                    tracing::info!(path = %self.path.display(), "the journal can be written again");
+                    *self.state.fault.lock() = None;
+                }
+                true
+            }
+            Err(source) => {
+                let fault = JournalError::sqlite(&self.path, "write records")(source);
+                if !self.state.stalled.swap(true, Ordering::AcqRel) {
+                    tracing::error!(%fault, "the journal cannot be written, trying again");
+                }
+                *self.state.fault.lock() = Some(fault);
+                thread::sleep(RETRY);
+                false
+            }
+        }
+    }
+
+    /// Removes what is older than the retention. `seq` grows with `written`, so the oldest rows stand first
+    /// and the sweep ends at the first one young enough.
+    fn sweep(&mut self) {
+        if self.options.retention_days == 0 || self.swept.is_some_and(|last| last.elapsed() < SWEEP) {
+            return;
+        }
+        self.swept = Some(Instant::now());
+        let kept_us = i64::from(self.options.retention_days).saturating_mul(86_400_000_000);
+        let before_us = wall_clock_us().saturating_sub(kept_us);
+        loop {
+            match sweep_once(&mut self.connection, before_us) {
+                Ok(0) => break,
+                Ok(removed) => tracing::debug!(removed, "records past their retention removed"),
+                Err(fault) => {
+                    tracing::warn!(path = %self.path.display(), %fault, "old records could not be removed");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+fn write(connection: &mut Connection, batch: &[CallRecord]) -> rusqlite::Result<u64> {
+    let written_us = wall_clock_us();
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut added = 0;
+    for record in batch {
+        added += u64::from(row::insert(&transaction, record, written_us)?);
+    }
+    transaction.commit()?;
+    Ok(added)
+}
+
+fn sweep_once(connection: &mut Connection, before_us: i64) -> rusqlite::Result<usize> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let removed = transaction.execute(
+        "DELETE FROM call WHERE seq IN \
+         (SELECT seq FROM (SELECT seq, written FROM call ORDER BY seq LIMIT ?1) WHERE written < ?2)",
+        (SWEEP_ROWS, before_us),
+    )?;
+    transaction.commit()?;
+    Ok(removed)
+}
+
+fn wall_clock_us() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}

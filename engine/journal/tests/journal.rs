@@ -1,0 +1,231 @@
+//! The journal as its two sides see it: what goes in comes out, once, in order, whoever else holds the file.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
+
+use std::path::Path;
+use std::time::Duration;
+
+use ringtap_journal::{
+    CallRecord, Caller, Flag, JournalError, NameSource, Options, Outcome, Reader, Target, Time, Totals,
+    Writer,
+};
+
+fn record(n: u32) -> CallRecord {
+    let started = Time::from_micros(1_714_962_221_000_000 + i64::from(n));
+    CallRecord {
+        call: format!("{n:064x}"),
+        started,
+        ended: started.plus_ms(25_050),
+        caller: Caller {
+            identity: Some("+8613912345678".into()),
+            name: Some("张三 'x'".into()),
+            name_source: NameSource::From,
+            withheld: false,
+        },
+        dialled: Some("+862583091000".into()),
+        answered_by: None,
+        machine: n % 2 == 1,
+        targets: (0..n % 4)
+            .map(|rank| Target {
+                identity: format!("+86258309100{rank}").into(),
+                outcome: Outcome::ALL[(n as usize + rank as usize) % Outcome::ALL.len()],
+                base: (rank == 1).then_some(Outcome::NoAnswer),
+                alerted: rank == 0,
+                ring_ms: u64::from(n) * 100,
+                diverted_to: (rank == 2).then(|| "sip:liming@ims.office.test".into()),
+                group: (rank == 1).then(|| "+862583091000".into()),
+                started,
+                ended: started.plus_ms(20_000),
+            })
+            .collect(),
+        legs: n,
+        flags: Flag::ALL.into_iter().take((n % 7) as usize).collect(),
+    }
+}
+
+fn write(path: &Path, records: impl Iterator<Item = CallRecord>) -> Totals {
+    let writer = Writer::spawn(path, Options::default()).unwrap();
+    for record in records {
+        writer.send(record).unwrap();
+    }
+    writer.finish().unwrap()
+}
+
+/// Catches a column that is dropped, mixed up or rounded, and targets or flags in another order.
+#[test]
+fn every_field_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    let mut nobody = record(2);
+    nobody.caller = Caller {
+        withheld: true,
+        ..Caller::default()
+    };
+    nobody.dialled = None;
+    nobody.answered_by = Some("+862583091004".into());
+    let records: Vec<_> = (10..60).map(record).chain([nobody]).collect();
+    write(&path, records.clone().into_iter());
+    let read: Vec<_> = Reader::open(&path).unwrap().after(0, usize::MAX).unwrap();
+    assert_eq!(
+        records,
+        read.into_iter().map(|(_, record)| record).collect::<Vec<_>>()
+    );
+}
+
+/// Catches a second reading of the same capture that adds rows, or that moves the cursors.
+#[test]
+fn the_same_capture_twice_adds_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    assert_eq!(
+        write(&path, (0..100).map(record)),
+        Totals {
+            written: 100,
+            already_there: 0,
+            lost: 0
+        }
+    );
+    let first = Reader::open(&path).unwrap().after(0, 1000).unwrap();
+    assert_eq!(
+        write(&path, (0..101).map(record)),
+        Totals {
+            written: 1,
+            already_there: 100,
+            lost: 0
+        }
+    );
+    let reader = Reader::open(&path).unwrap();
+    let second = reader.after(0, 1000).unwrap();
+    assert_eq!(second[..100], first);
+    assert_eq!(second.len(), 101);
+    assert!(second.windows(2).all(|pair| pair[0].0 < pair[1].0));
+    assert_eq!(reader.after(first[40].0, 2).unwrap(), second[41..43]);
+    assert_eq!(reader.named(&record(7).call).unwrap(), Some(record(7)));
+    assert_eq!(reader.named("no such call").unwrap(), None);
+}
+
+/// Catches a live record that waits in a batch until more calls come in, and a follower that sleeps over it.
+#[test]
+fn a_single_record_becomes_visible_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    let writer = Writer::spawn(&path, Options::default()).unwrap();
+    let mut reader = Reader::open(&path).unwrap();
+    assert!(reader.has_changed().unwrap());
+    assert!(!reader.has_changed().unwrap());
+    writer.try_send(record(1));
+    assert!(reader.wait(Duration::from_secs(60)).unwrap());
+    assert_eq!(reader.after(0, 10).unwrap().len(), 1);
+    drop(writer);
+}
+
+/// Catches live capture waiting for a locked journal, losses that are not counted, and records counted twice.
+#[test]
+fn a_locked_journal_costs_the_oldest_unsaved_records() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    let options = Options {
+        queue: 3,
+        batch: 1,
+        linger: Duration::ZERO,
+        ..Options::default()
+    };
+    let writer = Writer::spawn(&path, options).unwrap();
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    for n in 0..50 {
+        writer.try_send(record(n));
+    }
+    other.execute_batch("ROLLBACK").unwrap();
+    drop(other);
+    let totals = writer.finish().unwrap();
+    assert_eq!(totals.written + totals.lost, 50);
+    assert!(totals.lost > 0 && totals.written >= 3, "{totals:?}");
+    let kept = Reader::open(&path).unwrap().after(0, 100).unwrap();
+    assert_eq!(kept.last().unwrap().1, record(49), "the newest must survive");
+}
+
+/// Catches a retention that deletes by capture time (a replayed old capture would vanish), that never
+/// deletes, or that lets a cursor be given twice.
+#[test]
+fn retention_counts_from_the_writing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    write(&path, (0..5000).map(record));
+    let last = Reader::open(&path).unwrap().after(4999, 10).unwrap()[0].0;
+    let keep = Options {
+        retention_days: 30,
+        ..Options::default()
+    };
+    let sweep = |n| {
+        let writer = Writer::spawn(&path, keep).unwrap();
+        writer.send(record(n)).unwrap();
+        // A first commit sweeps; the second is only there to come after it.
+        while writer.totals().written == 0 {
+            std::thread::yield_now();
+        }
+        writer.send(record(n + 1)).unwrap();
+        writer.finish().unwrap();
+    };
+    sweep(6000);
+    assert_eq!(Reader::open(&path).unwrap().after(0, 10_000).unwrap().len(), 5002);
+    let sql = rusqlite::Connection::open(&path).unwrap();
+    sql.execute_batch("UPDATE call SET written = written - 31 * 86400000000")
+        .unwrap();
+    sweep(7000);
+    let left = Reader::open(&path).unwrap().after(0, 10_000).unwrap();
+    assert_eq!(left.len(), 2);
+    assert_eq!(left[0].0, last + 3);
+    let orphans: i64 = sql
+        .query_row(
+            "SELECT count(*) FROM target WHERE seq NOT IN (SELECT seq FROM call)",
+            (),
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert_eq!(orphans, 0);
+}
+
+/// Catches an error text that does not name the file, and a missing journal taken for a fatal fault.
+#[test]
+fn what_is_no_journal_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let none = dir.path().join("none.db");
+    let missing = Reader::open(&none).unwrap_err();
+    assert!(
+        missing.is_not_there_yet() && missing.to_string().contains("none.db"),
+        "{missing}"
+    );
+    let blank = dir.path().join("blank.db");
+    std::fs::write(&blank, "").unwrap();
+    assert!(Reader::open(&blank).unwrap_err().is_not_there_yet());
+    let path = dir.path().join("journal.db");
+    write(&path, (0..1).map(record));
+    let sql = rusqlite::Connection::open(&path).unwrap();
+    sql.execute_batch("UPDATE target SET outcome = 'X'; UPDATE call SET flags = 'odd'")
+        .unwrap();
+    let damaged = Reader::open(&path).unwrap().after(0, 1).unwrap_err().to_string();
+    assert!(
+        damaged.contains("record 1") && damaged.contains("odd"),
+        "{damaged}"
+    );
+    sql.execute_batch("PRAGMA user_version = 99").unwrap();
+    for newer in [
+        Reader::open(&path).map(drop),
+        Writer::spawn(&path, Options::default()).map(drop),
+    ] {
+        let text = newer.unwrap_err().to_string();
+        assert!(
+            text.contains("journal.db") && text.contains("99") && text.contains("up to 1"),
+            "{text}"
+        );
+    }
+    assert!(matches!(
+        Writer::spawn(dir.path(), Options::default()),
+        Err(JournalError::File(_))
+    ));
+}

@@ -1,0 +1,168 @@
+//! `;name=value` parameters, of header fields and of URIs alike.
+
+use nom::Parser;
+use nom::branch::alt;
+use nom::bytes::complete::{tag, take_till};
+use nom::combinator::{map, opt};
+use nom::sequence::preceded;
+
+use crate::lex::{Parsed, quoted_string, trim, trim_start};
+use crate::swar::find;
+
+/// Parameters as they stand in the frame: `;a=b;c="q;r"`, the first semicolon optional, white space tolerated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Params<'a> {
+    text: &'a [u8],
+}
+
+impl<'a> Params<'a> {
+    /// The parameters in `text`.
+    #[must_use]
+    pub const fn new(text: &'a [u8]) -> Self {
+        Self { text }
+    }
+
+    /// The parameters in order. A value in quotes comes without them, escapes still in.
+    #[must_use]
+    pub const fn iter(&self) -> ParamIter<'a> {
+        ParamIter { rest: self.text }
+    }
+
+    /// The value of the first parameter of that name, in any case; empty if it has none.
+    #[must_use]
+    pub fn get(&self, name: &[u8]) -> Option<&'a [u8]> {
+        self.iter()
+            .find(|(found, _)| found.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.unwrap_or_default())
+    }
+
+    /// Whether there is a parameter of that name, in any case.
+    #[must_use]
+    pub fn has(&self, name: &[u8]) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// The parameters as they stand in the frame.
+    #[must_use]
+    pub const fn raw(&self) -> &'a [u8] {
+        self.text
+    }
+}
+
+impl<'a> IntoIterator for Params<'a> {
+    type Item = (&'a [u8], Option<&'a [u8]>);
+    type IntoIter = ParamIter<'a>;
+
+    fn into_iter(self) -> ParamIter<'a> {
+        self.iter()
+    }
+}
+
+/// Iterator over [`Params`]: name and, if there is an equals sign, value.
+#[derive(Clone, Debug)]
+pub struct ParamIter<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for ParamIter<'a> {
+    type Item = (&'a [u8], Option<&'a [u8]>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.rest.is_empty() {
+            let (rest, (name, value)) = param(self.rest).ok()?;
+            self.rest = rest.get(1..).unwrap_or_default();
+            if !name.is_empty() || value.is_some() {
+                return Some((name, value));
+            }
+        }
+        None
+    }
+}
+
+/// `generic-param` (RFC 3261 §25.1), up to the semicolon that ends it.
+fn param(input: &[u8]) -> Parsed<'_, (&[u8], Option<&[u8]>)> {
+    (name, opt(preceded(tag(&b"="[..]), value))).parse(input)
+}
+
+/// A value in either form. A quoted string that never closes is none: then the value ends at the semicolon.
+fn value(input: &[u8]) -> Parsed<'_, &[u8]> {
+    match trim_start(input) {
+        [b'"', ..] => alt((quoted_value, plain_value)).parse(input),
+        _ => plain_value(input),
+    }
+}
+
+/// What stands before `=` or `;`. A loop: names are a few octets.
+fn name(input: &[u8]) -> Parsed<'_, &[u8]> {
+    let end = input
+        .iter()
+        .position(|byte| matches!(byte, b'=' | b';'))
+        .unwrap_or(input.len());
+    let (name, rest) = input.split_at_checked(end).unwrap_or((input, &[]));
+    Ok((rest, trim(name)))
+}
+
+/// A quoted string; what stands behind it before the semicolon is passed over.
+fn quoted_value(input: &[u8]) -> Parsed<'_, &[u8]> {
+    map((quoted_string, take_till(|byte| byte == b';')), |(value, _)| {
+        value
+    })
+    .parse(input)
+}
+
+/// What stands before `;`. A word-wise search instead of a combinator: tags and branches come through here.
+fn plain_value(input: &[u8]) -> Parsed<'_, &[u8]> {
+    let end = find(b';', input).unwrap_or(input.len());
+    let (value, rest) = input.split_at_checked(end).unwrap_or((input, &[]));
+    Ok((rest, trim(value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Names = &'static [(&'static str, Option<&'static str>)];
+
+    /// Catches wrong delimiting: white space, folds, quoted semicolons, empty values, bare names.
+    #[test]
+    fn delimiting() {
+        let cases: &[(&str, Names)] = &[
+            ("", &[]),
+            (";;;", &[]),
+            (";a=b;c", &[("a", Some("b")), ("c", None)]),
+            (
+                "a=b ; c = d\r\n ;e\t=",
+                &[("a", Some("b")), ("c", Some("d")), ("e", Some(""))],
+            ),
+            (
+                r#";text="x;cause=16";cause=200"#,
+                &[("text", Some("x;cause=16")), ("cause", Some("200"))],
+            ),
+            (
+                r#";t="a\"b;" junk;u=1"#,
+                &[("t", Some(r#"a\"b;"#)), ("u", Some("1"))],
+            ),
+            (";t=\"open;u=1", &[("t", Some("\"open")), ("u", Some("1"))]),
+            (";a=b=c", &[("a", Some("b=c"))]),
+            (";=x;y", &[("", Some("x")), ("y", None)]),
+        ];
+        for (text, wanted) in cases {
+            let found: Vec<_> = Params::new(text.as_bytes()).iter().collect();
+            let wanted: Vec<_> = wanted
+                .iter()
+                .map(|(n, v)| (n.as_bytes(), v.map(str::as_bytes)))
+                .collect();
+            assert_eq!(found, wanted, "{text}");
+        }
+    }
+
+    /// Catches names compared by case, the last of two winning, and a bare name that is not found.
+    #[test]
+    fn lookup() {
+        let params = Params::new(b";TAG=1;tag=2;lr");
+        assert_eq!(params.get(b"Tag"), Some(&b"1"[..]));
+        assert_eq!(params.get(b"lr"), Some(&b""[..]));
+        assert!(params.has(b"LR"));
+        assert_eq!(params.get(b"ta"), None);
+    }
+}

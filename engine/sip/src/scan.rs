@@ -1,0 +1,286 @@
+//! The one pass over a message: start line, header lines, where the body begins.
+//!
+//! Lines are found by memchr and names by [`Header::of`] instead of combinators: every octet of the mirror comes through
+//! here. The grammar of the values that every message needs follows behind the pass.
+
+use arrayvec::ArrayVec;
+use memchr::memchr;
+use nom::Parser;
+use nom::bytes::complete::take_while1;
+use nom::combinator::all_consuming;
+use nom::sequence::separated_pair;
+
+use crate::addr::name_addr;
+use crate::fault::Fault;
+use crate::header::Header;
+use crate::lex::{CommaList, Parsed, is_lws, number, split_around, token, trim};
+use crate::limits::{HEADERS_MAX, KNOWN_HEADERS_MAX, LINE_BYTES_MAX, MESSAGE_BYTES_MAX, VIAS_MAX};
+use crate::message::{ContentLength, Line, Message, Start, StartSpan};
+use crate::method::Method;
+use crate::name;
+use crate::recognise::{other_than_sip, without_line_ends};
+use crate::span::Span;
+use crate::start::start_line;
+use crate::via::Via;
+
+const _: () = assert!(
+    MESSAGE_BYTES_MAX <= u16::MAX as usize,
+    "spans hold 16-bit offsets"
+);
+const _: () = assert!(LINE_BYTES_MAX <= MESSAGE_BYTES_MAX);
+const _: () = assert!(VIAS_MAX < KNOWN_HEADERS_MAX && KNOWN_HEADERS_MAX <= HEADERS_MAX);
+
+/// Parses one message: one UDP payload, or one message cut out of a stream. Line ends before it are skipped, what follows
+/// its body is ignored.
+///
+/// # Errors
+///
+/// A [`Fault`] if it is no SIP message, or one whose essential fields are missing or ambiguous (semantics.md §6).
+pub fn parse(bytes: &[u8]) -> Result<Message<'_>, Fault> {
+    let frame = without_line_ends(bytes);
+    if let Some(fault) = other_than_sip(frame) {
+        return Err(fault);
+    }
+    if frame.len() > MESSAGE_BYTES_MAX {
+        return Err(Fault::TooLong);
+    }
+    let (line, fields) = first_line(frame)?;
+    let (start, request_method) = start_line(line)?;
+    let mut lines = ArrayVec::new();
+    let essentials = Essentials::collect(frame, fields, &mut lines)?;
+    essentials.message(frame, start, request_method, lines)
+}
+
+/// The start line, trimmed, and what follows it.
+fn first_line(frame: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
+    let Some(end) = memchr(b'\n', frame) else {
+        // Half a start line: of SIP, if what is there says so.
+        let sip = crate::is_sip_start(frame) || frame.starts_with(b"SIP/2.0");
+        return Err(if sip { Fault::Truncated } else { Fault::NotSip });
+    };
+    if end > LINE_BYTES_MAX {
+        return Err(Fault::LineTooLong);
+    }
+    let (line, rest) = split_around(frame, end);
+    Ok((trim(line), rest))
+}
+
+/// What every message must have, as the pass finds it.
+#[derive(Default)]
+struct Essentials<'a> {
+    call_id: Option<&'a [u8]>,
+    from: Option<&'a [u8]>,
+    to: Option<&'a [u8]>,
+    cseq: Option<&'a [u8]>,
+    top_via: Option<&'a [u8]>,
+    vias: usize,
+    content_length: Option<ContentLength>,
+    /// What follows the empty line; `None` if there is no such line.
+    rest: Option<&'a [u8]>,
+}
+
+impl<'a> Essentials<'a> {
+    /// The pass. A last line that does not end within the frame is not believed: its value may be cut.
+    fn collect(
+        frame: &'a [u8],
+        fields: &'a [u8],
+        lines: &mut ArrayVec<Line, KNOWN_HEADERS_MAX>,
+    ) -> Result<Self, Fault> {
+        let mut found = Self::default();
+        let mut rest = fields;
+        let mut count = 0;
+        loop {
+            if let [b'\n', body @ ..] | [b'\r', b'\n', body @ ..] = rest {
+                found.rest = Some(body);
+                return Ok(found);
+            }
+            let Some((field, behind)) = field(rest) else {
+                return Ok(found);
+            };
+            let from_field = std::mem::replace(&mut rest, behind);
+            count += 1;
+            if field.len() > LINE_BYTES_MAX {
+                return Err(Fault::LineTooLong);
+            }
+            if count > HEADERS_MAX {
+                return Err(Fault::TooManyHeaders);
+            }
+            let Some((Some(name), value)) = name_and_value(field, from_field) else {
+                continue;
+            };
+            let value = trim(value);
+            lines
+                .try_push(Line {
+                    name,
+                    value: Span::within(frame, value),
+                })
+                .map_err(|_| Fault::TooManyHeaders)?;
+            found.note(name, value)?;
+        }
+    }
+
+    /// Takes down a field that every message must have.
+    fn note(&mut self, name: Header, value: &'a [u8]) -> Result<(), Fault> {
+        let single = match name {
+            Header::CallId => &mut self.call_id,
+            Header::From => &mut self.from,
+            Header::To => &mut self.to,
+            Header::Cseq => &mut self.cseq,
+            Header::Via => return self.note_via(value),
+            Header::ContentLength => {
+                self.note_content_length(value);
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
+        // Even two equal ones: no honest element sends them (RFC 4475 §3.3.8).
+        if single.replace(value).is_some() {
+            Err(Fault::Repeated)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Counts the values of a Via line, and takes down the first of the first.
+    fn note_via(&mut self, line: &'a [u8]) -> Result<(), Fault> {
+        if memchr(b',', line).is_none() {
+            if !line.is_empty() {
+                self.vias += 1;
+                self.top_via.get_or_insert(line);
+            }
+        } else {
+            for value in CommaList::new(line) {
+                self.vias += 1;
+                self.top_via.get_or_insert(value);
+            }
+        }
+        if self.vias > VIAS_MAX {
+            Err(Fault::TooManyVias)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Several equal Content-Length are one; different ones are none (semantics.md §6).
+    fn note_content_length(&mut self, value: &[u8]) {
+        let said = content_length(value);
+        self.content_length = Some(match self.content_length {
+            Some(before) if before != said => ContentLength::Ambiguous,
+            _ => said,
+        });
+    }
+
+    /// Reads what the pass found. In a frame that was cut a missing field is the cut's fault.
+    fn message(
+        self,
+        frame: &'a [u8],
+        start: Start<'a>,
+        request_method: &[u8],
+        lines: ArrayVec<Line, KNOWN_HEADERS_MAX>,
+    ) -> Result<Message<'a>, Fault> {
+        let truncated = self.rest.is_none();
+        let needed = |field: Option<&'a [u8]>, fault| {
+            let missing = if truncated { Fault::Truncated } else { fault };
+            field.filter(|value| !value.is_empty()).ok_or(missing)
+        };
+        let call_id = needed(self.call_id, Fault::MissingCallId)?;
+        let from = needed(self.from, Fault::MissingFrom)?;
+        let to = needed(self.to, Fault::MissingTo)?;
+        let cseq = needed(self.cseq, Fault::MissingCseq)?;
+        let via = needed(self.top_via, Fault::MissingVia)?;
+
+        let (cseq, method_token) = cseq_value(cseq)
+            .map(|(_, parts)| parts)
+            .map_err(|_| Fault::BadCseq)?;
+        if matches!(start, Start::Request { .. }) && method_token != request_method {
+            return Err(Fault::CseqMethodMismatch);
+        }
+        let span = |part: &[u8]| Span::within(frame, part);
+        let via = Via::of(via).ok_or(Fault::BadVia)?;
+        let from_tag = tag(from).ok_or(Fault::BadFrom)?.map(span);
+        let to_tag = tag(to).ok_or(Fault::BadTo)?.map(span);
+        let content_length = self.content_length.unwrap_or(ContentLength::Absent);
+        let (body, body_truncated) = body(self.rest, content_length);
+        Ok(Message {
+            frame,
+            start: match start {
+                Start::Request { method, uri } => StartSpan::Request {
+                    method,
+                    uri: span(uri),
+                },
+                Start::Response { status, reason } => StartSpan::Response {
+                    status,
+                    reason: span(reason),
+                },
+            },
+            call_id: span(call_id),
+            from: span(from),
+            to: span(to),
+            from_tag,
+            to_tag,
+            cseq,
+            method: Method::of(method_token),
+            method_token: span(method_token),
+            via_value: span(via.value),
+            via_sent_by: span(via.sent_by),
+            via_branch: via.branch.map(span),
+            content_length,
+            body: span(body),
+            body_truncated,
+            truncated,
+            lines,
+        })
+    }
+}
+
+/// The next header field with its folds and its line end, and what follows; `None` if it does not end.
+fn field(rest: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut end = memchr(b'\n', rest)?;
+    // A line that begins with white space continues the field (RFC 3261 §7.3.1).
+    while let Some(b' ' | b'\t') = rest.get(end + 1) {
+        end += 1 + memchr(b'\n', rest.get(end + 1..)?)?;
+    }
+    rest.split_at_checked(end + 1)
+}
+
+/// The header that a field is, if it is one of interest, and its value; `None` if there is no colon. `rest` is the frame
+/// from the field on: the look-up reads whole words, wherever the field ends.
+fn name_and_value<'a>(field: &'a [u8], rest: &[u8]) -> Option<(Option<Header>, &'a [u8])> {
+    if let Some((name, colon)) = name::at_start(rest) {
+        return Some((name, field.get(colon + 1..)?));
+    }
+    // White space before the colon, folds too (RFC 3261 §7.3.1), or a very long name.
+    let (name, value) = split_around(field, memchr(b':', field)?);
+    Some((Header::of(trim(name)), value))
+}
+
+/// `CSeq = 1*DIGIT LWS Method`.
+fn cseq_value(input: &[u8]) -> Parsed<'_, (u32, &[u8])> {
+    all_consuming(separated_pair(number, take_while1(is_lws), token)).parse(input)
+}
+
+/// The tag of a From or To value, if it has one that is not empty; `None` outside if the value is no address.
+fn tag(value: &[u8]) -> Option<Option<&[u8]>> {
+    Some(name_addr(value)?.params.get(b"tag").filter(|tag| !tag.is_empty()))
+}
+
+/// What one Content-Length says. What does not fit is larger than any frame, whatever it is (RFC 4475 §3.1.2.4).
+fn content_length(value: &[u8]) -> ContentLength {
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return ContentLength::Ambiguous;
+    }
+    ContentLength::Octets(number(value).map_or(u32::MAX, |(_, octets)| octets))
+}
+
+/// The body within what follows the headers, and whether a body was announced that is not all there.
+fn body(rest: Option<&[u8]>, content_length: ContentLength) -> (&[u8], bool) {
+    let octets = match content_length {
+        ContentLength::Absent => return (rest.unwrap_or_default(), false),
+        ContentLength::Ambiguous => return (&[], false),
+        ContentLength::Octets(octets) => usize::try_from(octets).unwrap_or(usize::MAX),
+    };
+    match rest.unwrap_or_default().get(..octets) {
+        Some(body) => (body, false),
+        None => (&[], true),
+    }
+}

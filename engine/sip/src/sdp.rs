@@ -1,0 +1,168 @@
+//! Which media a message's SDP offers (semantics.md D61, D70): the `m=` lines and nothing else.
+//!
+//! The SDP may be a part of a multipart body beside ISUP, PIDF-LO or XML (RFC 5621). Bodies are never looked through for
+//! SIP header fields.
+
+use memchr::memchr;
+
+use crate::header::Header;
+use crate::lex::{split_around, trim};
+use crate::message::Message;
+use crate::params::Params;
+
+/// How deep multipart bodies may nest.
+const DEPTH_MAX: usize = 3;
+
+/// The kinds of media that a session description names, those refused with port 0 left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Media {
+    /// `m=audio`
+    pub audio: bool,
+    /// `m=video`
+    pub video: bool,
+    /// `m=message` (MSRP)
+    pub message: bool,
+    /// Any `m=` line, whatever its kind and port.
+    pub any: bool,
+}
+
+/// The media of the message's session description; `None` if it has none.
+#[must_use]
+pub fn media(message: &Message<'_>) -> Option<Media> {
+    session_description(message).map(media_of)
+}
+
+/// The message's session description: the body, or the first part of that type in a multipart body.
+#[must_use]
+pub fn session_description<'a>(message: &Message<'a>) -> Option<&'a [u8]> {
+    let content_type = message.header(Header::ContentType)?;
+    let body = message.body();
+    if body.is_empty() {
+        return None;
+    }
+    find(content_type, body, DEPTH_MAX)
+}
+
+/// The session description in a body of that type.
+fn find<'a>(content_type: &[u8], body: &'a [u8], depth: usize) -> Option<&'a [u8]> {
+    let (media_type, params) = split_around(
+        content_type,
+        memchr(b';', content_type).unwrap_or(content_type.len()),
+    );
+    let media_type = trim(media_type);
+    if media_type.eq_ignore_ascii_case(b"application/sdp") {
+        return Some(body);
+    }
+    let multipart = media_type
+        .get(..10)
+        .is_some_and(|start| start.eq_ignore_ascii_case(b"multipart/"));
+    if !multipart || depth == 0 {
+        return None;
+    }
+    let boundary = Params::new(params)
+        .get(b"boundary")
+        .filter(|boundary| !boundary.is_empty())?;
+    Parts {
+        rest: body,
+        boundary,
+        inside: false,
+    }
+    .find_map(|part| {
+        let (content_type, content) = part_content(part);
+        find(content_type, content, depth - 1)
+    })
+}
+
+/// The parts of a multipart body, each from behind its delimiter line up to the next (RFC 2046 §5.1.1).
+struct Parts<'a, 'b> {
+    rest: &'a [u8],
+    boundary: &'b [u8],
+    inside: bool,
+}
+
+impl<'a> Iterator for Parts<'a, '_> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let mut start = self.rest;
+        while !self.rest.is_empty() {
+            let here = self.rest;
+            let (line, behind) = line(here);
+            self.rest = behind;
+            let Some(delimiter) = delimiter(line, self.boundary) else {
+                continue;
+            };
+            let part = start.get(..start.len() - here.len());
+            start = behind;
+            // What stands before the first delimiter and behind the last one is no part.
+            if std::mem::replace(&mut self.inside, delimiter == Delimiter::Next) {
+                return part;
+            }
+        }
+        // A last part without its closing delimiter: what there is of it.
+        std::mem::take(&mut self.inside).then_some(start)
+    }
+}
+
+/// What a delimiter line opens.
+#[derive(PartialEq, Eq)]
+enum Delimiter {
+    Next,
+    End,
+}
+
+/// `"--" boundary [ "--" ]`, white space behind it allowed.
+fn delimiter(line: &[u8], boundary: &[u8]) -> Option<Delimiter> {
+    match trim(line.strip_prefix(b"--")?.strip_prefix(boundary)?) {
+        b"" => Some(Delimiter::Next),
+        b"--" => Some(Delimiter::End),
+        _ => None,
+    }
+}
+
+/// Content type and content of a part: its own header lines end at an empty line.
+fn part_content(part: &[u8]) -> (&[u8], &[u8]) {
+    let mut content_type: &[u8] = b"";
+    let mut rest = part;
+    while !rest.is_empty() {
+        let (field, behind) = line(rest);
+        rest = behind;
+        if field.is_empty() {
+            break;
+        }
+        let (name, value) = split_around(field, memchr(b':', field).unwrap_or(field.len()));
+        if Header::of(trim(name)) == Some(Header::ContentType) {
+            content_type = trim(value);
+        }
+    }
+    (content_type, rest)
+}
+
+/// The first line of `text` without its end, and what follows.
+fn line(text: &[u8]) -> (&[u8], &[u8]) {
+    let (line, rest) = split_around(text, memchr(b'\n', text).unwrap_or(text.len()));
+    (line.strip_suffix(b"\r").unwrap_or(line), rest)
+}
+
+/// The media of a session description: `m=<media> <port>[/<count>] ...` (RFC 8866 §5.14).
+fn media_of(description: &[u8]) -> Media {
+    let mut media = Media::default();
+    let mut rest = description;
+    while !rest.is_empty() {
+        let (field, behind) = line(rest);
+        rest = behind;
+        let Some(value) = field.strip_prefix(b"m=") else {
+            continue;
+        };
+        media.any = true;
+        let mut words = value.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+        let (kind, port) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        if port == b"0" {
+            continue;
+        }
+        media.audio |= kind == b"audio";
+        media.video |= kind == b"video";
+        media.message |= kind == b"message";
+    }
+    media
+}

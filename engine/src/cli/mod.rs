@@ -1,0 +1,95 @@
+//! The command line of `ringtap` (interfaces: docs/interfaces.md).
+//!
+//! Exit status: 0 done, 1 failed while working, 2 wrong usage or configuration. Errors go to standard
+//! error and name the file, line, key or interface that is at fault.
+
+mod parse;
+mod replay;
+
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ringtap_config::Config;
+
+/// Understands every call attempt on a mirrored SIP network, and records those that were missed.
+#[derive(Debug, Parser)]
+#[command(name = "ringtap", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Replay(replay::Replay),
+    Parse(parse::Parse),
+}
+
+/// Options that every command takes.
+#[derive(Debug, Args)]
+struct Common {
+    /// Configuration file; a default file that is absent means defaults
+    #[arg(long, value_name = "FILE", global = true, help_heading = "Common options")]
+    config: Option<PathBuf>,
+    /// How log lines look on standard error
+    #[arg(long, value_name = "FORMAT", default_value = "text", global = true, help_heading = "Common options")]
+    log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Why a command did not do its work.
+#[derive(Debug)]
+enum Failure {
+    /// Exit status 2.
+    Usage(String),
+    /// Exit status 1.
+    Work(String),
+}
+
+impl Failure {
+    fn usage(error: impl Display) -> Self {
+        Self::Usage(error.to_string())
+    }
+
+    fn work(error: impl Display) -> Self {
+        Self::Work(error.to_string())
+    }
+}
+
+/// Runs the command line.
+#[must_use]
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Replay(replay) => replay.run(),
+        Command::Parse(parse) => parse.run(),
+    };
+    let (code, message) = match result {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Work(message)) => (1, message),
+        Err(Failure::Usage(message)) => (2, message),
+    };
+    eprintln!("ringtap: {message}");
+    ExitCode::from(code)
+}
+
+impl Common {
+    /// Sets up logging and reads the configuration.
+    fn start(&self) -> Result<Config, Failure> {
+        let filter = tracing_subscriber::EnvFilter::try_from_env("RINGTAP_LOG")
+            .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+        let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter);
+        // Already set when two commands run in one process, as tests do.
+        let _already_set = match self.log_format {
+            LogFormat::Text => log.with_target(false).try_init(),
+            LogFormat::Json => log.json().try_init(),
+        };
+        ringtap_config::load(self.config.as_deref()).map_err(Failure::usage)
+    }
+}

@@ -1,0 +1,220 @@
+//! `ringtap replay`.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use ringtap_calls::Rules;
+use ringtap_config::{Config, Keep};
+use ringtap_journal::Writer;
+
+use super::{Common, Failure};
+use crate::decode::{Decoder, PortSet};
+use crate::replay::{self, Options, Speed};
+use crate::sink::{JournalSink, JsonLines, MissedTable, RecordSink};
+use crate::stats::Summary;
+use crate::worker::Shared;
+
+/// Files of this size and more get a progress bar.
+const PROGRESS_FROM_BYTES: u64 = 8 << 20;
+
+/// Run capture files (pcap or pcapng, `-` for standard input) through the whole pipeline, then exit
+///
+/// Without --journal and --records the missed calls are printed as a table.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    ringtap replay monday.pcap\n  \
+    ringtap replay --journal journal.db --stats tap1.pcapng tap2.pcapng\n  \
+    zcat old.pcap.gz | ringtap replay --records - -")]
+pub(super) struct Replay {
+    /// Capture files, in the order of their time
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Write call records into this journal
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
+    /// Write call records as JSON lines to this file (`-`: standard output)
+    #[arg(long, value_name = "FILE")]
+    records: Option<PathBuf>,
+    /// Record answered calls too
+    #[arg(long)]
+    records_all: bool,
+    /// max, or how many times as fast as captured (1 = as captured)
+    #[arg(long, default_value = "max", value_name = "max|1|N")]
+    speed: SpeedArgument,
+    /// Print a summary with throughput and counts on standard error
+    #[arg(long)]
+    stats: bool,
+    /// Cores to work on, one pinned worker each: `2,3` or `2-5`
+    #[arg(long, value_name = "LIST")]
+    cores: Option<CoreList>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct SpeedArgument(Speed);
+
+impl FromStr for SpeedArgument {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse::<f64>() {
+            _ if text == "max" => Ok(Self(Speed::Max)),
+            Ok(times) if times.is_finite() && times > 0.0 => Ok(Self(Speed::Times(times))),
+            _ => Err("expected `max` or a number above 0".to_owned()),
+        }
+    }
+}
+
+/// Cores as `2,3` or `2-5` or both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct CoreList(Vec<usize>);
+
+impl FromStr for CoreList {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |part: &str| {
+            part.parse::<usize>().ok().filter(|core| *core < 4096).ok_or(format!("`{part}` is no core number"))
+        };
+        let mut cores = Vec::new();
+        for part in text.split(',') {
+            let (from, to) = part.split_once('-').unwrap_or((part, part));
+            let (from, to) = (number(from)?, number(to)?);
+            if from > to {
+                return Err(format!("`{part}` runs backwards"));
+            }
+            cores.extend(from..=to);
+        }
+        let mut seen = cores.clone();
+        seen.sort_unstable();
+        seen.dedup();
+        if seen.len() < cores.len() {
+            return Err("a core is named twice".to_owned());
+        }
+        Ok(Self(cores))
+    }
+}
+
+impl Replay {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let config = self.common.start()?;
+        let options = Options {
+            speed: self.speed.0,
+            cores: self.cores.clone().map(|list| list.0).unwrap_or_default(),
+            legs_max: config.limits.calls_max,
+            keep_all: self.records_all || config.journal.keep == Keep::All,
+        };
+        // Before anything is created: a name that is wrong leaves nothing half-written.
+        for file in &self.files {
+            replay::check(file).map_err(Failure::work)?;
+        }
+        let sinks = self.sinks(&config)?;
+        let shared = Shared { table: replay::table(&options), rules: Rules::new(&config) };
+        let decoder = Decoder::new(ports(&config));
+        let bar = Bar::new(&self.files);
+        let outcome =
+            replay::replay(&self.files, shared, &decoder, &options, sinks, &mut |file, at| bar.at(file, at))
+                .map_err(Failure::work)?;
+        bar.done();
+        for file in &outcome.truncated {
+            eprintln!("ringtap: {}: the last packet is cut off; everything before it was read", file.display());
+        }
+        if self.stats {
+            eprint!("{}", Summary(&outcome));
+        }
+        Ok(())
+    }
+
+    fn sinks(&self, config: &Config) -> Result<Vec<Box<dyn RecordSink>>, Failure> {
+        let mut sinks: Vec<Box<dyn RecordSink>> = Vec::new();
+        if let Some(path) = &self.journal {
+            let options = ringtap_journal::Options {
+                retention_days: config.journal.retention_days,
+                ..ringtap_journal::Options::default()
+            };
+            sinks.push(Box::new(JournalSink::new(Writer::spawn(path, options).map_err(Failure::work)?)));
+        }
+        if let Some(path) = &self.records {
+            sinks.push(Box::new(JsonLines::create(path).map_err(Failure::work)?));
+        }
+        if sinks.is_empty() {
+            sinks.push(Box::new(MissedTable::default()));
+        }
+        Ok(sinks)
+    }
+}
+
+fn ports(config: &Config) -> PortSet {
+    let mut ports = PortSet::new();
+    for port in config.capture.ports.as_slice() {
+        ports.insert(*port);
+    }
+    ports
+}
+
+/// A progress bar on standard error, if a terminal watches and the work is long.
+struct Bar {
+    bar: ProgressBar,
+    /// Octets of the files before each file.
+    before: Vec<(PathBuf, u64)>,
+}
+
+impl Bar {
+    fn new(files: &[PathBuf]) -> Self {
+        let mut total = 0;
+        let before = files
+            .iter()
+            .map(|file| {
+                let start = total;
+                total += std::fs::metadata(file).map_or(0, |data| data.len());
+                (file.clone(), start)
+            })
+            .collect();
+        let bar = if total >= PROGRESS_FROM_BYTES && std::io::stderr().is_terminal() {
+            let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec} eta {eta}");
+            ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        } else {
+            ProgressBar::hidden()
+        };
+        Self { bar, before }
+    }
+
+    fn at(&self, file: &Path, position: u64) {
+        let start = self.before.iter().find(|(name, _)| name == file).map_or(0, |(_, start)| *start);
+        self.bar.set_position(start + position);
+    }
+
+    fn done(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Catches core lists read other than documented, and nonsense taken for cores.
+    #[test]
+    fn core_lists() {
+        for (text, cores) in [("2,3", vec![2, 3]), ("2-5", vec![2, 3, 4, 5]), ("0,4-5", vec![0, 4, 5]), ("7", vec![7])] {
+            assert_eq!(text.parse::<CoreList>(), Ok(CoreList(cores)), "{text}");
+        }
+        for text in ["", "5-2", "1,1", "a", "1-", "99999"] {
+            assert!(text.parse::<CoreList>().is_err(), "{text}");
+        }
+    }
+
+    /// Catches a speed that would stall or divide by zero.
+    #[test]
+    fn speeds() {
+        assert!(matches!("max".parse::<SpeedArgument>(), Ok(SpeedArgument(Speed::Max))));
+        assert!(matches!("1".parse::<SpeedArgument>(), Ok(SpeedArgument(Speed::Times(_)))));
+        for text in ["0", "-1", "inf", "NaN", "fast"] {
+            assert!(text.parse::<SpeedArgument>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What became of the frames: one counter for each reason, and their sum is the number of frames.
+
+use ringtap_classify::Reason;
+
+/// Counters of one worker. Add those of several with [`DecodeCounters::merge`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DecodeCounters {
+    by_reason: [u64; Reason::COUNT],
+    truncated: u64,
+}
+
+impl DecodeCounters {
+    /// All zero.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Frames of one reason.
+    #[must_use]
+    pub fn of(&self, reason: Reason) -> u64 {
+        self.by_reason.get(reason.index()).copied().unwrap_or_default()
+    }
+
+    /// All frames.
+    #[must_use]
+    pub fn frames(&self) -> u64 {
+        self.by_reason.iter().sum()
+    }
+
+    /// How many of the delivered datagrams were not captured whole. Not a reason of its own.
+    #[must_use]
+    pub fn truncated(&self) -> u64 {
+        self.truncated
+    }
+
+    /// Each reason's name with its frames, zeros included, in the order of [`Reason::ALL`].
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        Reason::ALL
+            .iter()
+            .map(|reason| (reason.as_str(), self.of(*reason)))
+    }
+
+    /// Adds the counts of `other`.
+    pub fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in self.by_reason.iter_mut().zip(&other.by_reason) {
+            *mine += theirs;
+        }
+        self.truncated += other.truncated;
+    }
+
+    /// Counts one frame.
+    #[inline]
+    pub(super) fn count(&mut self, reason: Reason, truncated: bool) {
+        if let Some(counter) = self.by_reason.get_mut(reason.index()) {
+            *counter += 1;
+        }
+        self.truncated += u64::from(truncated);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DecodeCounters, Reason};
+
+    /// Catches a reason that is lost or mixed up in `merge` or `iter`.
+    #[test]
+    fn merge_adds_reason_by_reason() {
+        let (mut left, mut right) = (DecodeCounters::new(), DecodeCounters::new());
+        for (place, reason) in Reason::ALL.iter().enumerate() {
+            left.count(*reason, false);
+            for _ in 0..place {
+                right.count(*reason, true);
+            }
+        }
+        left.merge(&right);
+        let expected = (1..=Reason::COUNT as u64).collect::<Vec<_>>();
+        assert_eq!(left.iter().map(|(_, n)| n).collect::<Vec<_>>(), expected);
+        assert_eq!(left.frames(), expected.iter().sum::<u64>());
+        assert_eq!(left.truncated(), right.frames());
+    }
+}

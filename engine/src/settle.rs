@@ -1,0 +1,98 @@
+//! The settler's thread: closed legs in over a channel, records out to the sinks.
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use crossbeam::channel::{Receiver, Sender, bounded};
+use ringtap_calls::settler::SettlerCounters;
+use ringtap_calls::{LegFacts, Settler};
+use ringtap_journal::Totals;
+use ringtap_record::Outcome;
+
+use crate::sink::{RecordSink, SinkError};
+use crate::worker::Shared;
+
+/// Lots of closed legs that may wait. A lot is what one worker closed in one tick.
+const LOTS_MAX: usize = 1024;
+
+/// What the settler did.
+#[derive(Debug, Default)]
+pub struct Settled {
+    /// Legs and calls.
+    pub counters: SettlerCounters,
+    /// Records handed to the sinks.
+    pub records: u64,
+    /// Targets by outcome, in the order of [`Outcome::ALL`].
+    pub outcomes: Vec<u64>,
+    /// What the journal says, if there is one.
+    pub journal: Option<Totals>,
+}
+
+/// The handle of the thread.
+#[derive(Debug)]
+pub struct SettlerThread {
+    sender: Sender<Vec<LegFacts>>,
+    thread: JoinHandle<Result<Settled, SinkError>>,
+}
+
+impl SettlerThread {
+    /// Starts it. With `keep_all` answered calls are recorded too.
+    pub fn spawn(shared: Arc<Shared>, sinks: Vec<Box<dyn RecordSink>>, keep_all: bool) -> std::io::Result<Self> {
+        let (sender, legs) = bounded(LOTS_MAX);
+        let work = Work { shared, sinks, keep_all, settled: Settled::default() };
+        let thread = thread::Builder::new().name("settler".to_owned()).spawn(move || work.run(&legs))?;
+        Ok(Self { sender, thread })
+    }
+
+    /// Where workers send the legs they closed.
+    #[must_use]
+    pub const fn sender(&self) -> &Sender<Vec<LegFacts>> {
+        &self.sender
+    }
+
+    /// Waits until every leg sent so far is settled and recorded.
+    pub fn finish(self) -> Result<Settled, SinkError> {
+        drop(self.sender);
+        match self.thread.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+struct Work {
+    shared: Arc<Shared>,
+    sinks: Vec<Box<dyn RecordSink>>,
+    keep_all: bool,
+    settled: Settled,
+}
+
+impl Work {
+    fn run(mut self, legs: &Receiver<Vec<LegFacts>>) -> Result<Settled, SinkError> {
+        let mut settler = Settler::default();
+        self.settled.outcomes = vec![0; Outcome::ALL.len()];
+        // A sink that fails ends the thread; senders notice because the channel closes.
+        for leg in legs.iter().flatten() {
+            let Some(record) = settler.settle(leg, &self.shared.rules) else { continue };
+            for target in &record.targets {
+                if let Some(count) = self.settled.outcomes.get_mut(target.outcome as usize) {
+                    *count += 1;
+                }
+            }
+            if !(self.keep_all || record.is_missed_by_somebody()) {
+                continue;
+            }
+            self.settled.records += 1;
+            for sink in &mut self.sinks {
+                sink.put(&record)?;
+            }
+        }
+        self.settled.counters = settler.counters();
+        for sink in &mut self.sinks {
+            if let Some(totals) = sink.finish()? {
+                self.settled.journal = Some(totals);
+            }
+        }
+        Ok(self.settled)
+    }
+}

@@ -1,0 +1,187 @@
+//! Where call records go: the journal, JSON lines, or a table to read.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use ringtap_journal::{JournalError, Totals, Writer};
+use ringtap_record::{CallRecord, Outcome, Target};
+use thiserror::Error;
+
+/// Records could not be brought to their place.
+#[derive(Debug, Error)]
+pub enum SinkError {
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The file of `--records`, or standard output.
+    #[error("cannot write call records to {place}: {source}")]
+    Write {
+        /// The file's name.
+        place: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Takes records one by one.
+pub trait RecordSink: Send {
+    /// Takes a record.
+    fn put(&mut self, record: &CallRecord) -> Result<(), SinkError>;
+
+    /// Brings everything to its place. Journal totals, if this is the journal.
+    fn finish(&mut self) -> Result<Option<Totals>, SinkError>;
+}
+
+/// The SQLite journal.
+#[derive(Debug)]
+pub struct JournalSink {
+    writer: Option<Writer>,
+}
+
+impl JournalSink {
+    /// Hands records to `writer`.
+    #[must_use]
+    pub const fn new(writer: Writer) -> Self {
+        Self { writer: Some(writer) }
+    }
+}
+
+impl RecordSink for JournalSink {
+    fn put(&mut self, record: &CallRecord) -> Result<(), SinkError> {
+        match &self.writer {
+            Some(writer) => Ok(writer.send(record.clone())?),
+            None => Ok(()),
+        }
+    }
+
+    fn finish(&mut self) -> Result<Option<Totals>, SinkError> {
+        Ok(self.writer.take().map(Writer::finish).transpose()?)
+    }
+}
+
+/// JSON lines (`--records FILE|-`).
+pub struct JsonLines {
+    place: String,
+    out: Box<dyn Write + Send>,
+}
+
+impl JsonLines {
+    /// Creates the file, or takes standard output for `-`.
+    pub fn create(path: &Path) -> Result<Self, SinkError> {
+        let place = path.display().to_string();
+        let out: Box<dyn Write + Send> = if path == Path::new("-") {
+            Box::new(BufWriter::new(io::stdout()))
+        } else {
+            let file = File::create(path).map_err(|source| SinkError::Write { place: place.clone(), source })?;
+            Box::new(BufWriter::with_capacity(1 << 20, file))
+        };
+        Ok(Self { place, out })
+    }
+
+    fn wrote(&self, result: io::Result<()>) -> Result<(), SinkError> {
+        result.map_err(|source| SinkError::Write { place: self.place.clone(), source })
+    }
+}
+
+impl RecordSink for JsonLines {
+    fn put(&mut self, record: &CallRecord) -> Result<(), SinkError> {
+        let written = serde_json::to_writer(&mut self.out, record)
+            .map_err(io::Error::from)
+            .and_then(|()| self.out.write_all(b"\n"));
+        self.wrote(written)
+    }
+
+    fn finish(&mut self) -> Result<Option<Totals>, SinkError> {
+        let flushed = self.out.flush();
+        self.wrote(flushed)?;
+        Ok(None)
+    }
+}
+
+/// A table of the missed calls for people, in the order in which they began.
+#[derive(Debug, Default)]
+pub struct MissedTable {
+    rows: Vec<(ringtap_record::Time, [String; 6])>,
+}
+
+impl RecordSink for MissedTable {
+    fn put(&mut self, record: &CallRecord) -> Result<(), SinkError> {
+        let missed = record.targets.iter().filter(|target| is_missed(target.outcome));
+        self.rows.extend(missed.map(|target| (record.started, row(record, target))));
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<Option<Totals>, SinkError> {
+        self.rows.sort();
+        let text = self.text();
+        io::stdout().write_all(text.as_bytes()).map_err(|source| SinkError::Write {
+            place: PathBuf::from("standard output").display().to_string(),
+            source,
+        })?;
+        Ok(None)
+    }
+}
+
+impl MissedTable {
+    const HEAD: [&'static str; 6] = ["started (UTC)", "caller", "called", "outcome", "ring s", "notes"];
+
+    fn text(&self) -> String {
+        if self.rows.is_empty() {
+            return "no missed calls\n".to_owned();
+        }
+        let mut widths = Self::HEAD.map(|head| head.chars().count());
+        for (_, row) in &self.rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.chars().count());
+            }
+        }
+        let line = |cells: &mut dyn Iterator<Item = &str>| {
+            let padded: Vec<String> = cells.zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+            format!("{}\n", padded.join("  ").trim_end())
+        };
+        let mut text = line(&mut Self::HEAD.into_iter());
+        for (_, row) in &self.rows {
+            text.push_str(&line(&mut row.iter().map(String::as_str)));
+        }
+        text
+    }
+}
+
+/// Whether an outcome is one of those shown to users (semantics.md §2.3).
+const fn is_missed(outcome: Outcome) -> bool {
+    !matches!(
+        outcome,
+        Outcome::Answered
+            | Outcome::AnsweredElsewhere
+            | Outcome::DivertedAnswered
+            | Outcome::PickedUp
+            | Outcome::Blocked
+            | Outcome::InvalidNumber
+            | Outcome::Incompatible
+            | Outcome::AuthFailed
+            | Outcome::InDialog
+            | Outcome::NotACall
+            | Outcome::Undetermined
+            | Outcome::Declined
+    )
+}
+
+fn row(record: &CallRecord, target: &Target) -> [String; 6] {
+    let caller = match (&record.caller.identity, record.caller.withheld) {
+        (_, true) => "withheld".to_owned(),
+        (None, false) => "unavailable".to_owned(),
+        (Some(identity), false) => identity.to_string(),
+    };
+    let mut notes: Vec<String> = record.flags.iter().map(|flag| flag.as_str().to_owned()).collect();
+    notes.extend(target.diverted_to.iter().map(|to| format!("to {to}")));
+    let ring = target.ring_ms;
+    [
+        record.started.to_string().get(..19).unwrap_or_default().replace('T', " "),
+        caller,
+        target.identity.to_string(),
+        target.outcome.to_string(),
+        format!("{}.{}", ring / 1000, ring % 1000 / 100),
+        notes.join(", "),
+    ]
+}

@@ -1,0 +1,79 @@
+//! The summary of `--stats`.
+
+use std::fmt::{self, Display, Formatter};
+
+use ringtap_record::Outcome;
+use ringtap_sip::{Fault, Method};
+
+use crate::replay;
+
+/// Writes a replay's counts for people, one fact a line.
+#[derive(Debug)]
+pub struct Summary<'a>(pub &'a replay::Outcome);
+
+impl Display for Summary<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let outcome = self.0;
+        let frames = outcome.seen.frames.frames();
+        let seconds = outcome.elapsed.as_secs_f64();
+        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+        let rate = |count: u64| count as f64 / seconds.max(1e-9);
+        writeln!(f, "elapsed         {seconds:.3} s")?;
+        writeln!(f, "frames          {frames}  ({:.0}/s)", rate(frames))?;
+        writeln!(f, "bytes           {}  ({:.1} MB/s)", outcome.seen.bytes, rate(outcome.seen.bytes) / 1e6)?;
+        if let Some((first, last)) = outcome.span {
+            #[expect(clippy::cast_precision_loss, reason = "a span for people")]
+            let span = (last - first) as f64 / 1e6;
+            writeln!(f, "capture time    {first} to {last}  ({span:.3} s)")?;
+        }
+        self.counts(f, "  frame", outcome.seen.frames.iter())?;
+        writeln!(f, "sip messages    {}  ({:.0}/s)", outcome.seen.messages(), rate(outcome.seen.messages()))?;
+        let requests = Method::ALL.iter().map(|method| method.as_str()).zip(outcome.seen.requests.iter().copied());
+        self.counts(f, "  request", requests)?;
+        let classes = ["1xx", "2xx", "3xx", "4xx", "5xx", "6xx"].into_iter().zip(outcome.seen.responses);
+        self.counts(f, "  response", classes)?;
+        let faults = Fault::ALL.iter().map(|fault| fault.as_str()).zip(outcome.seen.faults.iter().copied());
+        self.counts(f, "  no message", faults)?;
+        let table = &outcome.table;
+        writeln!(f, "legs            {}", table.legs_made)?;
+        self.counts(
+            f,
+            "  leg",
+            [
+                ("further_attempts", table.further_attempts),
+                ("evicted_finished", table.evicted_finished),
+                ("evicted_open", table.evicted_open),
+                ("late_contradictions", table.late_contradictions),
+                ("messages_of_no_leg", outcome.seen.applied.of_no_leg),
+            ],
+        )?;
+        let settled = &outcome.settled;
+        writeln!(f, "calls           {}  ({:.0}/s)", settled.counters.calls, rate(settled.counters.calls))?;
+        let outcomes = Outcome::ALL.iter().map(|code| code.as_str()).zip(settled.outcomes.iter().copied());
+        self.counts(f, "  target", outcomes)?;
+        writeln!(f, "records         {}  ({:.0}/s)", settled.records, rate(settled.records))?;
+        if let Some(journal) = &settled.journal {
+            self.counts(
+                f,
+                "  journal",
+                [("written", journal.written), ("already_there", journal.already_there), ("lost", journal.lost)],
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Summary<'_> {
+    /// The counts that are not zero, a line each.
+    fn counts<'n>(
+        &self,
+        f: &mut Formatter<'_>,
+        of: &str,
+        counts: impl IntoIterator<Item = (&'n str, u64)>,
+    ) -> fmt::Result {
+        for (name, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+            writeln!(f, "{of:<14}  {name} {count}")?;
+        }
+        Ok(())
+    }
+}

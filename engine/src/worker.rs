@@ -1,0 +1,157 @@
+//! One core's share of the work: frames → datagrams → messages → leg table.
+//!
+//! Nothing here allocates or copies per message: a batch of parsed messages borrows from the frames and
+//! lives on the stack until it has been joined into the table.
+
+use arrayvec::ArrayVec;
+use ringtap_calls::table::{BATCH_MAX, Routing};
+use ringtap_calls::{Applied, LegFacts, LegTable, Observation, Rules};
+use ringtap_record::Time;
+use ringtap_sip::{Fault, Message, Method, Start};
+
+use crate::capture::Frame;
+use crate::decode::{DecodeCounters, Decoder};
+
+/// What the workers share.
+#[derive(Debug)]
+pub struct Shared {
+    /// All legs.
+    pub table: LegTable,
+    /// What the operator configured.
+    pub rules: Rules,
+}
+
+/// What one worker has counted.
+#[derive(Clone, Debug)]
+pub struct WorkerCounters {
+    /// Frames by what became of them.
+    pub frames: DecodeCounters,
+    /// Octets of all frames as captured.
+    pub bytes: u64,
+    /// Requests by method, in the order of [`Method::ALL`].
+    pub requests: Vec<u64>,
+    /// Responses by class 1xx to 6xx.
+    pub responses: [u64; 6],
+    /// Datagrams that are no usable SIP message, in the order of [`Fault::ALL`].
+    pub faults: Vec<u64>,
+    /// What became of the messages.
+    pub applied: Applied,
+}
+
+impl Default for WorkerCounters {
+    fn default() -> Self {
+        Self {
+            frames: DecodeCounters::new(),
+            bytes: 0,
+            requests: vec![0; Method::ALL.len()],
+            responses: [0; 6],
+            faults: vec![0; Fault::ALL.len()],
+            applied: Applied::default(),
+        }
+    }
+}
+
+impl WorkerCounters {
+    /// SIP messages read.
+    #[must_use]
+    pub fn messages(&self) -> u64 {
+        self.requests.iter().chain(&self.responses).sum()
+    }
+
+    /// Adds another worker's counts.
+    pub fn merge(&mut self, other: &Self) {
+        self.frames.merge(&other.frames);
+        self.bytes += other.bytes;
+        add(&mut self.requests, &other.requests);
+        add(&mut self.responses, &other.responses);
+        add(&mut self.faults, &other.faults);
+        self.applied.joined += other.applied.joined;
+        self.applied.not_of_calls += other.applied.not_of_calls;
+        self.applied.of_no_leg += other.applied.of_no_leg;
+    }
+
+    fn count_message(&mut self, message: &Message<'_>) {
+        let counter = match message.start() {
+            Start::Request { method, .. } => self.requests.get_mut(method as usize),
+            Start::Response { status, .. } => self.responses.get_mut(usize::from(status / 100).saturating_sub(1)),
+        };
+        if let Some(counter) = counter {
+            *counter += 1;
+        }
+    }
+}
+
+fn add(sums: &mut [u64], others: &[u64]) {
+    for (sum, other) in sums.iter_mut().zip(others) {
+        *sum += other;
+    }
+}
+
+/// One worker. It owns no legs: any worker may see any message.
+#[derive(Debug)]
+pub struct Worker {
+    decoder: Decoder,
+    routing: Routing,
+    counters: WorkerCounters,
+}
+
+impl Worker {
+    /// A worker that takes what `decoder` lets through.
+    #[must_use]
+    pub fn new(decoder: Decoder) -> Self {
+        Self { decoder, routing: Routing::default(), counters: WorkerCounters::default() }
+    }
+
+    /// Joins all messages of these frames into the table.
+    pub fn process<'c>(&mut self, frames: impl Iterator<Item = Frame<'c>>, shared: &Shared) {
+        let mut batch: ArrayVec<Observation<'c>, BATCH_MAX> = ArrayVec::new();
+        for frame in frames {
+            self.counters.bytes += frame.bytes.len() as u64;
+            let Some(datagram) = self.decoder.decode(&frame, &mut self.counters.frames) else { continue };
+            let message = match ringtap_sip::parse(datagram.payload) {
+                Ok(message) => message,
+                Err(fault) => {
+                    if let Some(counter) = self.counters.faults.get_mut(fault.index()) {
+                        *counter += 1;
+                    }
+                    continue;
+                }
+            };
+            self.counters.count_message(&message);
+            batch.push(Observation {
+                time: datagram.time,
+                source: datagram.source.ip(),
+                destination: datagram.destination.ip(),
+                message,
+            });
+            if batch.is_full() {
+                self.apply(&batch, shared);
+                batch.clear();
+            }
+        }
+        self.apply(&batch, shared);
+    }
+
+    fn apply(&mut self, batch: &[Observation<'_>], shared: &Shared) {
+        let applied = shared.table.apply(batch, &shared.rules, &mut self.routing);
+        let sum = &mut self.counters.applied;
+        sum.joined += applied.joined;
+        sum.not_of_calls += applied.not_of_calls;
+        sum.of_no_leg += applied.of_no_leg;
+    }
+
+    /// Closes what is due by `now` in this worker's share of the shards, `of` workers in all, and adds legs
+    /// that had to leave a full table.
+    pub fn expire(&mut self, share: usize, of: usize, now: Time, shared: &Shared, closed: &mut Vec<LegFacts>) {
+        closed.append(&mut self.routing.evicted);
+        for shard in (share..shared.table.shards()).step_by(of.max(1)) {
+            shared.table.expire(shard, now, &shared.rules, closed);
+        }
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub const fn counters(&self) -> &WorkerCounters {
+        &self.counters
+    }
+}

@@ -1,0 +1,287 @@
+//! The command line: what was asked for, done, and said with the right exit status (0 done, 1 failed while
+//! working, 2 wrong usage or configuration).
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ringtap_config::Config;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use tracing_subscriber::EnvFilter;
+
+use crate::service::{Service, ServiceError};
+use crate::store::{PeopleError, Store};
+use crate::subscriptions::{self, BadFile};
+
+/// Mails the called person the moment a call was missed.
+///
+/// Reads the journal that `ringtap` writes, finds out whose number was called, and mails those who
+/// subscribed. One person gets one mail per missed call, whatever number or device rang.
+#[derive(Debug, Parser)]
+#[command(name = "ringtap-notifier", version, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// Configuration; if not named, /etc/ringtap/ringtap.toml where it exists, else defaults
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// The engine's journal, instead of `journal.path` of the configuration
+    #[arg(long, value_name = "FILE", global = true)]
+    journal: Option<PathBuf>,
+    /// Subscriptions and outbox, instead of `notifier.database` of the configuration
+    #[arg(long, value_name = "FILE", global = true)]
+    database: Option<PathBuf>,
+    /// Form of the log on standard error; RUST_LOG sets how much is said
+    #[arg(long, value_enum, default_value_t = LogFormat::Text, global = true)]
+    log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Follow the journal and send mails until SIGINT or SIGTERM
+    Run,
+    /// Read the journal to its end, try each mail that is due once, and exit; for cron and tests
+    Once,
+    /// Take subscriptions from a CSV file: all of it or, if any line is wrong, nothing
+    ///
+    /// Columns: user,name,email,locale,timezone,subscribed,account,label,aliases. One line per account;
+    /// lines of the same user must agree about the person. People who are not in the file stay.
+    Import {
+        /// The CSV file, UTF-8 with a header line; `-` reads standard input
+        file: PathBuf,
+        /// Remove people who are not in the file
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Write all subscriptions as CSV to a file or, without one, to standard output
+    Export {
+        /// The file to write
+        file: Option<PathBuf>,
+    },
+    /// Look at subscribers
+    #[command(subcommand)]
+    User(List),
+    /// Look at accounts and who owns them
+    #[command(subcommand)]
+    Account(List),
+    /// Look at queued mail
+    #[command(subcommand)]
+    Outbox(OutboxCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum List {
+    /// One line for each
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+enum OutboxCommand {
+    /// Mails that wait or were given up, newest first
+    List {
+        /// Sent mails too
+        #[arg(long)]
+        all: bool,
+        /// How many at most
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+    },
+}
+
+/// A failure, and whether usage or configuration is to blame.
+struct Failure {
+    text: String,
+    status: u8,
+}
+
+impl Failure {
+    fn work(fault: impl std::fmt::Display) -> Self {
+        Self { text: fault.to_string(), status: 1 }
+    }
+
+    fn usage(fault: impl std::fmt::Display) -> Self {
+        Self { text: fault.to_string(), status: 2 }
+    }
+}
+
+impl From<ServiceError> for Failure {
+    fn from(fault: ServiceError) -> Self {
+        if fault.is_configuration() { Self::usage(fault) } else { Self::work(fault) }
+    }
+}
+
+/// Runs the program on the process's arguments.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr(cli.common.log_format);
+    match dispatch(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let _ = writeln!(io::stderr(), "ringtap-notifier: {}", failure.text);
+            ExitCode::from(failure.status)
+        }
+    }
+}
+
+fn dispatch(cli: &Cli) -> Result<(), Failure> {
+    let config = ringtap_config::load(cli.common.config.as_deref()).map_err(Failure::usage)?;
+    let database = cli.common.database.clone().unwrap_or_else(|| config.notifier.database.clone());
+    let journal = cli.common.journal.clone().unwrap_or_else(|| config.journal.path.clone());
+    match &cli.command {
+        Command::Run => run(Service::new(config, &journal, &database)?),
+        Command::Once => once(Service::new(config, &journal, &database)?),
+        Command::Import { file, replace } => import(file, *replace, &config, &database),
+        Command::Export { file } => export(file.as_deref(), &database),
+        Command::User(List::List) => list_users(&database),
+        Command::Account(List::List) => list_accounts(&database),
+        Command::Outbox(OutboxCommand::List { all, limit }) => list_outbox(&database, *all, *limit),
+    }
+}
+
+fn run(mut service: Service) -> Result<(), Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // A second signal ends the process at once, should a server keep it waiting.
+        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop)).map_err(Failure::work)?;
+        signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(Failure::work)?;
+    }
+    tracing::info!("ready");
+    service.run(&stop);
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn once(mut service: Service) -> Result<(), Failure> {
+    let (taken, sent) = service.once()?;
+    let depth = service.store().depth().map_err(Failure::work)?;
+    let mut text = format!(
+        "{} records read, {} mails queued, {} sent",
+        taken.records, taken.queued, sent.sent
+    );
+    if depth.pending == 0 && sent.dead == 0 {
+        say(&text)
+    } else {
+        let _ = write!(text, "; {} not sent yet, {} given up now", depth.pending, sent.dead);
+        text.push_str(" (`ringtap-notifier outbox list` says why)");
+        Err(Failure::work(text))
+    }
+}
+
+fn import(file: &Path, replace: bool, config: &Config, database: &Path) -> Result<(), Failure> {
+    let unreadable = |fault| Failure::work(format!("{}: {fault}", file.display()));
+    let people = if file == Path::new("-") {
+        subscriptions::read(Path::new("standard input"), io::stdin().lock(), &config.plan)
+    } else {
+        if file.is_dir() {
+            return Err(unreadable(io::Error::new(io::ErrorKind::IsADirectory, "is a directory")));
+        }
+        subscriptions::read(file, File::open(file).map_err(unreadable)?, &config.plan)
+    }
+    .map_err(Failure::work)?;
+    let mut store = Store::open(database).map_err(Failure::work)?;
+    let totals = store.import(&people, replace).map_err(|fault| match fault {
+        PeopleError::Conflict(fault) => Failure::work(BadFile { path: file.to_owned(), faults: vec![fault] }),
+        PeopleError::Store(fault) => Failure::work(fault),
+    })?;
+    say(&format!(
+        "{} people added, {} replaced, {} removed; {} account lines",
+        totals.added, totals.replaced, totals.removed, totals.accounts
+    ))
+}
+
+fn export(file: Option<&Path>, database: &Path) -> Result<(), Failure> {
+    let people = Store::open(database).and_then(|store| store.people()).map_err(Failure::work)?;
+    match file {
+        Some(path) => {
+            let fault = |fault: csv::Error| Failure::work(format!("{}: {fault}", path.display()));
+            subscriptions::write(File::create(path).map_err(|error| fault(error.into()))?, &people).map_err(fault)
+        }
+        None => subscriptions::write(io::stdout().lock(), &people).map_err(Failure::work),
+    }
+}
+
+fn list_users(database: &Path) -> Result<(), Failure> {
+    let people = Store::open(database).and_then(|store| store.people()).map_err(Failure::work)?;
+    let lines = people.iter().map(|person| {
+        [
+            person.user.clone(),
+            person.name.clone(),
+            person.email.clone(),
+            person.locale.to_string(),
+            person.timezone.clone(),
+            if person.subscribed { "subscribed" } else { "not subscribed" }.to_owned(),
+            format!("{} accounts", person.accounts.len()),
+        ]
+    });
+    table(lines)
+}
+
+fn list_accounts(database: &Path) -> Result<(), Failure> {
+    let accounts = Store::open(database).and_then(|store| store.accounts()).map_err(Failure::work)?;
+    table(accounts.into_iter().map(|row| [row.identity, row.user, row.label, row.aliases.join(" ")]))
+}
+
+fn list_outbox(database: &Path, all: bool, limit: u32) -> Result<(), Failure> {
+    let rows = Store::open(database).and_then(|store| store.outbox(all, limit)).map_err(Failure::work)?;
+    table(rows.into_iter().map(|row| {
+        let next = if row.state == "pending" { format!("next {}", row.next_attempt) } else { String::new() };
+        [
+            row.id.to_string(),
+            row.state,
+            row.user,
+            row.call.chars().take(12).collect(),
+            format!("{} attempts", row.attempts),
+            next,
+            row.last_error.unwrap_or_default(),
+        ]
+    }))
+}
+
+/// Lines of fields with tabs between, as other programs read them.
+fn table<const N: usize>(rows: impl Iterator<Item = [String; N]>) -> Result<(), Failure> {
+    let mut text = String::new();
+    for row in rows {
+        text.push_str(&row.join("\t"));
+        text.push('\n');
+    }
+    write_out(text.as_bytes())
+}
+
+fn say(text: &str) -> Result<(), Failure> {
+    write_out(format!("{text}\n").as_bytes())
+}
+
+/// A reader that has gone away (`| head`) is no failure.
+fn write_out(text: &[u8]) -> Result<(), Failure> {
+    match io::stdout().write_all(text) {
+        Err(fault) if fault.kind() != io::ErrorKind::BrokenPipe => Err(Failure::work(fault)),
+        _ => Ok(()),
+    }
+}
+
+fn log_to_stderr(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match format {
+        LogFormat::Text => log.with_ansi(io::stderr().is_terminal()).with_target(false).init(),
+        LogFormat::Json => log.json().init(),
+    }
+}

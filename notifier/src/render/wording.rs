@@ -1,0 +1,237 @@
+//! The words of the mails, in both languages (semantics.md §2.3, §7.2).
+
+use ringtap_record::Outcome;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+use super::number::Numbers;
+use crate::notice::Notice;
+use crate::people::Locale;
+
+/// Widest subject, in display columns (semantics.md §7.1).
+const SUBJECT_COLUMNS_MAX: usize = 60;
+
+/// The subject line. The name gives way to the number: a name can lie, and the number calls back.
+pub(super) fn subject(locale: Locale, name: &str, mark: &str, number: &str, clock: &str) -> String {
+    let line = |who: &str| match locale {
+        Locale::ZhCn => format!("未接来电:{who},{clock}"),
+        Locale::En => format!("Missed call: {who} at {clock}"),
+    };
+    let named = |name: &str| match locale {
+        Locale::ZhCn => line(&format!("{name}{mark}({number})")),
+        Locale::En => line(&format!("{name}{mark}, {number}")),
+    };
+    let room = SUBJECT_COLUMNS_MAX.saturating_sub(named("").width());
+    match fitted(name, room) {
+        Some(name) if !name.is_empty() => named(&name),
+        _ => {
+            let room = SUBJECT_COLUMNS_MAX.saturating_sub(line("").width());
+            line(&fitted(number, room).unwrap_or_default())
+        }
+    }
+}
+
+/// `text` within `columns`, its end cut off with a sign of it; nothing if not even that fits.
+fn fitted(text: &str, columns: usize) -> Option<String> {
+    if text.width() <= columns {
+        return Some(text.to_owned());
+    }
+    let mut room = columns.checked_sub(3)?;
+    let mut kept = String::new();
+    for c in text.chars() {
+        let Some(left) = room.checked_sub(c.width().unwrap_or(0)) else { break };
+        room = left;
+        kept.push(c);
+    }
+    let kept = kept.trim_end();
+    (!kept.is_empty()).then(|| format!("{kept}…"))
+}
+
+/// What came of the call, as half a sentence.
+pub(super) fn outcome(locale: Locale, notice: &Notice, numbers: Numbers<'_>) -> String {
+    let seconds = notice.ring_ms.saturating_add(500) / 1000;
+    let rang = notice.alerted && seconds > 0;
+    let forwarded = notice.forwarded_to.as_deref().map(|to| numbers.short(to));
+    let group = notice.group.as_deref().map(|group| numbers.short(group));
+    match locale {
+        Locale::ZhCn => outcome_zh(notice.reason, rang.then_some(seconds), forwarded, group),
+        Locale::En => outcome_en(notice.reason, rang.then_some(seconds), forwarded, group),
+    }
+}
+
+fn outcome_zh(reason: Outcome, rang: Option<u64>, forwarded: Option<String>, group: Option<String>) -> String {
+    let text = match reason {
+        Outcome::CallerHungUp => match rang {
+            Some(seconds) => return format!("响铃 {seconds} 秒后对方挂断"),
+            None => "对方已挂断",
+        },
+        Outcome::NoAnswer => match rang {
+            Some(seconds) => return format!("响铃 {seconds} 秒,无人接听"),
+            None => "无人接听",
+        },
+        Outcome::Busy => "您的电话正忙",
+        Outcome::Unreachable => "您的话机当时离线",
+        Outcome::AutoRejected => "来电被自动拒接",
+        Outcome::NetworkFailure => "网络原因未接通",
+        Outcome::Voicemail => "已转入语音信箱",
+        Outcome::DivertedUnseen => "由语音信箱或其他号码应答",
+        Outcome::ForwardedUnanswered => match forwarded {
+            Some(to) => return format!("已前转至 {to},对方未接"),
+            None => "已前转,无人接听",
+        },
+        Outcome::GroupUnanswered => match group {
+            Some(group) => return format!("{group} 无人接听"),
+            None => "组内无人接听",
+        },
+        Outcome::Declined => "已拒接",
+        Outcome::DivertedAnswered => "已前转,由对方接听",
+        Outcome::PickedUp => "已由同事代接",
+        Outcome::Blocked => "来电被限制",
+        Outcome::InvalidNumber => "所拨号码无效",
+        Outcome::Incompatible => "双方设备不兼容",
+        Outcome::PossiblyMissed
+        | Outcome::Answered
+        | Outcome::AnsweredElsewhere
+        | Outcome::AuthFailed
+        | Outcome::InDialog
+        | Outcome::NotACall
+        | Outcome::Undetermined => "可能未接(未观测到通话结果)",
+    };
+    text.to_owned()
+}
+
+fn outcome_en(reason: Outcome, rang: Option<u64>, forwarded: Option<String>, group: Option<String>) -> String {
+    let text = match reason {
+        Outcome::CallerHungUp => match rang {
+            Some(1) => "the caller hung up after 1 second of ringing",
+            Some(seconds) => return format!("the caller hung up after {seconds} seconds of ringing"),
+            None => "the caller hung up",
+        },
+        Outcome::NoAnswer => match rang {
+            Some(seconds) => return format!("rang for {seconds} s, not answered"),
+            None => "not answered",
+        },
+        Outcome::Busy => "your line was busy",
+        Outcome::Unreachable => "your phone could not be reached",
+        Outcome::AutoRejected => "rejected automatically",
+        Outcome::NetworkFailure => "the call could not be connected",
+        Outcome::Voicemail => "the call went to voicemail",
+        Outcome::DivertedUnseen => "taken by voicemail or another number",
+        Outcome::ForwardedUnanswered => match forwarded {
+            Some(to) => return format!("forwarded to {to}, not answered"),
+            None => "forwarded, not answered",
+        },
+        Outcome::GroupUnanswered => match group {
+            Some(group) => return format!("nobody in {group} answered"),
+            None => "nobody in the group answered",
+        },
+        Outcome::Declined => "declined",
+        Outcome::DivertedAnswered => "forwarded, and answered there",
+        Outcome::PickedUp => "picked up by a colleague",
+        Outcome::Blocked => "barred",
+        Outcome::InvalidNumber => "the number was not valid",
+        Outcome::Incompatible => "the devices were not compatible",
+        Outcome::PossiblyMissed
+        | Outcome::Answered
+        | Outcome::AnsweredElsewhere
+        | Outcome::AuthFailed
+        | Outcome::InDialog
+        | Outcome::NotACall
+        | Outcome::Undetermined => "possibly missed (the end of the call was not observed)",
+    };
+    text.to_owned()
+}
+
+/// Further lines that the evidence asks for.
+pub(super) fn notes(locale: Locale, notice: &Notice) -> Vec<&'static str> {
+    let (conference, partial) = match locale {
+        Locale::ZhCn => ("会议邀请", "部分信令未捕获,以上内容可能不完整"),
+        Locale::En => ("conference invitation", "part of the signalling was not seen, details may be incomplete"),
+    };
+    [(notice.conference, conference), (notice.partial, partial)]
+        .into_iter()
+        .filter_map(|(holds, note)| holds.then_some(note))
+        .collect()
+}
+
+pub(super) fn list(locale: Locale, items: impl Iterator<Item = String>) -> String {
+    let between = match locale {
+        Locale::ZhCn => "、",
+        Locale::En => ", ",
+    };
+    items.collect::<Vec<_>>().join(between)
+}
+
+pub(super) const fn withheld(locale: Locale) -> &'static str {
+    match locale {
+        Locale::ZhCn => "号码保密",
+        Locale::En => "number withheld",
+    }
+}
+
+pub(super) const fn withheld_in_body(locale: Locale) -> &'static str {
+    match locale {
+        Locale::ZhCn => "对方设置了号码保密",
+        Locale::En => "number withheld",
+    }
+}
+
+pub(super) const fn unavailable(locale: Locale) -> &'static str {
+    match locale {
+        Locale::ZhCn => "号码未知",
+        Locale::En => "number unavailable",
+    }
+}
+
+/// Stands behind a name that the network does not vouch for.
+pub(super) const fn caller_supplied(locale: Locale) -> &'static str {
+    match locale {
+        Locale::ZhCn => "(来电方自报)",
+        Locale::En => " (caller-supplied)",
+    }
+}
+
+pub(super) const fn weekday_zh(from_monday: i8) -> &'static str {
+    match from_monday {
+        0 => "周一",
+        1 => "周二",
+        2 => "周三",
+        3 => "周四",
+        4 => "周五",
+        5 => "周六",
+        _ => "周日",
+    }
+}
+
+/// `UTC+8`, `UTC-3:30`, `UTC`.
+pub(super) fn zone(offset_s: i32) -> String {
+    let sign = if offset_s < 0 { '-' } else { '+' };
+    let minutes = offset_s.unsigned_abs() / 60;
+    match (minutes / 60, minutes % 60) {
+        (0, 0) => "UTC".to_owned(),
+        (hours, 0) => format!("UTC{sign}{hours}"),
+        (hours, minutes) => format!("UTC{sign}{hours}:{minutes:02}"),
+    }
+}
+
+/// A name in which no mail reader finds a link or an encoded word (semantics.md §7.4): a space goes where
+/// a URL, a host name, an address or `=?` would be recognised.
+pub(super) fn unlinked(name: &str) -> String {
+    let mut text = String::with_capacity(name.len() + 8);
+    let mut before = ' ';
+    let mut rest = name.chars().peekable();
+    while let Some(c) = rest.next() {
+        let next = rest.peek().copied().unwrap_or(' ');
+        text.push(c);
+        let breaks = match c {
+            '.' | '@' => !before.is_whitespace() && !next.is_whitespace(),
+            ':' | '/' => next == '/',
+            '=' => next == '?',
+            _ => false,
+        };
+        if breaks {
+            text.push(' ');
+        }
+        before = c;
+    }
+    text
+}

@@ -1,0 +1,136 @@
+//! The notifier's database: who is to be told of what, what was said, and what is still to be sent.
+//!
+//! `people` holds subscribers, accounts and aliases, `delivery` the outbox and the journals' cursors. Every
+//! change that must not be half done is one transaction here.
+
+mod delivery;
+mod people;
+
+use std::path::{Path, PathBuf};
+
+use ringtap_journal::schema::{Schema, SchemaError};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+pub use delivery::{Batch, Depth, Intake, OutboxRow, Queued, State};
+pub use people::{AccountRow, ImportTotals, PeopleError};
+
+/// The notifier's file format. `user.policy` is the place of per-user switches (JSON), `known_as` maps
+/// every canonical identity, alias or number, to the one account it belongs to.
+const DATABASE: Schema = Schema {
+    what: "notifier database",
+    application_id: 0x5269_6e6e,
+    migrations: &["
+        CREATE TABLE user (
+            id INTEGER PRIMARY KEY,
+            key TEXT NOT NULL UNIQUE,
+            name TEXT NOT NULL,
+            email TEXT NOT NULL,
+            locale TEXT NOT NULL,
+            timezone TEXT NOT NULL,
+            subscribed INTEGER NOT NULL,
+            policy TEXT
+        );
+        CREATE TABLE account (
+            id INTEGER PRIMARY KEY,
+            identity TEXT NOT NULL UNIQUE
+        );
+        CREATE TABLE owner (
+            user_id INTEGER NOT NULL REFERENCES user (id) ON DELETE CASCADE,
+            account_id INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+            rank INTEGER NOT NULL,
+            label TEXT NOT NULL,
+            PRIMARY KEY (user_id, account_id)
+        ) WITHOUT ROWID;
+        CREATE INDEX owner_account ON owner (account_id);
+        CREATE TABLE alias (
+            account_id INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+            rank INTEGER NOT NULL,
+            text TEXT NOT NULL,
+            PRIMARY KEY (account_id, text)
+        ) WITHOUT ROWID;
+        CREATE TABLE known_as (
+            identity TEXT PRIMARY KEY,
+            account_id INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE
+        ) WITHOUT ROWID;
+        CREATE INDEX known_as_account ON known_as (account_id);
+        CREATE TABLE cursor (
+            journal TEXT PRIMARY KEY,
+            path TEXT NOT NULL,
+            seq INTEGER NOT NULL
+        );
+        CREATE TABLE notified (
+            user_id INTEGER NOT NULL REFERENCES user (id) ON DELETE CASCADE,
+            call TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            at_ms INTEGER NOT NULL,
+            PRIMARY KEY (user_id, call)
+        ) WITHOUT ROWID;
+        CREATE TABLE outbox (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            user_id INTEGER NOT NULL REFERENCES user (id) ON DELETE CASCADE,
+            call TEXT NOT NULL,
+            notice TEXT NOT NULL,
+            state TEXT NOT NULL,
+            attempts INTEGER NOT NULL,
+            created_ms INTEGER NOT NULL,
+            next_attempt_ms INTEGER NOT NULL,
+            done_ms INTEGER,
+            last_error TEXT
+        );
+        CREATE INDEX outbox_due ON outbox (next_attempt_ms) WHERE state = 'pending';
+    "],
+};
+
+/// A fault of the database, with its file's name.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file cannot serve: missing, foreign, newer, or not to be opened.
+    #[error(transparent)]
+    File(#[from] SchemaError),
+    /// SQLite refused.
+    #[error("notifier database {path}: {doing}: {source}", path = path.display())]
+    Sqlite {
+        /// The database.
+        path: PathBuf,
+        /// What was attempted.
+        doing: &'static str,
+        /// SQLite's reason.
+        source: rusqlite::Error,
+    },
+}
+
+/// The open database.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    connection: Connection,
+}
+
+impl Store {
+    /// Opens the database at `path`, creating it (mode 0600) or bringing it up to date as needed.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let connection = DATABASE.open(path)?;
+        connection.set_prepared_statement_cache_capacity(32);
+        Ok(Self { path: path.to_owned(), connection })
+    }
+
+    /// Runs `work` in one transaction which is committed only if it succeeds.
+    fn atomically<T, E: From<StoreError>>(
+        &mut self,
+        doing: &'static str,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let path = self.path.clone();
+        let fault = |source| StoreError::Sqlite { path: path.clone(), doing, source };
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fault)?;
+        let done = work(&transaction)?;
+        transaction.commit().map_err(fault)?;
+        Ok(done)
+    }
+
+    fn fault(&self, doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError + use<> {
+        let path = self.path.clone();
+        move |source| StoreError::Sqlite { path: path.clone(), doing, source }
+    }
+}
