@@ -113,17 +113,27 @@ struct Failure {
 
 impl Failure {
     fn work(fault: impl std::fmt::Display) -> Self {
-        Self { text: fault.to_string(), status: 1 }
+        Self {
+            text: fault.to_string(),
+            status: 1,
+        }
     }
 
     fn usage(fault: impl std::fmt::Display) -> Self {
-        Self { text: fault.to_string(), status: 2 }
+        Self {
+            text: fault.to_string(),
+            status: 2,
+        }
     }
 }
 
 impl From<ServiceError> for Failure {
     fn from(fault: ServiceError) -> Self {
-        if fault.is_configuration() { Self::usage(fault) } else { Self::work(fault) }
+        if fault.is_configuration() {
+            Self::usage(fault)
+        } else {
+            Self::work(fault)
+        }
     }
 }
 
@@ -143,8 +153,16 @@ pub fn main() -> ExitCode {
 
 fn dispatch(cli: &Cli) -> Result<(), Failure> {
     let config = ringtap_config::load(cli.common.config.as_deref()).map_err(Failure::usage)?;
-    let database = cli.common.database.clone().unwrap_or_else(|| config.notifier.database.clone());
-    let journal = cli.common.journal.clone().unwrap_or_else(|| config.journal.path.clone());
+    let database = cli
+        .common
+        .database
+        .clone()
+        .unwrap_or_else(|| config.notifier.database.clone());
+    let journal = cli
+        .common
+        .journal
+        .clone()
+        .unwrap_or_else(|| config.journal.path.clone());
     match &cli.command {
         Command::Run => run(Service::new(config, &journal, &database)?),
         Command::Once => once(Service::new(config, &journal, &database)?),
@@ -160,7 +178,8 @@ fn run(mut service: Service) -> Result<(), Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // A second signal ends the process at once, should a server keep it waiting.
-        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop)).map_err(Failure::work)?;
+        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))
+            .map_err(Failure::work)?;
         signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(Failure::work)?;
     }
     tracing::info!("ready");
@@ -179,7 +198,11 @@ fn once(mut service: Service) -> Result<(), Failure> {
     if depth.pending == 0 && sent.dead == 0 {
         say(&text)
     } else {
-        let _ = write!(text, "; {} not sent yet, {} given up now", depth.pending, sent.dead);
+        let _ = write!(
+            text,
+            "; {} not sent yet, {} given up now",
+            depth.pending, sent.dead
+        );
         text.push_str(" (`ringtap-notifier outbox list` says why)");
         Err(Failure::work(text))
     }
@@ -191,14 +214,20 @@ fn import(file: &Path, replace: bool, config: &Config, database: &Path) -> Resul
         subscriptions::read(Path::new("standard input"), io::stdin().lock(), &config.plan)
     } else {
         if file.is_dir() {
-            return Err(unreadable(io::Error::new(io::ErrorKind::IsADirectory, "is a directory")));
+            return Err(unreadable(io::Error::new(
+                io::ErrorKind::IsADirectory,
+                "is a directory",
+            )));
         }
         subscriptions::read(file, File::open(file).map_err(unreadable)?, &config.plan)
     }
     .map_err(Failure::work)?;
     let mut store = Store::open(database).map_err(Failure::work)?;
     let totals = store.import(&people, replace).map_err(|fault| match fault {
-        PeopleError::Conflict(fault) => Failure::work(BadFile { path: file.to_owned(), faults: vec![fault] }),
+        PeopleError::Conflict(fault) => Failure::work(BadFile {
+            path: file.to_owned(),
+            faults: vec![fault],
+        }),
         PeopleError::Store(fault) => Failure::work(fault),
     })?;
     say(&format!(
@@ -208,18 +237,23 @@ fn import(file: &Path, replace: bool, config: &Config, database: &Path) -> Resul
 }
 
 fn export(file: Option<&Path>, database: &Path) -> Result<(), Failure> {
-    let people = Store::open(database).and_then(|store| store.people()).map_err(Failure::work)?;
+    let people = Store::open(database)
+        .and_then(|store| store.people())
+        .map_err(Failure::work)?;
     match file {
         Some(path) => {
             let fault = |fault: csv::Error| Failure::work(format!("{}: {fault}", path.display()));
-            subscriptions::write(File::create(path).map_err(|error| fault(error.into()))?, &people).map_err(fault)
+            subscriptions::write(File::create(path).map_err(|error| fault(error.into()))?, &people)
+                .map_err(fault)
         }
         None => subscriptions::write(io::stdout().lock(), &people).map_err(Failure::work),
     }
 }
 
 fn list_users(database: &Path) -> Result<(), Failure> {
-    let people = Store::open(database).and_then(|store| store.people()).map_err(Failure::work)?;
+    let people = Store::open(database)
+        .and_then(|store| store.people())
+        .map_err(Failure::work)?;
     let lines = people.iter().map(|person| {
         [
             person.user.clone(),
@@ -227,7 +261,12 @@ fn list_users(database: &Path) -> Result<(), Failure> {
             person.email.clone(),
             person.locale.to_string(),
             person.timezone.clone(),
-            if person.subscribed { "subscribed" } else { "not subscribed" }.to_owned(),
+            if person.subscribed {
+                "subscribed"
+            } else {
+                "not subscribed"
+            }
+            .to_owned(),
             format!("{} accounts", person.accounts.len()),
         ]
     });
@@ -235,14 +274,26 @@ fn list_users(database: &Path) -> Result<(), Failure> {
 }
 
 fn list_accounts(database: &Path) -> Result<(), Failure> {
-    let accounts = Store::open(database).and_then(|store| store.accounts()).map_err(Failure::work)?;
-    table(accounts.into_iter().map(|row| [row.identity, row.user, row.label, row.aliases.join(" ")]))
+    let accounts = Store::open(database)
+        .and_then(|store| store.accounts())
+        .map_err(Failure::work)?;
+    table(
+        accounts
+            .into_iter()
+            .map(|row| [row.identity, row.user, row.label, row.aliases.join(" ")]),
+    )
 }
 
 fn list_outbox(database: &Path, all: bool, limit: u32) -> Result<(), Failure> {
-    let rows = Store::open(database).and_then(|store| store.outbox(all, limit)).map_err(Failure::work)?;
+    let rows = Store::open(database)
+        .and_then(|store| store.outbox(all, limit))
+        .map_err(Failure::work)?;
     table(rows.into_iter().map(|row| {
-        let next = if row.state == "pending" { format!("next {}", row.next_attempt) } else { String::new() };
+        let next = if row.state == "pending" {
+            format!("next {}", row.next_attempt)
+        } else {
+            String::new()
+        };
         [
             row.id.to_string(),
             row.state,
@@ -279,9 +330,14 @@ fn write_out(text: &[u8]) -> Result<(), Failure> {
 
 fn log_to_stderr(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
     match format {
-        LogFormat::Text => log.with_ansi(io::stderr().is_terminal()).with_target(false).init(),
+        LogFormat::Text => log
+            .with_ansi(io::stderr().is_terminal())
+            .with_target(false)
+            .init(),
         LogFormat::Json => log.json().init(),
     }
 }

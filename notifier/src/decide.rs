@@ -57,7 +57,10 @@ pub fn decide(record: &CallRecord, interest: &Interest, policy: &Policy) -> Resu
         return Err(Silence::Answered);
     }
     let members_too = policy.group_member == GroupMember::Always;
-    if own.iter().any(|(_, target)| elsewhere(target) && !(members_too && target.group.is_some())) {
+    if own
+        .iter()
+        .any(|(_, target)| elsewhere(target) && !(members_too && target.group.is_some()))
+    {
         return Err(Silence::AnsweredElsewhere);
     }
     // Steps 4c to 4e speak of the call as a whole and go before the codes of single branches (4f).
@@ -69,12 +72,19 @@ pub fn decide(record: &CallRecord, interest: &Interest, policy: &Policy) -> Resu
         .ok_or(Silence::NotCalled)?;
     let code = code_of(target, interest);
     let reason = permitted(record, target, code, policy)?;
-    Ok(Missed { reason, target: index, accounts: interest.accounts(target, &own) })
+    Ok(Missed {
+        reason,
+        target: index,
+        accounts: interest.accounts(target, &own),
+    })
 }
 
 impl Interest {
     fn account_of(&self, identity: &str) -> Option<&str> {
-        self.identities.iter().find(|(own, _)| own == identity).map(|(_, account)| account.as_str())
+        self.identities
+            .iter()
+            .find(|(own, _)| own == identity)
+            .map(|(_, account)| account.as_str())
     }
 
     fn owns(&self, identity: &str) -> bool {
@@ -101,7 +111,10 @@ fn elsewhere(target: &Target) -> bool {
 /// The code of step 4f. A diversion to another account of the same person is none for that person: what
 /// the branch itself came to holds then.
 fn code_of(target: &Target, interest: &Interest) -> Outcome {
-    let changed = matches!(target.outcome, Outcome::ForwardedUnanswered | Outcome::GroupUnanswered);
+    let changed = matches!(
+        target.outcome,
+        Outcome::ForwardedUnanswered | Outcome::GroupUnanswered
+    );
     let to_self = target.diverted_to.as_deref().is_some_and(|to| interest.owns(to));
     match target.base {
         Some(base) if changed && to_self => base,
@@ -112,7 +125,12 @@ fn code_of(target: &Target, interest: &Interest) -> Outcome {
 }
 
 /// The policy's word on `code` (semantics.md §2.7), and the code that is told.
-fn permitted(record: &CallRecord, target: &Target, code: Outcome, policy: &Policy) -> Result<Outcome, Silence> {
+fn permitted(
+    record: &CallRecord,
+    target: &Target,
+    code: Outcome,
+    policy: &Policy,
+) -> Result<Outcome, Silence> {
     if record.has(Flag::Partial) && policy.partial_evidence == PartialEvidence::Drop {
         return Err(Silence::Partial);
     }
@@ -174,13 +192,19 @@ fn switch(code: Outcome, record: &CallRecord, target: &Target, policy: &Policy) 
 
 /// Whether the call came to this target by a diversion (D44, the other half).
 fn is_diverted_to(record: &CallRecord, target: &Target) -> bool {
-    record.targets.iter().any(|other| other.diverted_to.as_ref() == Some(&target.identity))
+    record
+        .targets
+        .iter()
+        .any(|other| other.diverted_to.as_ref() == Some(&target.identity))
 }
 
 /// D45 to D47: a member of a group hears of calls that nobody took, of all it did not take, or of none.
 fn group_permits(record: &CallRecord, target: &Target, policy: &Policy) -> bool {
-    let answered =
-        record.answered_by.is_some() || record.targets.iter().any(|other| other.outcome == Outcome::Answered);
+    let answered = record.answered_by.is_some()
+        || record
+            .targets
+            .iter()
+            .any(|other| other.outcome == Outcome::Answered);
     match policy.group_member {
         _ if target.group.is_none() => true,
         GroupMember::Never => false,

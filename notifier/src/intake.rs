@@ -59,8 +59,14 @@ impl Rules<'_> {
         now: Time,
     ) -> Result<Option<IntakeTotals>, IntakeError> {
         let records = journal.after(store.cursor(journal.id())?, BATCH)?;
-        let Some((last, _)) = records.last() else { return Ok(None) };
-        let batch = Batch { journal: journal.id(), path: journal_path, seq: *last };
+        let Some((last, _)) = records.last() else {
+            return Ok(None);
+        };
+        let batch = Batch {
+            journal: journal.id(),
+            path: journal_path,
+            seq: *last,
+        };
         let totals = store.intake(batch, |intake| {
             let mut totals = IntakeTotals::default();
             for (_, record) in &records {
@@ -108,7 +114,10 @@ impl Rules<'_> {
 fn interests(record: &CallRecord, intake: &Intake<'_>) -> Result<BTreeMap<i64, Interest>, StoreError> {
     let mut interests: BTreeMap<i64, Interest> = BTreeMap::new();
     let called = record.targets.iter().map(|target| &target.identity);
-    let diverted = record.targets.iter().filter_map(|target| target.diverted_to.as_ref());
+    let diverted = record
+        .targets
+        .iter()
+        .filter_map(|target| target.diverted_to.as_ref());
     let mut seen: Vec<&str> = Vec::new();
     for identity in called.chain(diverted) {
         if seen.contains(&identity.as_str()) {
@@ -116,7 +125,11 @@ fn interests(record: &CallRecord, intake: &Intake<'_>) -> Result<BTreeMap<i64, I
         }
         seen.push(identity);
         for (user, account) in intake.owners_of(identity)? {
-            interests.entry(user).or_default().identities.push((identity.to_string(), account));
+            interests
+                .entry(user)
+                .or_default()
+                .identities
+                .push((identity.to_string(), account));
         }
     }
     Ok(interests)

@@ -60,24 +60,38 @@ pub struct Mailer {
 impl Mailer {
     /// A mailer as configured. Nothing is sent yet, not even a greeting.
     pub fn new(config: &SmtpConfig) -> Result<Self, MailerError> {
-        let bad = |reason: String| MailerError::Url { url: config.url.clone(), reason };
+        let bad = |reason: String| MailerError::Url {
+            url: config.url.clone(),
+            reason,
+        };
         let mut builder = SmtpTransport::from_url(&library_url(&config.url).map_err(bad)?)
             .map_err(|error| bad(error.to_string()))?
             .timeout(Some(TIMEOUT))
             .pool_config(PoolConfig::new().max_size(POOL));
         if let Some(path) = &config.credentials_file {
-            let reason = |reason| MailerError::Credentials { path: path.clone(), reason };
+            let reason = |reason| MailerError::Credentials {
+                path: path.clone(),
+                reason,
+            };
             builder = builder.credentials(credentials(path).map_err(reason)?);
         }
-        Ok(Self { transport: builder.build() })
+        Ok(Self {
+            transport: builder.build(),
+        })
     }
 
     /// Hands one mail to the server.
     #[must_use]
     pub fn send(&self, mail: &Message) -> Answer {
-        let Err(error) = self.transport.send(mail) else { return Answer::Sent };
-        let text = error.to_string().chars().map(|c| if c.is_control() { ' ' } else { c });
-        let text = text.take(ERROR_CHARS_MAX).collect();
+        let Err(error) = self.transport.send(mail) else {
+            return Answer::Sent;
+        };
+        let text = error.to_string();
+        let text = text
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .take(ERROR_CHARS_MAX)
+            .collect();
         match error.status().map(u16::from) {
             // Wrong or missing credentials (RFC 4954 §6) say nothing about the mail.
             Some(530 | 534 | 535 | 538) => Answer::NoServer(text),
@@ -110,14 +124,20 @@ struct CredentialsFile {
 }
 
 fn credentials(path: &Path) -> Result<Credentials, String> {
-    let mode = fs::metadata(path).map_err(|error| error.to_string())?.permissions().mode();
+    let mode = fs::metadata(path)
+        .map_err(|error| error.to_string())?
+        .permissions()
+        .mode();
     if mode & 0o077 != 0 {
-        return Err(format!("others may read it (mode {:03o}); chmod 600 it", mode & 0o777));
+        return Err(format!(
+            "others may read it (mode {:03o}); chmod 600 it",
+            mode & 0o777
+        ));
     }
     let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
     // The parser's own message would quote the line, and with it the password.
-    let file: CredentialsFile =
-        toml::from_str(&text).map_err(|_| "wanted are two lines: user = \"…\" and password = \"…\"".to_owned())?;
+    let file: CredentialsFile = toml::from_str(&text)
+        .map_err(|_| "wanted are two lines: user = \"…\" and password = \"…\"".to_owned())?;
     Ok(Credentials::new(file.user, file.password))
 }
 
@@ -130,7 +150,10 @@ mod tests {
     fn schemes() {
         assert_eq!(library_url("smtp://h:25").unwrap(), "smtp://h:25");
         assert_eq!(library_url("smtps://h").unwrap(), "smtps://h");
-        assert_eq!(library_url("smtp+starttls://h:587").unwrap(), "smtp://h:587?tls=required");
+        assert_eq!(
+            library_url("smtp+starttls://h:587").unwrap(),
+            "smtp://h:587?tls=required"
+        );
         for bad in ["h:25", "http://h", "smtp+starttls://h?tls=opportunistic"] {
             assert!(library_url(bad).is_err(), "{bad}");
         }
@@ -145,7 +168,10 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         assert!(credentials(&path).unwrap_err().contains("640"));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        assert_eq!(credentials(&path).unwrap(), Credentials::new("u".to_owned(), "secret".to_owned()));
+        assert_eq!(
+            credentials(&path).unwrap(),
+            Credentials::new("u".to_owned(), "secret".to_owned())
+        );
         fs::write(&path, "password = secret\n").unwrap();
         assert!(!credentials(&path).unwrap_err().contains("secret"));
     }

@@ -44,7 +44,10 @@ impl Notice {
         let target = record.targets.get(missed.target);
         let owned = |identity: &compact_str::CompactString| identity.to_string();
         let caller = match record.caller.withheld {
-            true => Caller { withheld: true, ..Caller::default() },
+            true => Caller {
+                withheld: true,
+                ..Caller::default()
+            },
             false => record.caller.clone(),
         };
         Self {

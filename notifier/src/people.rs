@@ -74,7 +74,8 @@ pub struct Account {
 
 /// Reads a mail address.
 pub fn address(text: &str) -> Result<Address, String> {
-    text.parse().map_err(|reason| format!("{text:?} is not a mail address ({reason})"))
+    text.parse()
+        .map_err(|reason| format!("{text:?} is not a mail address ({reason})"))
 }
 
 /// Reads a name of the time zone database.

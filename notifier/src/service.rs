@@ -78,10 +78,21 @@ impl Service {
     /// Opens the database and prepares the way to the server; the journal may come later.
     pub fn new(config: Config, journal: &Path, database: &Path) -> Result<Self, ServiceError> {
         let notifier = &config.notifier;
-        let renderer = Renderer::new(config.plan.clone(), &notifier.smtp.from, notifier.settings_url.as_deref())?;
+        let renderer = Renderer::new(
+            config.plan.clone(),
+            &notifier.smtp.from,
+            notifier.settings_url.as_deref(),
+        )?;
         let mailer = Mailer::new(&notifier.smtp)?;
         let store = Store::open(database)?;
-        Ok(Self { journal_path: journal.to_owned(), journal: None, store, renderer, mailer, config })
+        Ok(Self {
+            journal_path: journal.to_owned(),
+            journal: None,
+            store,
+            renderer,
+            mailer,
+            config,
+        })
     }
 
     /// Reads the journal to its end, then tries each mail that is due once.
@@ -141,7 +152,9 @@ impl Service {
 
     fn take_all(&mut self, stop: &AtomicBool) -> Result<IntakeTotals, IntakeError> {
         let mut all = IntakeTotals::default();
-        let Some(journal) = &self.journal else { return Ok(all) };
+        let Some(journal) = &self.journal else {
+            return Ok(all);
+        };
         let rules = Rules {
             policy: &self.config.policy,
             stale_after_h: self.config.notifier.delivery.stale_after_h,
@@ -157,13 +170,23 @@ impl Service {
             }
         }
         if all.records > 0 {
-            tracing::info!(records = all.records, queued = all.queued, stale = all.stale, "journal read");
+            tracing::info!(
+                records = all.records,
+                queued = all.queued,
+                stale = all.stale,
+                "journal read"
+            );
         }
         Ok(all)
     }
 
     /// Tries up to a round of mails that were due at `due`; true if there are more.
-    fn deliver(&mut self, due: Time, totals: &mut DeliveryTotals, stop: &AtomicBool) -> Result<bool, StoreError> {
+    fn deliver(
+        &mut self,
+        due: Time,
+        totals: &mut DeliveryTotals,
+        stop: &AtomicBool,
+    ) -> Result<bool, StoreError> {
         let queue = self.store.due(due, ROUND)?;
         let mut no_server = 0;
         for queued in &queue {
@@ -178,11 +201,16 @@ impl Service {
         Ok(!queue.is_empty())
     }
 
-    fn deliver_one(&mut self, queued: &Queued, totals: &mut DeliveryTotals) -> Result<Option<Answer>, StoreError> {
+    fn deliver_one(
+        &mut self,
+        queued: &Queued,
+        totals: &mut DeliveryTotals,
+    ) -> Result<Option<Answer>, StoreError> {
         let person = self.store.person(queued.user_id)?;
         let Some((person, accounts)) = person.filter(|(person, _)| person.subscribed) else {
             totals.dropped += 1;
-            self.store.close(queued.id, State::Dropped, Some("not subscribed any more"), now())?;
+            self.store
+                .close(queued.id, State::Dropped, Some("not subscribed any more"), now())?;
             return Ok(None);
         };
         let answer = match self.renderer.mail(&person, &accounts, &queued.notice) {
@@ -252,7 +280,11 @@ fn backoff_ms(attempt: u32, jitter: f64) -> i64 {
 pub fn mask(identity: &str) -> String {
     let len = identity.chars().count();
     let hidden = |at: usize| at >= 3.min(len / 3) && at + 3.min(len / 3) < len;
-    identity.chars().enumerate().map(|(at, c)| if len > 4 && hidden(at) { '*' } else { c }).collect()
+    identity
+        .chars()
+        .enumerate()
+        .map(|(at, c)| if len > 4 && hidden(at) { '*' } else { c })
+        .collect()
 }
 
 fn now() -> Time {

@@ -11,8 +11,17 @@ use ringtap_identity::Plan;
 use crate::people::{Locale, address, timezone};
 
 /// The columns, in the order of `export`; an import may have them in any order.
-pub const COLUMNS: [&str; 9] =
-    ["user", "name", "email", "locale", "timezone", "subscribed", "account", "label", "aliases"];
+pub const COLUMNS: [&str; 9] = [
+    "user",
+    "name",
+    "email",
+    "locale",
+    "timezone",
+    "subscribed",
+    "account",
+    "label",
+    "aliases",
+];
 
 /// Longest text in any column.
 const FIELD_BYTES_MAX: usize = 1024;
@@ -90,10 +99,20 @@ impl std::error::Error for BadFile {}
 pub fn read(path: &Path, text: impl Read, plan: &Plan) -> Result<Vec<Subscription>, BadFile> {
     let mut lines = csv::ReaderBuilder::new().flexible(true).from_reader(text);
     let mut sheet = Sheet::default();
-    let columns = match lines.headers().map(|header| columns(header)) {
+    let columns = match lines.headers().map(columns) {
         Ok(Ok(columns)) => columns,
-        Ok(Err(what)) => return Err(BadFile { path: path.to_owned(), faults: vec![Fault { line: 1, what }] }),
-        Err(error) => return Err(BadFile { path: path.to_owned(), faults: vec![unreadable(&error)] }),
+        Ok(Err(what)) => {
+            return Err(BadFile {
+                path: path.to_owned(),
+                faults: vec![Fault { line: 1, what }],
+            });
+        }
+        Err(error) => {
+            return Err(BadFile {
+                path: path.to_owned(),
+                faults: vec![unreadable(&error)],
+            });
+        }
     };
     for record in lines.records() {
         match record {
@@ -108,7 +127,10 @@ pub fn read(path: &Path, text: impl Read, plan: &Plan) -> Result<Vec<Subscriptio
     }
     match sheet.faults.is_empty() {
         true => Ok(sheet.people),
-        false => Err(BadFile { path: path.to_owned(), faults: sheet.faults }),
+        false => Err(BadFile {
+            path: path.to_owned(),
+            faults: sheet.faults,
+        }),
     }
 }
 
@@ -141,13 +163,19 @@ fn columns(header: &csv::StringRecord) -> Result<[usize; 9], String> {
     let mut places = [0; 9];
     for (place, column) in places.iter_mut().zip(COLUMNS) {
         let named = |name: &str| name.trim_start_matches('\u{feff}').trim() == column;
-        *place = header
-            .iter()
-            .position(named)
-            .ok_or_else(|| format!("the header line has no column {column:?}; wanted is {}", COLUMNS.join(",")))?;
+        *place = header.iter().position(named).ok_or_else(|| {
+            format!(
+                "the header line has no column {column:?}; wanted is {}",
+                COLUMNS.join(",")
+            )
+        })?;
     }
     if header.len() != COLUMNS.len() {
-        return Err(format!("the header line has {} columns; wanted is {}", header.len(), COLUMNS.join(",")));
+        return Err(format!(
+            "the header line has {} columns; wanted is {}",
+            header.len(),
+            COLUMNS.join(",")
+        ));
     }
     Ok(places)
 }
@@ -181,11 +209,27 @@ impl Sheet {
         plan: &Plan,
     ) -> Result<(), String> {
         if record.len() != columns.len() {
-            return Err(format!("has {} fields, the header has {}", record.len(), columns.len()));
+            return Err(format!(
+                "has {} fields, the header has {}",
+                record.len(),
+                columns.len()
+            ));
         }
-        let [user, name, email, locale, zone, subscribed, account, label, aliases] =
-            columns.map(|at| record.get(at).unwrap_or_default().trim());
-        for (column, text) in COLUMNS.iter().zip(columns.map(|at| record.get(at).unwrap_or_default())) {
+        let [
+            user,
+            name,
+            email,
+            locale,
+            zone,
+            subscribed,
+            account,
+            label,
+            aliases,
+        ] = columns.map(|at| record.get(at).unwrap_or_default().trim());
+        for (column, text) in COLUMNS
+            .iter()
+            .zip(columns.map(|at| record.get(at).unwrap_or_default()))
+        {
             if text.len() > FIELD_BYTES_MAX || text.chars().any(char::is_control) {
                 return Err(format!("{column} is too long or holds control characters"));
             }
@@ -225,16 +269,25 @@ impl Sheet {
                 .entry(identity.clone())
                 .or_insert_with(|| (holding.identity.clone(), holding.line));
             if *account != holding.identity {
-                return Err(format!("{text} belongs to account {account} already (line {line})"));
+                return Err(format!(
+                    "{text} belongs to account {account} already (line {line})"
+                ));
             }
         }
         Ok(())
     }
 
     fn add(&mut self, person: Subscription, holding: Holding) -> Result<(), String> {
-        let Some(known) = self.place_of_user.get(&person.user).and_then(|at| self.people.get_mut(*at)) else {
+        let Some(known) = self
+            .place_of_user
+            .get(&person.user)
+            .and_then(|at| self.people.get_mut(*at))
+        else {
             self.place_of_user.insert(person.user.clone(), self.people.len());
-            self.people.push(Subscription { accounts: vec![holding], ..person });
+            self.people.push(Subscription {
+                accounts: vec![holding],
+                ..person
+            });
             return Ok(());
         };
         let differs = [
@@ -245,9 +298,16 @@ impl Sheet {
             ("subscribed", known.subscribed != person.subscribed),
         ];
         if let Some((column, _)) = differs.into_iter().find(|(_, differs)| *differs) {
-            return Err(format!("{column} of user {} is another than in line {}", person.user, known.line));
+            return Err(format!(
+                "{column} of user {} is another than in line {}",
+                person.user, known.line
+            ));
         }
-        if let Some(twice) = known.accounts.iter().find(|held| held.identity == holding.identity) {
+        if let Some(twice) = known
+            .accounts
+            .iter()
+            .find(|held| held.identity == holding.identity)
+        {
             return Err(format!(
                 "account {} of user {} stands in line {} already",
                 holding.identity, person.user, twice.line
@@ -264,11 +324,15 @@ fn holding(line: u64, account: &str, label: &str, aliases: &str, plan: &Plan) ->
             .map(|identity| identity.as_str().to_owned())
             .ok_or_else(|| format!("{text:?} is neither a number nor a SIP address"))
     };
-    let aliases = aliases.split_whitespace().map(|text| Ok((text.to_owned(), identity(text)?)));
+    let aliases = aliases
+        .split_whitespace()
+        .map(|text| Ok((text.to_owned(), identity(text)?)));
     Ok(Holding {
         line,
         identity: identity(account).map_err(|what| format!("account {what}"))?,
         label: label.to_owned(),
-        aliases: aliases.collect::<Result<_, String>>().map_err(|what| format!("alias {what}"))?,
+        aliases: aliases
+            .collect::<Result<_, String>>()
+            .map_err(|what| format!("alias {what}"))?,
     })
 }

@@ -2,9 +2,9 @@
 
 use std::hash::Hasher;
 
+use ringtap_sip::Via;
 use siphasher::sip::SipHasher13;
 use siphasher::sip128::{Hasher128, SipHasher13 as SipHasher13Of128};
-use ringtap_sip::Via;
 
 /// The secret of this process.
 #[derive(Clone, Copy, Debug)]

@@ -56,19 +56,44 @@ impl Nature {
     }
 
     /// Reads the marks of an initial INVITE.
-    pub(crate) fn of(invite: &Message<'_>, called: Option<&Identity>, caller: Option<&Identity>, rules: &Rules) -> Self {
+    pub(crate) fn of(
+        invite: &Message<'_>,
+        called: Option<&Identity>,
+        caller: Option<&Identity>,
+        rules: &Rules,
+    ) -> Self {
         let uri = invite.request_uri().unwrap_or_default();
         [
             (Self::OTHER_MEDIA, lacks_media(invite, rules)),
-            (Self::EMERGENCY, called.is_some_and(|called| rules.is_emergency(called)) || starts(uri, b"urn:service:sos")),
-            (Self::PSAP_CALLBACK, invite.header(Header::Priority).is_some_and(|v| starts(v, b"psap-callback"))),
-            (Self::SERVICE_CALLER, caller.is_some_and(|caller| rules.is_service_caller(caller))),
+            (
+                Self::EMERGENCY,
+                called.is_some_and(|called| rules.is_emergency(called)) || starts(uri, b"urn:service:sos"),
+            ),
+            (
+                Self::PSAP_CALLBACK,
+                invite
+                    .header(Header::Priority)
+                    .is_some_and(|v| starts(v, b"psap-callback")),
+            ),
+            (
+                Self::SERVICE_CALLER,
+                caller.is_some_and(|caller| rules.is_service_caller(caller)),
+            ),
             (Self::RECALL, is_recall(invite, uri)),
-            (Self::CONFERENCE, has_parameter(invite, Header::Contact, b"isfocus")),
-            (Self::ACCESS_TRANSFER, invite.header(Header::TargetDialog).is_some()),
+            (
+                Self::CONFERENCE,
+                has_parameter(invite, Header::Contact, b"isfocus"),
+            ),
+            (
+                Self::ACCESS_TRANSFER,
+                invite.header(Header::TargetDialog).is_some(),
+            ),
             (Self::PAGING, called.is_some_and(|called| rules.is_paging(called))),
             (Self::RECORDING, is_recording(invite)),
-            (Self::REPLACES, invite.header(Header::Replaces).and_then(replaces).is_some()),
+            (
+                Self::REPLACES,
+                invite.header(Header::Replaces).and_then(replaces).is_some(),
+            ),
         ]
         .into_iter()
         .filter(|(_, holds)| *holds)
@@ -77,7 +102,9 @@ impl Nature {
 }
 
 fn starts(value: &[u8], word: &[u8]) -> bool {
-    value.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word))
+    value
+        .get(..word.len())
+        .is_some_and(|head| head.eq_ignore_ascii_case(word))
 }
 
 /// D61: an SDP that offers something, but not what makes it a call. No SDP at all is a delayed offer.
@@ -97,7 +124,11 @@ fn is_recall(invite: &Message<'_>, request_uri: &[u8]) -> bool {
     let by_uri = || {
         ringtap_sip::uri::uri(request_uri)
             .and_then(|uri| uri.params.get(b"m"))
-            .is_some_and(|value| [b"BS", b"NR", b"NL"].iter().any(|service| value.eq_ignore_ascii_case(*service)))
+            .is_some_and(|value| {
+                [b"BS", b"NR", b"NL"]
+                    .iter()
+                    .any(|service| value.eq_ignore_ascii_case(*service))
+            })
     };
     by_uri()
         || invite.values(Header::CallInfo).any(|value| {
@@ -110,12 +141,13 @@ fn is_recall(invite: &Message<'_>, request_uri: &[u8]) -> bool {
 /// D70: the SIPREC feature tag on the Contact (RFC 7866 §6.1.1), or its option tag required.
 fn is_recording(invite: &Message<'_>) -> bool {
     has_parameter(invite, Header::Contact, b"+sip.src")
-        || invite.values(Header::Require).any(|value| value.eq_ignore_ascii_case(b"siprec"))
+        || invite
+            .values(Header::Require)
+            .any(|value| value.eq_ignore_ascii_case(b"siprec"))
 }
 
 fn has_parameter(message: &Message<'_>, header: Header, name: &[u8]) -> bool {
-    message.values(header).any(|value| {
-        ringtap_sip::addr::name_addr(value)
-            .is_some_and(|address| address.params.has(name))
-    })
+    message
+        .values(header)
+        .any(|value| ringtap_sip::addr::name_addr(value).is_some_and(|address| address.params.has(name)))
 }

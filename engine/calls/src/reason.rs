@@ -39,12 +39,18 @@ pub(crate) struct Reasons {
 
 /// Reads all Reason values of a message.
 pub(crate) fn read(message: &Message<'_>, q850_13_elsewhere: bool) -> Reasons {
-    let mut said = Reasons { line: ReasonLine::Plain, q850: 0 };
+    let mut said = Reasons {
+        line: ReasonLine::Plain,
+        q850: 0,
+    };
     for reason in reasons(message) {
         let line = match reason.protocol {
             Protocol::Sip => sip_line(reason.cause, reason.text),
             Protocol::Q850 => {
-                let cause = reason.cause.and_then(|cause| u8::try_from(cause).ok()).unwrap_or(0);
+                let cause = reason
+                    .cause
+                    .and_then(|cause| u8::try_from(cause).ok())
+                    .unwrap_or(0);
                 if said.q850 == 0 {
                     said.q850 = cause & 0x7F;
                 }
@@ -58,10 +64,20 @@ pub(crate) fn read(message: &Message<'_>, q850_13_elsewhere: bool) -> Reasons {
 }
 
 fn sip_line(cause: Option<u16>, text: &[u8]) -> ReasonLine {
-    let says = |words: &str| text.windows(words.len()).any(|part| part.eq_ignore_ascii_case(words.as_bytes()));
+    let says = |words: &str| {
+        text.windows(words.len())
+            .any(|part| part.eq_ignore_ascii_case(words.as_bytes()))
+    };
     match cause {
         Some(200..=299) => ReasonLine::CompletedElsewhere,
-        _ if ["completed elsewhere", "completion elsewhere", "answered elsewhere"].iter().any(|w| says(w)) => {
+        _ if [
+            "completed elsewhere",
+            "completion elsewhere",
+            "answered elsewhere",
+        ]
+        .iter()
+        .any(|w| says(w)) =>
+        {
             ReasonLine::CompletedElsewhere
         }
         Some(600 | 603 | 607) => ReasonLine::DeclinedElsewhere,
@@ -105,14 +121,26 @@ mod tests {
         use ReasonLine::*;
         for (lines, line) in [
             ("", Plain),
-            ("Reason: SIP;cause=200;text=\"Call completed elsewhere\"\r\n", CompletedElsewhere),
-            ("Reason: Q.850;cause=26\r\nReason: SIP;cause=200\r\n", CompletedElsewhere),
-            ("Reason: SIP;cause=200\r\nReason: Q.850;cause=26\r\n", CompletedElsewhere),
+            (
+                "Reason: SIP;cause=200;text=\"Call completed elsewhere\"\r\n",
+                CompletedElsewhere,
+            ),
+            (
+                "Reason: Q.850;cause=26\r\nReason: SIP;cause=200\r\n",
+                CompletedElsewhere,
+            ),
+            (
+                "Reason: SIP;cause=200\r\nReason: Q.850;cause=26\r\n",
+                CompletedElsewhere,
+            ),
             ("Reason: SIP;text=\"ANSWERED elsewhere\"\r\n", CompletedElsewhere),
             ("Reason: Q.850;cause=200\r\n", Plain),
             ("Reason: Q.850 ;cause = 26\r\n", NonSelectedUser),
             ("Reason: Q.850;cause=13\r\n", Plain),
-            ("Reason: SIP;cause=600;text=\"Busy Everywhere\"\r\n", DeclinedElsewhere),
+            (
+                "Reason: SIP;cause=600;text=\"Busy Everywhere\"\r\n",
+                DeclinedElsewhere,
+            ),
             ("Reason: SIP;cause=603\r\n", DeclinedElsewhere),
             ("Reason: Q.850;cause=21\r\n", CallRejected),
             ("Reason: SIP;cause=302\r\n", Redirected),

@@ -67,7 +67,11 @@ impl Rules {
             service_callers: set(&identities.service_callers),
             voicemail_numbers: set(&identities.voicemail_numbers),
             machine_numbers: set(&identities.machine_numbers),
-            voicemail_hosts: identities.voicemail_hosts.iter().map(|host| host.to_lowercase().into()).collect(),
+            voicemail_hosts: identities
+                .voicemail_hosts
+                .iter()
+                .map(|host| host.to_lowercase().into())
+                .collect(),
             emergency_numbers: set(&identities.emergency_numbers),
             paging_numbers: set(&identities.paging_numbers),
             group_numbers: set(&identities.group_numbers),
@@ -78,7 +82,10 @@ impl Rules {
     }
 
     fn node(&self, address: IpAddr) -> Option<Node> {
-        self.nodes.iter().find(|(net, _)| net.contains(&address)).map(|(_, node)| *node)
+        self.nodes
+            .iter()
+            .find(|(net, _)| net.contains(&address))
+            .map(|(_, node)| *node)
     }
 
     /// The segment on which a dialog-creating request from `source` to `destination` travels
@@ -126,7 +133,9 @@ impl Rules {
 
     /// Whether any rule of semantics.md §2.6 needs to look at identities of an answer.
     pub(crate) fn knows_machines(&self) -> bool {
-        !(self.voicemail_numbers.is_empty() && self.machine_numbers.is_empty() && self.voicemail_hosts.is_empty())
+        !(self.voicemail_numbers.is_empty()
+            && self.machine_numbers.is_empty()
+            && self.voicemail_hosts.is_empty())
     }
 
     /// Whether a URI names a machine (semantics.md §2.6): by its number or by its host.
@@ -136,7 +145,10 @@ impl Rules {
                 .is_ok_and(|host| self.voicemail_hosts.contains(host.to_lowercase().as_str()))
         });
         by_host
-            || self.plan.identify(uri_bytes, segment).is_some_and(|identity| self.is_machine_identity(&identity))
+            || self
+                .plan
+                .identify(uri_bytes, segment)
+                .is_some_and(|identity| self.is_machine_identity(&identity))
     }
 
     /// Whether an identity is a machine's.

@@ -70,7 +70,11 @@ mod tests {
                 Tick::of(at, base).time(base)
             })
             .into();
-        assert!(seen.iter().all(|time| *time == Some(Time::from_micros(1_714_962_221_123_450))), "{seen:?}");
+        assert!(
+            seen.iter()
+                .all(|time| *time == Some(Time::from_micros(1_714_962_221_123_450))),
+            "{seen:?}"
+        );
     }
 
     /// Catches an overflow on absurd capture times.

@@ -20,7 +20,11 @@ pub(crate) struct Links {
 }
 
 impl Links {
-    pub(crate) const OUT: Self = Self { previous: NIL, next: NIL, slot: None };
+    pub(crate) const OUT: Self = Self {
+        previous: NIL,
+        next: NIL,
+        slot: None,
+    };
 }
 
 /// Gives the wheel access to the links in the slab.
@@ -38,7 +42,10 @@ pub(crate) struct Wheel {
 
 impl Wheel {
     pub(crate) fn new() -> Self {
-        Self { heads: vec![NIL; usize::try_from(SLOTS).unwrap_or_default()], now: None }
+        Self {
+            heads: vec![NIL; usize::try_from(SLOTS).unwrap_or_default()],
+            now: None,
+        }
     }
 
     fn head(&mut self, slot: i64) -> &mut u32 {
@@ -64,14 +71,25 @@ impl Wheel {
             links.previous = index;
         }
         if let Some(links) = slab.links(index) {
-            *links = Links { previous: NIL, next: head, slot: Some(slot) };
+            *links = Links {
+                previous: NIL,
+                next: head,
+                slot: Some(slot),
+            };
         }
     }
 
     /// Takes an entry out.
     pub(crate) fn disarm(&mut self, slab: &mut impl Linked, index: u32) {
         let Some(links) = slab.links(index) else { return };
-        let Links { previous, next, slot: Some(slot) } = std::mem::replace(links, Links::OUT) else { return };
+        let Links {
+            previous,
+            next,
+            slot: Some(slot),
+        } = std::mem::replace(links, Links::OUT)
+        else {
+            return;
+        };
         match slab.links(previous) {
             Some(links) => links.next = next,
             None => *self.head(slot) = next,
@@ -85,7 +103,10 @@ impl Wheel {
     /// again if that is later.
     pub(crate) fn pop(&mut self, slab: &mut impl Linked, now: Time) -> Option<u32> {
         let due = now.as_micros().div_euclid(SLOT_US);
-        let mut slot = self.now.unwrap_or(due.saturating_sub(SLOTS - 1)).max(due.saturating_sub(SLOTS - 1));
+        let mut slot = self
+            .now
+            .unwrap_or(due.saturating_sub(SLOTS - 1))
+            .max(due.saturating_sub(SLOTS - 1));
         while slot <= due {
             let head = *self.head(slot);
             if head != NIL {
@@ -137,7 +158,10 @@ mod tests {
                         model.remove(&index);
                     }
                 }
-                assert!(model.values().all(|due| due.as_micros() > now - 2 * SLOT_US), "seed {seed}: left behind");
+                assert!(
+                    model.values().all(|due| due.as_micros() > now - 2 * SLOT_US),
+                    "seed {seed}: left behind"
+                );
             }
         }
     }

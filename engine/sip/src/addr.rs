@@ -1,7 +1,7 @@
 //! `name-addr` and `addr-spec` (RFC 3261 §20.10): display name, URI and header parameters told apart.
 //!
-//! Display names are delimited here, not decoded: quoted pairs and character sets (semantics.md §3.7) belong to
-//! `ringtap-identity`. The URI is left to [`crate::uri`].
+//! Display names are delimited here, not decoded: quoted pairs and character sets (semantics.md §3.7) belong
+//! to `ringtap-identity`. The URI is left to [`crate::uri`].
 
 use memchr::memrchr;
 
@@ -24,9 +24,9 @@ pub struct NameAddr<'a> {
 
 /// The address in one value of a list, or in a header field of one value.
 ///
-/// Without `<>` all parameters are the header field's (RFC 3261 §20). Whatever stands before `<` is the display name,
-/// token or not (RFC 4475 §3.1.2.15); a quote that never closes leaves the last `<...>` as the address (§3.1.2.6).
-/// `None` if there is no URI, or a `<` is not closed.
+/// Without `<>` all parameters are the header field's (RFC 3261 §20). Whatever stands before `<` is the
+/// display name, token or not (RFC 4475 §3.1.2.15); a quote that never closes leaves the last `<...>` as the
+/// address (§3.1.2.6). `None` if there is no URI, or a `<` is not closed.
 #[must_use]
 pub fn name_addr(value: &[u8]) -> Option<NameAddr<'_>> {
     let value = trim(value);
@@ -37,8 +37,8 @@ pub fn name_addr(value: &[u8]) -> Option<NameAddr<'_>> {
     (!address.uri.is_empty()).then_some(address)
 }
 
-/// Where the address's `<` stands. Quotes are looked at only if some stand before it, which is rare enough on the hot
-/// path to try the plain search first.
+/// Where the address's `<` stands. Quotes are looked at only if some stand before it, which is rare enough on
+/// the hot path to try the plain search first.
 fn open_angle(value: &[u8]) -> Option<usize> {
     let open = find(b'<', value)?;
     let Some(quote) = find(b'"', value.get(..open)?) else {
@@ -88,7 +88,8 @@ fn bare(value: &[u8]) -> NameAddr<'_> {
 mod tests {
     use super::*;
 
-    /// Catches any confusion of name, URI and parameters: every form of semantics.md §6 that concerns addresses.
+    /// Catches any confusion of name, URI and parameters: every form of semantics.md §6 that concerns
+    /// addresses.
     #[test]
     fn forms() {
         // value, display, quoted, uri, tag

@@ -7,8 +7,8 @@ use memchr::memchr;
 use crate::lex::{split_around, trim};
 use crate::params::Params;
 
-/// A dialog as somebody else's header field names it. The tags are seen from the message's recipient: `to_tag` is its
-/// own.
+/// A dialog as somebody else's header field names it. The tags are seen from the message's recipient:
+/// `to_tag` is its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DialogRef<'a> {
     /// The dialog's Call-ID.

@@ -65,8 +65,8 @@ faults! {
     /// A line longer than [`limits::LINE_BYTES_MAX`](crate::limits::LINE_BYTES_MAX).
     LineTooLong = "line_too_long",
     /// More than [`limits::HEADERS_MAX`](crate::limits::HEADERS_MAX) header fields, or more than
-    /// [`limits::KNOWN_HEADERS_MAX`](crate::limits::KNOWN_HEADERS_MAX) of those the parser keeps. Such a message is
-    /// dropped whole: the field left out might be the Privacy that withholds the caller.
+    /// [`limits::KNOWN_HEADERS_MAX`](crate::limits::KNOWN_HEADERS_MAX) of those the parser keeps. Such a
+    /// message is dropped whole: the field left out might be the Privacy that withholds the caller.
     TooManyHeaders = "too_many_headers",
     /// More than [`limits::VIAS_MAX`](crate::limits::VIAS_MAX) Via values.
     TooManyVias = "too_many_vias",

@@ -149,8 +149,8 @@ mod tests {
         }
     }
 
-    /// Catches a dispatch that looks at first letter and length only, and compact forms of headers that do not
-    /// matter being taken for one that does.
+    /// Catches a dispatch that looks at first letter and length only, and compact forms of headers that do
+    /// not matter being taken for one that does.
     #[test]
     fn other_names_are_not() {
         for name in [

@@ -112,8 +112,8 @@ pub(crate) fn fail(input: &[u8]) -> nom::Err<nom::error::Error<&[u8]>> {
     nom::Err::Error(nom::error::Error::new(input, nom::error::ErrorKind::Verify))
 }
 
-/// Position of the first `wanted` octet outside quoted strings. A quote that never closes is an octet like others
-/// (RFC 4475 §3.1.2.6).
+/// Position of the first `wanted` octet outside quoted strings. A quote that never closes is an octet like
+/// others (RFC 4475 §3.1.2.6).
 pub(crate) fn find_unquoted(wanted: u8, text: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
@@ -124,7 +124,8 @@ pub(crate) fn find_unquoted(wanted: u8, text: &[u8]) -> Option<usize> {
         }
         match quoted_len(rest.get(stop..)?) {
             Some(len) => at += stop + len,
-            // Nothing closes this quote, so nothing closes a later one: one scan to the end, not one for each.
+            // Nothing closes this quote, so nothing closes a later one: one scan to the end, not one for
+            // each.
             None => return Some(at + stop + memchr(wanted, rest.get(stop..)?)?),
         }
     }
@@ -132,7 +133,8 @@ pub(crate) fn find_unquoted(wanted: u8, text: &[u8]) -> Option<usize> {
 
 /// The values of a comma list, trimmed; empty ones are left out (RFC 3261 §7.3.1; RFC 4475 §3.1.2.1).
 ///
-/// Commas count outside quoted strings and `<>` only. A quote or `<` that never closes is an octet like others.
+/// Commas count outside quoted strings and `<>` only. A quote or `<` that never closes is an octet like
+/// others.
 #[derive(Clone, Debug)]
 pub(crate) struct CommaList<'a> {
     rest: &'a [u8],
@@ -149,8 +151,8 @@ impl<'a> CommaList<'a> {
         }
     }
 
-    /// Position of the next comma that separates values. Once a quote or `<` was found not to close, later ones are not
-    /// tried again: the work stays linear in the line's length whatever it holds.
+    /// Position of the next comma that separates values. Once a quote or `<` was found not to close, later
+    /// ones are not tried again: the work stays linear in the line's length whatever it holds.
     fn separator(&mut self) -> Option<usize> {
         let mut at = 0;
         loop {
@@ -193,8 +195,8 @@ impl<'a> Iterator for CommaList<'a> {
     }
 }
 
-/// The octets of `bytes` with valid `%HH` escapes decoded. A percent sign that is none stays what it is, and `%00` is
-/// an octet like others (RFC 4475 §3.1.1.3 to §3.1.1.5).
+/// The octets of `bytes` with valid `%HH` escapes decoded. A percent sign that is none stays what it is, and
+/// `%00` is an octet like others (RFC 4475 §3.1.1.3 to §3.1.1.5).
 pub fn percent_decode(bytes: &[u8]) -> impl Iterator<Item = u8> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
@@ -230,7 +232,8 @@ fn octet(input: &[u8]) -> Parsed<'_, u8> {
 mod tests {
     use super::*;
 
-    /// Catches commas that separate inside quotes or `<>`, empty values kept, and open quotes that eat the list.
+    /// Catches commas that separate inside quotes or `<>`, empty values kept, and open quotes that eat the
+    /// list.
     #[test]
     fn comma_lists() {
         let cases: &[(&str, &[&str])] = &[

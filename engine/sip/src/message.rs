@@ -55,8 +55,8 @@ pub(crate) struct Line {
     pub(crate) value: Span,
 }
 
-/// A SIP message whose start line, Call-ID, CSeq, From, To and top Via are known to be there and unambiguous. Borrows the
-/// frame; nothing of it was copied.
+/// A SIP message whose start line, Call-ID, CSeq, From, To and top Via are known to be there and unambiguous.
+/// Borrows the frame; nothing of it was copied.
 #[derive(Clone)]
 pub struct Message<'a> {
     /// The message without the line ends before it.
@@ -178,7 +178,8 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The Via values in order, over all lines and comma lists. A value that is none (RFC 4475 §3.1.2.1) is passed over.
+    /// The Via values in order, over all lines and comma lists. A value that is none (RFC 4475 §3.1.2.1) is
+    /// passed over.
     pub fn vias(&self) -> impl Iterator<Item = Via<'a>> {
         self.values(Header::Via).filter_map(Via::of)
     }
@@ -189,7 +190,8 @@ impl<'a> Message<'a> {
         self.lines(name).next()
     }
 
-    /// The values of all fields of that name, comma lists split outside quotes and `<>`, trimmed, empty ones left out.
+    /// The values of all fields of that name, comma lists split outside quotes and `<>`, trimmed, empty ones
+    /// left out.
     pub fn values(&self, name: Header) -> impl Iterator<Item = &'a [u8]> {
         self.lines(name).flat_map(CommaList::new)
     }
@@ -217,8 +219,9 @@ impl<'a> Message<'a> {
         self.content_length
     }
 
-    /// The body: Content-Length octets, or the rest of the datagram if there is none (RFC 3261 §18.3). Empty if the length
-    /// is ambiguous or larger than what there is. What follows the body is ignored, a second message too.
+    /// The body: Content-Length octets, or the rest of the datagram if there is none (RFC 3261 §18.3). Empty
+    /// if the length is ambiguous or larger than what there is. What follows the body is ignored, a second
+    /// message too.
     #[must_use]
     pub fn body(&self) -> &'a [u8] {
         self.body.of(self.frame)

@@ -1,8 +1,8 @@
 //! Which header a field name means: the dispatch that every header line goes through.
 //!
-//! A hand-made look-up instead of combinators. A name is taken as three words of eight octets, its letters folded to one
-//! case at once; first letter and length lead to the one or two headers it can be, and words are compared. A field that
-//! does not matter for calls costs a table entry and no comparison.
+//! A hand-made look-up instead of combinators. A name is taken as three words of eight octets, its letters
+//! folded to one case at once; first letter and length lead to the one or two headers it can be, and words
+//! are compared. A field that does not matter for calls costs a table entry and no comparison.
 
 use crate::header::Header;
 use crate::swar::octet_in;
@@ -17,8 +17,8 @@ struct Folded {
     len: usize,
 }
 
-/// The name at the start of `text`, if its colon directly follows it within [`HEAD`] octets: the header it means, if any,
-/// and the colon's position. `None` if the name has to be looked for.
+/// The name at the start of `text`, if its colon directly follows it within [`HEAD`] octets: the header it
+/// means, if any, and the colon's position. `None` if the name has to be looked for.
 #[inline]
 pub(crate) fn at_start(text: &[u8]) -> Option<(Option<Header>, usize)> {
     const COLON: u8 = b':';
@@ -90,8 +90,8 @@ const fn first_octets(word: u64, len: usize) -> u64 {
     word & ((1 << (8 * len)) - 1)
 }
 
-/// A word with its letters in lower case. Octets from 0x40 on get the bit that tells `a` from `A`; no other octet becomes
-/// a letter or a hyphen by it.
+/// A word with its letters in lower case. Octets from 0x40 on get the bit that tells `a` from `A`; no other
+/// octet becomes a letter or a hyphen by it.
 const fn fold(word: u64) -> u64 {
     word | (word & u64::from_le_bytes([0x40; 8])) >> 1
 }

@@ -9,7 +9,8 @@ use nom::sequence::preceded;
 use crate::lex::{Parsed, quoted_string, trim, trim_start};
 use crate::swar::find;
 
-/// Parameters as they stand in the frame: `;a=b;c="q;r"`, the first semicolon optional, white space tolerated.
+/// Parameters as they stand in the frame: `;a=b;c="q;r"`, the first semicolon optional, white space
+/// tolerated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Params<'a> {
     text: &'a [u8],

@@ -1,6 +1,7 @@
 //! The Reason header field (RFC 3326; several values: RFC 9366).
 //!
-//! Which value decides is a rule of the verdict (semantics.md §2.2), not of the parser: all are given, in order.
+//! Which value decides is a rule of the verdict (semantics.md §2.2), not of the parser: all are given, in
+//! order.
 
 use memchr::memchr;
 use nom::Parser;

@@ -1,5 +1,5 @@
-//! What a payload is at first sight: SIP, a keep-alive, or neither (semantics.md §5 "UDP ports", "Keep-alives",
-//! "SigComp").
+//! What a payload is at first sight: SIP, a keep-alive, or neither (semantics.md §5 "UDP ports",
+//! "Keep-alives", "SigComp").
 
 use memchr::{memchr, memmem};
 use nom::Parser;
@@ -14,7 +14,8 @@ use crate::lex::Parsed;
 use crate::limits::LINE_BYTES_MAX;
 
 /// Whether `bytes` begin like a SIP message, leading line ends skipped: `[A-Z]{3,16} \S.* SIP/2.0` or
-/// `SIP/2.0 [1-6]\d\d`, whatever the port. Stricter than [`parse`](crate::parse), which is told that it is SIP.
+/// `SIP/2.0 [1-6]\d\d`, whatever the port. Stricter than [`parse`](crate::parse), which is told that it is
+/// SIP.
 #[must_use]
 pub fn is_sip_start(bytes: &[u8]) -> bool {
     let bytes = without_line_ends(bytes);

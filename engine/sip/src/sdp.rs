@@ -1,7 +1,7 @@
 //! Which media a message's SDP offers (semantics.md D61, D70): the `m=` lines and nothing else.
 //!
-//! The SDP may be a part of a multipart body beside ISUP, PIDF-LO or XML (RFC 5621). Bodies are never looked through for
-//! SIP header fields.
+//! The SDP may be a part of a multipart body beside ISUP, PIDF-LO or XML (RFC 5621). Bodies are never looked
+//! through for SIP header fields.
 
 use memchr::memchr;
 

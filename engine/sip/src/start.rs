@@ -29,7 +29,8 @@ fn sip_slash(input: &[u8]) -> Parsed<'_, &[u8]> {
     verify(take(4usize), |name: &[u8]| name.eq_ignore_ascii_case(b"SIP/")).parse(input)
 }
 
-/// `SIP-Version SP Status-Code SP Reason-Phrase`, behind the version. Codes above 699 have no class (semantics.md §6).
+/// `SIP-Version SP Status-Code SP Reason-Phrase`, behind the version. Codes above 699 have no class
+/// (semantics.md §6).
 fn status_line<'a>(rest: &'a [u8], version: &[u8]) -> Result<Start<'a>, Fault> {
     if version != b"2.0" {
         return Err(Fault::BadVersion);
@@ -55,8 +56,8 @@ fn code(input: &[u8]) -> Parsed<'_, &[u8]> {
     .parse(input)
 }
 
-/// `Method SP Request-URI SP SIP-Version`. The version is looked for from the end: with several spaces, or spaces within
-/// the URI, everything between is the URI (RFC 4475 §3.1.2.7 to §3.1.2.10).
+/// `Method SP Request-URI SP SIP-Version`. The version is looked for from the end: with several spaces, or
+/// spaces within the URI, everything between is the URI (RFC 4475 §3.1.2.7 to §3.1.2.10).
 fn request_line(line: &[u8]) -> Result<(Start<'_>, &[u8]), Fault> {
     let (rest, token) = method(line).map_err(|_| Fault::NotSip)?;
     let rest = trim(rest);

@@ -1,7 +1,7 @@
 //! URIs: `sip:`, `sips:`, `tel:`, `urn:` taken apart, everything else opaque (RFC 3261 §19.1, RFC 3966).
 //!
-//! Nothing is decoded or compared here: that a percent escape is a plus sign, and which two URIs name the same
-//! person, is the business of `ringtap-identity` (semantics.md §3.5).
+//! Nothing is decoded or compared here: that a percent escape is a plus sign, and which two URIs name the
+//! same person, is the business of `ringtap-identity` (semantics.md §3.5).
 
 use memchr::{memchr, memrchr};
 use nom::Parser;
@@ -33,8 +33,8 @@ pub enum Scheme {
 pub struct Uri<'a> {
     /// The scheme.
     pub scheme: Scheme,
-    /// `sip:` and `sips:`: the user without password and parameters, `None` if there is no `@`. Others: the number or
-    /// the opaque part.
+    /// `sip:` and `sips:`: the user without password and parameters, `None` if there is no `@`. Others: the
+    /// number or the opaque part.
     pub user: Option<&'a [u8]>,
     /// Parameters within the user part of a `sip:` URI (RFC 3261 §19.1.6): those of a telephone-subscriber.
     pub user_params: Params<'a>,
@@ -132,8 +132,8 @@ fn sip<'a>(scheme: Scheme, raw: &'a [u8], rest: &'a [u8]) -> Uri<'a> {
     }
 }
 
-/// `subscriber *( ";" par )` (RFC 3966 §3), and the like for `urn:`. A `?` is not part of either grammar, but appears
-/// where equipment escapes header fields into History-Info.
+/// `subscriber *( ";" par )` (RFC 3966 §3), and the like for `urn:`. A `?` is not part of either grammar, but
+/// appears where equipment escapes header fields into History-Info.
 fn opaque<'a>(scheme: Scheme, raw: &'a [u8], rest: &'a [u8]) -> Uri<'a> {
     let (rest, headers) = split_at(rest, b'?');
     let (user, params) = split_at(rest, b';');
@@ -145,9 +145,9 @@ fn opaque<'a>(scheme: Scheme, raw: &'a [u8], rest: &'a [u8]) -> Uri<'a> {
     }
 }
 
-/// Where the userinfo ends: the last `@` (RFC 4475 §3.1.1.9), except that an `@` behind the `?` that opens the headers
-/// is one that somebody forgot to escape in them (a Call-ID within Replaces, mostly). A `?` before the first `@` belongs
-/// to the user.
+/// Where the userinfo ends: the last `@` (RFC 4475 §3.1.1.9), except that an `@` behind the `?` that opens
+/// the headers is one that somebody forgot to escape in them (a Call-ID within Replaces, mostly). A `?`
+/// before the first `@` belongs to the user.
 fn last_at(rest: &[u8]) -> Option<usize> {
     let first = memchr(b'@', rest)?;
     let (_, behind) = split_around(rest, first);

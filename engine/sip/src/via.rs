@@ -24,19 +24,19 @@ pub struct Via<'a> {
 }
 
 impl<'a> Via<'a> {
-    /// Whether the branch is one of RFC 3261: unique in space and time, so branch and sent-by name the transaction. The
-    /// cookie alone makes nothing unique (RFC 4475 §3.3.10).
+    /// Whether the branch is one of RFC 3261: unique in space and time, so branch and sent-by name the
+    /// transaction. The cookie alone makes nothing unique (RFC 4475 §3.3.10).
     #[must_use]
     pub fn has_cookie(&self) -> bool {
         self.branch
             .is_some_and(|branch| branch.len() > COOKIE.len() && branch.starts_with(COOKIE))
     }
 
-    /// The octets that take part in matching transactions: branch (empty if there is none) and sent-by; `received` and
-    /// `rport` never do.
+    /// The octets that take part in matching transactions: branch (empty if there is none) and sent-by;
+    /// `received` and `rport` never do.
     ///
-    /// With [`has_cookie`](Self::has_cookie) these and the CSeq's method (ACK as INVITE) are the whole key. Without,
-    /// RFC 3261 §17.2.3 also compares Request-URI, tags, Call-ID and CSeq number.
+    /// With [`has_cookie`](Self::has_cookie) these and the CSeq's method (ACK as INVITE) are the whole key.
+    /// Without, RFC 3261 §17.2.3 also compares Request-URI, tags, Call-ID and CSeq number.
     #[must_use]
     pub fn key_bytes(&self) -> [&'a [u8]; 2] {
         [self.branch.unwrap_or_default(), self.sent_by]
@@ -59,7 +59,8 @@ impl<'a> Via<'a> {
     }
 }
 
-/// `sent-protocol = protocol-name SLASH protocol-version SLASH transport`, white space around the slashes allowed.
+/// `sent-protocol = protocol-name SLASH protocol-version SLASH transport`, white space around the slashes
+/// allowed.
 fn sent_protocol(input: &[u8]) -> Parsed<'_, ()> {
     let (rest, _) = match usual_protocol(input) {
         Ok(found) => found,

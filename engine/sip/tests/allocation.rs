@@ -1,5 +1,11 @@
 //! Parsing a message and asking it for everything allocates nothing (design.md decision 2).
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "in a test's helper a panic is a failed test"
+)]
+
 mod everything;
 
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use lettre::Message;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
+use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, context};
 use ringtap_identity::{Identity, Plan, name};
 use ringtap_record::NameSource;
@@ -23,7 +24,9 @@ use number::Numbers;
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
     /// The sender of the configuration.
-    #[error("notifier.smtp.from: {from:?} is not a mail address ({reason}); write: Missed calls <no-reply@example.org>")]
+    #[error(
+        "notifier.smtp.from: {from:?} is not a mail address ({reason}); write: Missed calls <no-reply@example.org>"
+    )]
     From {
         /// What stands there.
         from: String,
@@ -50,31 +53,52 @@ pub struct Renderer {
 impl Renderer {
     /// A renderer that writes as `from` and shows numbers by `plan`.
     pub fn new(plan: Plan, from: &str, settings_url: Option<&str>) -> Result<Self, RenderError> {
-        let from = from.parse().map_err(|reason: lettre::address::AddressError| RenderError::From {
-            from: from.to_owned(),
-            reason: reason.to_string(),
-        })?;
+        let from = from
+            .parse()
+            .map_err(|reason: lettre::address::AddressError| RenderError::From {
+                from: from.to_owned(),
+                reason: reason.to_string(),
+            })?;
         let mut templates = Environment::new();
-        templates.set_trim_blocks(true);
-        templates.set_lstrip_blocks(true);
-        templates.set_keep_trailing_newline(true);
+        let syntax = SyntaxConfig::builder()
+            .trim_blocks(true)
+            .lstrip_blocks(true)
+            .keep_trailing_newline(true)
+            .build()?;
+        templates.set_syntax(syntax);
         templates.add_template("layout.html", include_str!("../templates/layout.html"))?;
         templates.add_template("zh-CN.txt", include_str!("../templates/zh-CN.txt"))?;
         templates.add_template("zh-CN.html", include_str!("../templates/zh-CN.html"))?;
         templates.add_template("en.txt", include_str!("../templates/en.txt"))?;
         templates.add_template("en.html", include_str!("../templates/en.html"))?;
-        Ok(Self { plan, from, settings_url: settings_url.map(str::to_owned), templates })
+        Ok(Self {
+            plan,
+            from,
+            settings_url: settings_url.map(str::to_owned),
+            templates,
+        })
     }
 
     /// The mail that tells `person` of `notice`. The same person and call always give the same Message-ID.
-    pub fn mail(&self, person: &Person, accounts: &[Account], notice: &Notice) -> Result<Message, RenderError> {
+    pub fn mail(
+        &self,
+        person: &Person,
+        accounts: &[Account],
+        notice: &Notice,
+    ) -> Result<Message, RenderError> {
         let facts = self.facts(person, accounts, notice);
-        let template = |ending| self.templates.get_template(&format!("{}.{ending}", person.locale));
+        let template = |ending| {
+            self.templates
+                .get_template(&format!("{}.{ending}", person.locale))
+        };
         let text = template("txt")?.render(&facts.context)?;
         let html = template("html")?.render(&facts.context)?;
         let mut mail = Message::builder()
             .from(self.from.clone())
-            .to(Mailbox::new(name::sanitise(&person.name).map(String::from), person.email.clone()))
+            .to(Mailbox::new(
+                name::sanitise(&person.name).map(String::from),
+                person.email.clone(),
+            ))
             .subject(facts.subject)
             .message_id(Some(self.message_id("call", &[&person.key, &notice.call])))
             .references(self.message_id("thread", &[&person.key, &facts.caller, &facts.day]));
@@ -105,23 +129,44 @@ impl Renderer {
             hash.update(part.as_bytes());
             hash.update([0]);
         }
-        let digest: String = hash.finalize().iter().take(20).map(|byte| format!("{byte:02x}")).collect();
+        let digest: String = hash
+            .finalize()
+            .iter()
+            .take(20)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         format!("<{kind}.{digest}@{}>", self.from.email.domain())
     }
 
     fn facts(&self, person: &Person, accounts: &[Account], notice: &Notice) -> Facts {
-        let numbers = Numbers { plan: &self.plan, locale: person.locale };
+        let numbers = Numbers {
+            plan: &self.plan,
+            locale: person.locale,
+        };
         let locale = person.locale;
         let when = local(notice, &person.timezone);
         let caller = CallerText::new(notice, numbers);
         let account = |identity: &String| numbers.account(identity, accounts);
         let tried = match notice.accounts.len() {
             0 | 1 => None,
-            _ => Some(wording::list(locale, notice.accounts.iter().map(|one| account(one).brief))),
+            _ => Some(wording::list(
+                locale,
+                notice.accounts.iter().map(|one| account(one).brief),
+            )),
         };
-        let caller_identity = notice.caller.identity.as_deref().filter(|_| !notice.caller.withheld);
+        let caller_identity = notice
+            .caller
+            .identity
+            .as_deref()
+            .filter(|_| !notice.caller.withheld);
         Facts {
-            subject: wording::subject(locale, &caller.name, caller.mark, &caller.number_in_subject, &when.clock()),
+            subject: wording::subject(
+                locale,
+                &caller.name,
+                caller.mark,
+                &caller.number_in_subject,
+                &when.clock(),
+            ),
             caller: match caller_identity.and_then(Identity::from_canonical) {
                 Some(identity) => identity.as_str().to_owned(),
                 None if notice.caller.withheld => "withheld".to_owned(),
@@ -130,7 +175,7 @@ impl Renderer {
             day: when.day(),
             context: context! {
                 lang => locale.as_str(),
-                name => person.name,
+                name => &person.name,
                 account => account(&notice.account).full,
                 caller_name => caller.name,
                 caller_mark => caller.mark,
@@ -140,7 +185,7 @@ impl Renderer {
                 tried => tried,
                 call_back => caller_identity.and_then(|identity| numbers.call_back(identity)),
                 notes => wording::notes(locale, notice),
-                settings => self.settings_url,
+                settings => &self.settings_url,
             },
         }
     }
@@ -176,10 +221,17 @@ impl CallerText {
                 number_in_subject: wording::withheld(locale).to_owned(),
             };
         }
-        let name = caller.name.as_deref().and_then(name::sanitise).map(|name| wording::unlinked(&name));
+        let name = caller
+            .name
+            .as_deref()
+            .and_then(name::sanitise)
+            .map(|name| wording::unlinked(&name));
         let (number, number_in_subject) = match caller.identity.as_deref() {
             Some(identity) => (numbers.caller(identity), numbers.plain(identity)),
-            None => (wording::unavailable(locale).to_owned(), wording::unavailable(locale).to_owned()),
+            None => (
+                wording::unavailable(locale).to_owned(),
+                wording::unavailable(locale).to_owned(),
+            ),
         };
         Self {
             mark: match (&name, caller.name_source) {
@@ -219,7 +271,11 @@ impl When {
         match locale {
             Locale::ZhCn => {
                 let weekday = wording::weekday_zh(at.weekday().to_monday_zero_offset());
-                format!("{}({weekday}){}({zone})", at.strftime("%Y-%m-%d"), at.strftime("%H:%M:%S"))
+                format!(
+                    "{}({weekday}){}({zone})",
+                    at.strftime("%Y-%m-%d"),
+                    at.strftime("%H:%M:%S")
+                )
             }
             Locale::En => format!("{} ({zone})", at.strftime("%A %-d %B %Y, %H:%M:%S")),
         }

@@ -44,12 +44,16 @@ impl Numbers<'_> {
 
     /// How somebody else's number is named in passing: the extension, else the number.
     pub(super) fn short(self, identity: &str) -> String {
-        self.extension(identity).unwrap_or_else(|| self.national(identity))
+        self.extension(identity)
+            .unwrap_or_else(|| self.national(identity))
     }
 
     /// One of the reader's own accounts, by the reader's word for it.
     pub(super) fn account(self, identity: &str, accounts: &[Account]) -> AccountText {
-        let label = accounts.iter().find(|account| account.identity == identity).map(|account| account.label.trim());
+        let label = accounts
+            .iter()
+            .find(|account| account.identity == identity)
+            .map(|account| account.label.trim());
         let label = match (label, self.locale) {
             (Some(label), _) if !label.is_empty() => label,
             (_, Locale::ZhCn) => "号码",

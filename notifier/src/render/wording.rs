@@ -38,7 +38,9 @@ fn fitted(text: &str, columns: usize) -> Option<String> {
     let mut room = columns.checked_sub(3)?;
     let mut kept = String::new();
     for c in text.chars() {
-        let Some(left) = room.checked_sub(c.width().unwrap_or(0)) else { break };
+        let Some(left) = room.checked_sub(c.width().unwrap_or(0)) else {
+            break;
+        };
         room = left;
         kept.push(c);
     }
@@ -58,7 +60,12 @@ pub(super) fn outcome(locale: Locale, notice: &Notice, numbers: Numbers<'_>) -> 
     }
 }
 
-fn outcome_zh(reason: Outcome, rang: Option<u64>, forwarded: Option<String>, group: Option<String>) -> String {
+fn outcome_zh(
+    reason: Outcome,
+    rang: Option<u64>,
+    forwarded: Option<String>,
+    group: Option<String>,
+) -> String {
     let text = match reason {
         Outcome::CallerHungUp => match rang {
             Some(seconds) => return format!("响铃 {seconds} 秒后对方挂断"),
@@ -99,7 +106,12 @@ fn outcome_zh(reason: Outcome, rang: Option<u64>, forwarded: Option<String>, gro
     text.to_owned()
 }
 
-fn outcome_en(reason: Outcome, rang: Option<u64>, forwarded: Option<String>, group: Option<String>) -> String {
+fn outcome_en(
+    reason: Outcome,
+    rang: Option<u64>,
+    forwarded: Option<String>,
+    group: Option<String>,
+) -> String {
     let text = match reason {
         Outcome::CallerHungUp => match rang {
             Some(1) => "the caller hung up after 1 second of ringing",
@@ -145,7 +157,10 @@ fn outcome_en(reason: Outcome, rang: Option<u64>, forwarded: Option<String>, gro
 pub(super) fn notes(locale: Locale, notice: &Notice) -> Vec<&'static str> {
     let (conference, partial) = match locale {
         Locale::ZhCn => ("会议邀请", "部分信令未捕获,以上内容可能不完整"),
-        Locale::En => ("conference invitation", "part of the signalling was not seen, details may be incomplete"),
+        Locale::En => (
+            "conference invitation",
+            "part of the signalling was not seen, details may be incomplete",
+        ),
     };
     [(notice.conference, conference), (notice.partial, partial)]
         .into_iter()

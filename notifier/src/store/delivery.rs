@@ -120,13 +120,20 @@ impl Store {
         let fault = self.fault("move the journal's cursor");
         let store_path = self.path.clone();
         self.atomically("take records in", |sql| {
-            let done = work(&Intake { sql, store_path: &store_path })?;
+            let done = work(&Intake {
+                sql,
+                store_path: &store_path,
+            })?;
             sql.prepare_cached(
                 "INSERT INTO cursor (journal, path, seq) VALUES (?1, ?2, ?3) \
                  ON CONFLICT (journal) DO UPDATE SET path = ?2, seq = ?3",
             )
             .and_then(|mut upsert| {
-                upsert.execute(params![batch.journal, batch.path, i64::try_from(batch.seq).unwrap_or(i64::MAX)])
+                upsert.execute(params![
+                    batch.journal,
+                    batch.path,
+                    i64::try_from(batch.seq).unwrap_or(i64::MAX)
+                ])
             })
             .map_err(&fault)?;
             Ok(done)
@@ -181,7 +188,10 @@ impl Store {
                 .map(i64::unsigned_abs)
                 .map_err(self.fault("count the outbox"))
         };
-        Ok(Depth { pending: count(State::Pending)?, dead: count(State::Dead)? })
+        Ok(Depth {
+            pending: count(State::Pending)?,
+            dead: count(State::Dead)?,
+        })
     }
 
     /// The outbox, newest first; sent mails only if `all`.
@@ -220,7 +230,9 @@ impl Intake<'_> {
                  JOIN user ON user.id = owner.user_id \
                  WHERE known_as.identity = ?1 AND user.subscribed ORDER BY user.id",
             )?;
-            select.query_map([identity], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+            select
+                .query_map([identity], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect()
         };
         read().map_err(|source| self.fault("look up an account", source))
     }
@@ -252,7 +264,11 @@ impl Intake<'_> {
     }
 
     fn fault(&self, doing: &'static str, source: rusqlite::Error) -> StoreError {
-        StoreError::Sqlite { path: self.store_path.to_owned(), doing, source }
+        StoreError::Sqlite {
+            path: self.store_path.to_owned(),
+            doing,
+            source,
+        }
     }
 }
 

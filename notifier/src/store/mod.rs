@@ -111,7 +111,10 @@ impl Store {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let connection = DATABASE.open(path)?;
         connection.set_prepared_statement_cache_capacity(32);
-        Ok(Self { path: path.to_owned(), connection })
+        Ok(Self {
+            path: path.to_owned(),
+            connection,
+        })
     }
 
     /// Runs `work` in one transaction which is committed only if it succeeds.
@@ -121,9 +124,15 @@ impl Store {
         work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let path = self.path.clone();
-        let fault = |source| StoreError::Sqlite { path: path.clone(), doing, source };
-        let transaction =
-            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fault)?;
+        let fault = |source| StoreError::Sqlite {
+            path: path.clone(),
+            doing,
+            source,
+        };
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(fault)?;
         let done = work(&transaction)?;
         transaction.commit().map_err(fault)?;
         Ok(done)
@@ -131,6 +140,10 @@ impl Store {
 
     fn fault(&self, doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError + use<> {
         let path = self.path.clone();
-        move |source| StoreError::Sqlite { path: path.clone(), doing, source }
+        move |source| StoreError::Sqlite {
+            path: path.clone(),
+            doing,
+            source,
+        }
     }
 }

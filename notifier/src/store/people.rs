@@ -46,7 +46,11 @@ pub struct AccountRow {
 impl Store {
     /// Takes all of `people` or nothing. A person who is there already gets what the file says, accounts
     /// included; others stay, unless `replace_all`.
-    pub fn import(&mut self, people: &[Subscription], replace_all: bool) -> Result<ImportTotals, PeopleError> {
+    pub fn import(
+        &mut self,
+        people: &[Subscription],
+        replace_all: bool,
+    ) -> Result<ImportTotals, PeopleError> {
         let fault = self.fault("import subscriptions");
         self.atomically("import subscriptions", |sql| {
             let mut totals = ImportTotals::default();
@@ -66,7 +70,10 @@ impl Store {
             clear_names(sql, people).map_err(&fault)?;
             for holding in people.iter().flat_map(|person| &person.accounts) {
                 if let Some(what) = put_names(sql, holding).map_err(&fault)? {
-                    return Err(PeopleError::Conflict(Fault { line: holding.line, what }));
+                    return Err(PeopleError::Conflict(Fault {
+                        line: holding.line,
+                        what,
+                    }));
                 }
             }
             Ok(totals)
@@ -116,7 +123,9 @@ impl Store {
         let read = || -> rusqlite::Result<Option<(Person, Vec<Account>)>> {
             let sql = &self.connection;
             let found = sql
-                .prepare_cached("SELECT id, key, name, email, locale, timezone, subscribed FROM user WHERE id = ?1")?
+                .prepare_cached(
+                    "SELECT id, key, name, email, locale, timezone, subscribed FROM user WHERE id = ?1",
+                )?
                 .query_row([user_id], read_person)
                 .optional()?;
             let Some(found) = found else { return Ok(None) };
@@ -128,7 +137,12 @@ impl Store {
                  WHERE user_id = ?1 ORDER BY rank",
             )?;
             let accounts = accounts
-                .query_map([user_id], |row| Ok(Account { identity: row.get(0)?, label: row.get(1)? }))?
+                .query_map([user_id], |row| {
+                    Ok(Account {
+                        identity: row.get(0)?,
+                        label: row.get(1)?,
+                    })
+                })?
                 .collect::<rusqlite::Result<_>>()?;
             let person = Person {
                 key: found.user,
@@ -162,16 +176,26 @@ fn holdings(sql: &Connection, user_id: i64) -> rusqlite::Result<Vec<Holding>> {
         "SELECT account.id, account.identity, owner.label FROM owner JOIN account ON account.id = account_id \
          WHERE user_id = ?1 ORDER BY rank",
     )?;
-    let mut aliases = sql.prepare_cached("SELECT text FROM alias WHERE account_id = ?1 ORDER BY rank, text")?;
+    let mut aliases =
+        sql.prepare_cached("SELECT text FROM alias WHERE account_id = ?1 ORDER BY rank, text")?;
     let accounts = accounts.query_map([user_id], |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
+        Ok((
+            row.get::<_, i64>(0)?,
+            row.get::<_, String>(1)?,
+            row.get::<_, String>(2)?,
+        ))
     })?;
     accounts
         .map(|account| {
             let (id, identity, label) = account?;
             let texts = aliases.query_map([id], |row| row.get::<_, String>(0))?;
             let aliases = texts.map(|text| text.map(|text| (text, String::new())));
-            Ok(Holding { line: 0, identity, label, aliases: aliases.collect::<rusqlite::Result<_>>()? })
+            Ok(Holding {
+                line: 0,
+                identity,
+                label,
+                aliases: aliases.collect::<rusqlite::Result<_>>()?,
+            })
         })
         .collect()
 }
@@ -211,7 +235,8 @@ fn put_person(sql: &Connection, person: &Subscription) -> rusqlite::Result<(i64,
             ],
             |row| row.get(0),
         )?;
-    sql.prepare_cached("DELETE FROM owner WHERE user_id = ?1")?.execute([id])?;
+    sql.prepare_cached("DELETE FROM owner WHERE user_id = ?1")?
+        .execute([id])?;
     Ok((id, known.is_none()))
 }
 
@@ -228,7 +253,10 @@ fn put_account(sql: &Connection, user_id: i64, rank: i64, holding: &Holding) -> 
 
 /// Forgets accounts that nobody owns any more, and all names of the accounts in the file.
 fn clear_names(sql: &Connection, people: &[Subscription]) -> rusqlite::Result<()> {
-    sql.execute("DELETE FROM account WHERE id NOT IN (SELECT account_id FROM owner)", ())?;
+    sql.execute(
+        "DELETE FROM account WHERE id NOT IN (SELECT account_id FROM owner)",
+        (),
+    )?;
     for holding in people.iter().flat_map(|person| &person.accounts) {
         for table in ["alias", "known_as"] {
             sql.prepare_cached(&format!(
@@ -247,8 +275,10 @@ fn put_names(sql: &Connection, holding: &Holding) -> rusqlite::Result<Option<Str
         .query_row([&holding.identity], |row| row.get(0))?;
     let own = (holding.identity.clone(), holding.identity.clone());
     for (text, identity) in holding.aliases.iter().chain([&own]) {
-        sql.prepare_cached("INSERT INTO known_as (identity, account_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
-            .execute(params![identity, account])?;
+        sql.prepare_cached(
+            "INSERT INTO known_as (identity, account_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![identity, account])?;
         let (holder, name): (i64, String) = sql
             .prepare_cached(
                 "SELECT account.id, account.identity FROM known_as JOIN account ON account.id = account_id \
@@ -260,8 +290,10 @@ fn put_names(sql: &Connection, holding: &Holding) -> rusqlite::Result<Option<Str
         }
     }
     for (rank, (text, _)) in (0_i64..).zip(&holding.aliases) {
-        sql.prepare_cached("INSERT INTO alias (account_id, rank, text) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
-            .execute(params![account, rank, text])?;
+        sql.prepare_cached(
+            "INSERT INTO alias (account_id, rank, text) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![account, rank, text])?;
     }
     Ok(None)
 }

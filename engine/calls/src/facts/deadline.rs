@@ -21,21 +21,37 @@ impl LegFacts {
     /// them does not matter.
     pub(crate) fn deadline(&self, timers: &Timers) -> Deadline {
         let after = |tick: Tick, ms: u64| {
-            tick.time(self.base).unwrap_or(self.base).plus_ms(i64::try_from(ms).unwrap_or(i64::MAX))
+            tick.time(self.base)
+                .unwrap_or(self.base)
+                .plus_ms(i64::try_from(ms).unwrap_or(i64::MAX))
         };
         let answered = self.answered_at();
         if answered.seen() {
-            return Deadline { at: after(answered, timers.settle_ms), complete: true };
+            return Deadline {
+                at: after(answered, timers.settle_ms),
+                complete: true,
+            };
         }
         let Some(cseq) = self.last_cseq() else {
             // Nothing but requests within a dialog: nothing to wait for (D60, D87).
-            return Deadline { at: self.base.plus_ms(i64::try_from(timers.settle_ms).unwrap_or(i64::MAX)), complete: true };
+            return Deadline {
+                at: self
+                    .base
+                    .plus_ms(i64::try_from(timers.settle_ms).unwrap_or(i64::MAX)),
+                complete: true,
+            };
         };
         if let Some((end, wait_ms)) = self.end(cseq, timers) {
-            return Deadline { at: after(end, wait_ms), complete: true };
+            return Deadline {
+                at: after(end, wait_ms),
+                complete: true,
+            };
         }
         let open = self.current(cseq).filter(|hop| !hop.end().seen());
-        let at = open.map(|hop| silence(hop, timers, &after)).max().unwrap_or(self.base);
+        let at = open
+            .map(|hop| silence(hop, timers, &after))
+            .max()
+            .unwrap_or(self.base);
         Deadline { at, complete: false }
     }
 
@@ -47,7 +63,11 @@ impl LegFacts {
     fn end(&self, cseq: u32, timers: &Timers) -> Option<(Tick, u64)> {
         // D38, D39: a BYE of the caller before any answer ends the early dialogs.
         if self.caller_bye.seen() {
-            let last = self.current(cseq).map(Hop::end).filter(|end| end.seen()).fold(self.caller_bye, Tick::max);
+            let last = self
+                .current(cseq)
+                .map(Hop::end)
+                .filter(|end| end.seen())
+                .fold(self.caller_bye, Tick::max);
             return Some((last, timers.settle_ms));
         }
         let upstream = self.current(cseq).filter(|hop| self.is_upstream(hop));
@@ -58,11 +78,14 @@ impl LegFacts {
             // leave a hop open.
             Some(_) => {
                 upstream.clone().count() > 1
-                    && self.current(cseq).filter(|hop| hop.via != origin.map_or(0, |origin| origin.via)).all(|hop| {
-                        hop.end().seen()
-                    })
+                    && self
+                        .current(cseq)
+                        .filter(|hop| hop.via != origin.map_or(0, |origin| origin.via))
+                        .all(|hop| hop.end().seen())
             }
-            None => self.current(cseq).all(|hop| hop.end().seen() || self.ended_on_another_hop(hop)),
+            None => self
+                .current(cseq)
+                .all(|hop| hop.end().seen() || self.ended_on_another_hop(hop)),
         };
         if !ended {
             return None;
@@ -71,7 +94,11 @@ impl LegFacts {
         let deciding = origin.filter(|origin| origin.end().seen());
         let wait_ms = match deciding {
             Some(origin) => wait_after(origin.status, timers),
-            None => self.current(cseq).map(|hop| wait_after(hop.status, timers)).max().unwrap_or(timers.settle_ms),
+            None => self
+                .current(cseq)
+                .map(|hop| wait_after(hop.status, timers))
+                .max()
+                .unwrap_or(timers.settle_ms),
         };
         Some((last, wait_ms))
     }
@@ -96,7 +123,11 @@ pub(crate) fn is_same_branch(a: &Hop, b: &Hop) -> bool {
 
 /// GO before MO before GI; without roles the fewest Vias.
 fn origin_rank(hop: &Hop) -> (u8, u8) {
-    let segment = if hop.segment == Segment::Unknown { 0 } else { hop.segment.rank() };
+    let segment = if hop.segment == Segment::Unknown {
+        0
+    } else {
+        hop.segment.rank()
+    };
     (segment, hop.depth)
 }
 
@@ -119,6 +150,13 @@ fn silence(hop: &Hop, timers: &Timers, after: &impl Fn(Tick, u64) -> Time) -> Ti
     } else {
         // T1 is 2 s on Gm (TS 24.229 §7.7), so Timer B is four times as long there.
         let on_gm = matches!(hop.segment, Segment::Go | Segment::Gt);
-        after(hop.invite, if on_gm { timers.noresp_gm_ms } else { timers.noresp_ms })
+        after(
+            hop.invite,
+            if on_gm {
+                timers.noresp_gm_ms
+            } else {
+                timers.noresp_ms
+            },
+        )
     }
 }

@@ -106,7 +106,8 @@ impl Hop {
 
     /// Only an ACK was seen under this branch: an ACK to a 2xx, or one whose whole transaction was lost.
     pub(crate) const fn is_bare_ack(&self) -> bool {
-        self.ack.seen() && !(self.invite.seen() || self.first.seen() || self.final_at.seen() || self.cancel.seen())
+        self.ack.seen()
+            && !(self.invite.seen() || self.first.seen() || self.final_at.seen() || self.cancel.seen())
     }
 
     /// A1.
@@ -133,7 +134,11 @@ impl Hop {
 
     /// When this side was cancelled: by CANCEL or by 487 (pooling c).
     pub(crate) fn cancelled(&self) -> Tick {
-        if self.status == 487 { self.cancel.min(self.final_at) } else { self.cancel }
+        if self.status == 487 {
+            self.cancel.min(self.final_at)
+        } else {
+            self.cancel
+        }
     }
 
     /// Joins one transmission of the INVITE.

@@ -143,7 +143,11 @@ impl LegFacts {
 
     /// The hop transaction with this key, made if it is new. `None` when the leg holds too many.
     fn hop_mut(&mut self, via: u64, cseq: u32) -> Option<&mut Hop> {
-        let at = match self.hops.iter().position(|hop| hop.via == via && hop.cseq == cseq) {
+        let at = match self
+            .hops
+            .iter()
+            .position(|hop| hop.via == via && hop.cseq == cseq)
+        {
             Some(at) => at,
             None if self.hops.len() < HOPS_MAX => {
                 self.hops.push(Hop::new(via, cseq));
@@ -186,13 +190,17 @@ impl LegFacts {
 
     /// Whether a request within a dialog was seen under this CSeq: then every hop with it is one (D60).
     pub(crate) fn is_in_dialog(&self, cseq: u32) -> bool {
-        self.hops.iter().any(|hop| hop.cseq == cseq && hop.has(Hop::IN_DIALOG))
+        self.hops
+            .iter()
+            .any(|hop| hop.cseq == cseq && hop.has(Hop::IN_DIALOG))
     }
 
     /// The hops that tell of the dialog-creating INVITE: neither requests within the dialog nor bare ACKs.
     pub(crate) fn invite_hops(&self) -> impl Iterator<Item = &Hop> + Clone {
         let any_in_dialog = self.hops.iter().any(|hop| hop.has(Hop::IN_DIALOG));
-        self.hops.iter().filter(move |hop| !hop.is_bare_ack() && !(any_in_dialog && self.is_in_dialog(hop.cseq)))
+        self.hops
+            .iter()
+            .filter(move |hop| !hop.is_bare_ack() && !(any_in_dialog && self.is_in_dialog(hop.cseq)))
     }
 
     /// The highest CSeq of an INVITE: the attempt that counts after challenges (D06, D09).
@@ -207,12 +215,21 @@ impl LegFacts {
         if hop.segment != Segment::Unknown {
             return hop.segment.is_originating();
         }
-        let leads_on = self.hops.iter().any(|other| other.parent == hop.via && other.via != hop.via);
-        let known = || self.invite_hops().filter(|other| other.depth > 0).map(|other| other.depth);
+        let leads_on = self
+            .hops
+            .iter()
+            .any(|other| other.parent == hop.via && other.via != hop.via);
+        let known = || {
+            self.invite_hops()
+                .filter(|other| other.depth > 0)
+                .map(|other| other.depth)
+        };
         leads_on
             || (hop.depth > 0
                 && known().min() == Some(hop.depth)
-                && known().max().is_some_and(|deepest| deepest >= hop.depth.saturating_add(2)))
+                && known()
+                    .max()
+                    .is_some_and(|deepest| deepest >= hop.depth.saturating_add(2)))
     }
 
     /// A bare ACK that proves an answer (A2): it has a To-tag, its branch is no INVITE's, and no non-2xx
@@ -249,7 +266,11 @@ impl LegFacts {
     /// A4: the dialog was used after its first second and ended by a BYE, while no final was ever seen.
     fn is_answered_by_use(&self) -> bool {
         let bye = self.caller_bye.min(self.callee_bye);
-        let first = self.invite_hops().map(|hop| hop.invite.min(hop.first)).min().unwrap_or(Tick::NEVER);
+        let first = self
+            .invite_hops()
+            .map(|hop| hop.invite.min(hop.first))
+            .min()
+            .unwrap_or(Tick::NEVER);
         self.in_dialog.seen()
             && first.seen()
             && bye.seen()

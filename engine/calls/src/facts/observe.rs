@@ -51,7 +51,9 @@ impl Observation<'_> {
 
     /// Whether this is an INVITE that begins a dialog.
     pub(crate) fn is_initial_invite(&self) -> bool {
-        self.message.is_request() && self.message.method() == Method::Invite && self.message.to_tag().is_none()
+        self.message.is_request()
+            && self.message.method() == Method::Invite
+            && self.message.to_tag().is_none()
     }
 }
 
@@ -67,13 +69,26 @@ impl LegFacts {
     pub(crate) fn observe(&mut self, seen: &Observation<'_>, by_callee: bool, context: &Context<'_>) -> bool {
         let at = Tick::of(seen.time, self.base);
         match seen.message.start() {
-            Start::Request { method: Method::Invite, .. } if seen.message.to_tag().is_some() || by_callee => {
+            Start::Request {
+                method: Method::Invite,
+                ..
+            } if seen.message.to_tag().is_some() || by_callee => {
                 self.observe_reinvite(seen, by_callee, at, context)
             }
-            Start::Request { method: Method::Invite, .. } => self.observe_invite(seen, at, context),
-            Start::Request { method: Method::Cancel, .. } => self.observe_cancel(seen, at, context),
-            Start::Request { method: Method::Ack, .. } => self.observe_ack(seen, by_callee, at, context),
-            Start::Request { method: Method::Bye, .. } => self.observe_bye(seen, by_callee, at, context),
+            Start::Request {
+                method: Method::Invite,
+                ..
+            } => self.observe_invite(seen, at, context),
+            Start::Request {
+                method: Method::Cancel,
+                ..
+            } => self.observe_cancel(seen, at, context),
+            Start::Request {
+                method: Method::Ack, ..
+            } => self.observe_ack(seen, by_callee, at, context),
+            Start::Request {
+                method: Method::Bye, ..
+            } => self.observe_bye(seen, by_callee, at, context),
             Start::Request { .. } => self.in_dialog.latest(at),
             Start::Response { .. } if by_callee => self.mark_in_dialog(seen, context),
             Start::Response { status, .. } => self.observe_response(seen, status, at, context),
@@ -81,7 +96,13 @@ impl LegFacts {
     }
 
     /// D60: an INVITE within the dialog creates nothing; from the callee it proves the answer (A3).
-    fn observe_reinvite(&mut self, seen: &Observation<'_>, by_callee: bool, at: Tick, context: &Context<'_>) -> bool {
+    fn observe_reinvite(
+        &mut self,
+        seen: &Observation<'_>,
+        by_callee: bool,
+        at: Tick,
+        context: &Context<'_>,
+    ) -> bool {
         let mut new = self.mark_in_dialog(seen, context) | self.in_dialog.latest(at);
         if by_callee {
             new |= self.callee_request.earliest(at);
@@ -92,20 +113,27 @@ impl LegFacts {
 
     fn mark_in_dialog(&mut self, seen: &Observation<'_>, context: &Context<'_>) -> bool {
         let via = context.keys.hop(&seen.message.top_via());
-        self.hop_mut(via, seen.message.cseq()).is_some_and(|hop| hop.mark(Hop::IN_DIALOG))
+        self.hop_mut(via, seen.message.cseq())
+            .is_some_and(|hop| hop.mark(Hop::IN_DIALOG))
     }
 
     fn join_callee_tag(&mut self, seen: &Observation<'_>, context: &Context<'_>) {
         if let Some(tag) = seen.message.from_tag() {
             let tag = context.keys.short(tag);
-            self.callee_tag = if self.callee_tag == 0 { tag } else { self.callee_tag.min(tag) };
+            self.callee_tag = if self.callee_tag == 0 {
+                tag
+            } else {
+                self.callee_tag.min(tag)
+            };
         }
     }
 
     fn observe_invite(&mut self, seen: &Observation<'_>, at: Tick, context: &Context<'_>) -> bool {
         let message = &seen.message;
         let via = context.keys.hop(&message.top_via());
-        let Some(hop) = self.hop_mut(via, message.cseq()) else { return false };
+        let Some(hop) = self.hop_mut(via, message.cseq()) else {
+            return false;
+        };
         let mut new = hop.join_invite(at);
         if hop.mark(Hop::INVITE) {
             new = true;
@@ -120,8 +148,12 @@ impl LegFacts {
         let segment = rules.segment(seen.source, seen.destination);
         let target = called(message, segment, &rules.plan).map(|called| called.identity);
         let claim = caller(message, segment, &rules.plan);
-        self.nature =
-            self.nature.union(Nature::of(message, target.as_ref(), claim.identity.as_ref(), rules));
+        self.nature = self.nature.union(Nature::of(
+            message,
+            target.as_ref(),
+            claim.identity.as_ref(),
+            rules,
+        ));
         self.caller.join(claim, segment);
         if message.header(Header::HistoryInfo).is_some() || message.header(Header::Diversion).is_some() {
             self.remember_diversions(diversions(message, &rules.plan, segment));
@@ -131,7 +163,9 @@ impl LegFacts {
         let parent = vias.nth(1).map_or(0, |via| context.keys.hop(&via));
         let below = if parent == 0 { 1 } else { 2 + vias.count() };
         let uri = message.request_uri().unwrap_or_default();
-        let Some(hop) = self.hop_mut(via, message.cseq()) else { return };
+        let Some(hop) = self.hop_mut(via, message.cseq()) else {
+            return;
+        };
         hop.segment = segment;
         hop.target = target;
         hop.parent = parent;
@@ -149,12 +183,19 @@ impl LegFacts {
         self.read_partial(seen, segment, context);
         let said = reason::read(message, rules.q850_13_elsewhere);
         let via = context.keys.hop(&message.top_via());
-        let without_invite =
-            self.hop_mut(via, message.cseq()).is_some_and(|hop| !hop.has(Hop::INVITE) && hop.target.is_none());
+        let without_invite = self
+            .hop_mut(via, message.cseq())
+            .is_some_and(|hop| !hop.has(Hop::INVITE) && hop.target.is_none());
         // D80: the CANCEL repeats the Request-URI of the INVITE.
-        let target = if without_invite { called(message, segment, &rules.plan) } else { None };
+        let target = if without_invite {
+            called(message, segment, &rules.plan)
+        } else {
+            None
+        };
         let target = target.map_or(IdentityIndex::NONE, |called| self.remember(called.identity));
-        let Some(hop) = self.hop_mut(via, message.cseq()) else { return false };
+        let Some(hop) = self.hop_mut(via, message.cseq()) else {
+            return false;
+        };
         if without_invite {
             hop.target = target;
             hop.segment = segment;
@@ -169,7 +210,8 @@ impl LegFacts {
     fn read_partial(&mut self, seen: &Observation<'_>, segment: Segment, context: &Context<'_>) {
         let plan = &context.rules.plan;
         if self.caller.source.is_none() {
-            self.caller.join(caller_from(&seen.message, segment, plan), Segment::Unknown);
+            self.caller
+                .join(caller_from(&seen.message, segment, plan), Segment::Unknown);
         }
         if self.to.is_none()
             && !self.hops.iter().any(|hop| hop.has(Hop::INVITE))
@@ -179,19 +221,30 @@ impl LegFacts {
         }
     }
 
-    fn observe_ack(&mut self, seen: &Observation<'_>, by_callee: bool, at: Tick, context: &Context<'_>) -> bool {
+    fn observe_ack(
+        &mut self,
+        seen: &Observation<'_>,
+        by_callee: bool,
+        at: Tick,
+        context: &Context<'_>,
+    ) -> bool {
         if by_callee || self.is_in_dialog(seen.message.cseq()) {
             return false;
         }
         let via = context.keys.hop(&seen.message.top_via());
-        let known = self.hops.iter().any(|hop| hop.via == via && hop.cseq == seen.message.cseq());
+        let known = self
+            .hops
+            .iter()
+            .any(|hop| hop.via == via && hop.cseq == seen.message.cseq());
         // Once a 2xx is known, its ACK adds nothing (A1 and A2 prove the same).
         if !known && self.hops.iter().any(Hop::is_answered) {
             return false;
         }
         let tag = seen.message.to_tag().map_or(0, |tag| context.keys.short(tag));
         let segment = context.rules.segment(seen.source, seen.destination);
-        let Some(hop) = self.hop_mut(via, seen.message.cseq()) else { return false };
+        let Some(hop) = self.hop_mut(via, seen.message.cseq()) else {
+            return false;
+        };
         if hop.segment == Segment::Unknown {
             hop.segment = segment;
         }
@@ -199,7 +252,13 @@ impl LegFacts {
         hop.ack.earliest(at)
     }
 
-    fn observe_bye(&mut self, seen: &Observation<'_>, by_callee: bool, at: Tick, context: &Context<'_>) -> bool {
+    fn observe_bye(
+        &mut self,
+        seen: &Observation<'_>,
+        by_callee: bool,
+        at: Tick,
+        context: &Context<'_>,
+    ) -> bool {
         let said = reason::read(&seen.message, context.rules.q850_13_elsewhere);
         self.bye_line = self.bye_line.min(said.line);
         if by_callee {
@@ -210,7 +269,13 @@ impl LegFacts {
         }
     }
 
-    fn observe_response(&mut self, seen: &Observation<'_>, status: u16, at: Tick, context: &Context<'_>) -> bool {
+    fn observe_response(
+        &mut self,
+        seen: &Observation<'_>,
+        status: u16,
+        at: Tick,
+        context: &Context<'_>,
+    ) -> bool {
         let message = &seen.message;
         let rules = context.rules;
         // A response travels against its request.
@@ -218,7 +283,9 @@ impl LegFacts {
         self.read_partial(seen, segment, context);
         let tag = message.to_tag().map_or(0, |tag| context.keys.short(tag));
         let via = context.keys.hop(&message.top_via());
-        let Some(hop) = self.hop_mut(via, message.cseq()) else { return false };
+        let Some(hop) = self.hop_mut(via, message.cseq()) else {
+            return false;
+        };
         if hop.segment == Segment::Unknown {
             hop.segment = segment;
         }
@@ -277,11 +344,13 @@ fn is_voicemail_uri(uri: &[u8]) -> bool {
 /// by the feature tags of RFC 3840.
 fn is_machine_answer(message: &Message<'_>, segment: Segment, rules: &Rules) -> bool {
     let named = rules.knows_machines()
-        && [Header::PAssertedIdentity, Header::Contact].into_iter().any(|header| {
-            message.values(header).any(|value| {
-                name_addr(value).is_some_and(|address| rules.is_machine(address.uri, segment))
-            })
-        });
+        && [Header::PAssertedIdentity, Header::Contact]
+            .into_iter()
+            .any(|header| {
+                message.values(header).any(|value| {
+                    name_addr(value).is_some_and(|address| rules.is_machine(address.uri, segment))
+                })
+            });
     named
         || message.values(Header::Contact).any(|value| {
             name_addr(value).is_some_and(|address| {

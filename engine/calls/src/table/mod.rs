@@ -10,9 +10,9 @@ use crossbeam::utils::CachePadded;
 use parking_lot::Mutex;
 use ringtap_record::Time;
 
-pub use crate::facts::observe::Observation;
 use crate::facts::LegFacts;
 use crate::facts::observe::Context;
+pub use crate::facts::observe::Observation;
 use crate::hash::{HashKey, LegKey};
 use crate::rules::Rules;
 use shard::{Found, Shard};
@@ -94,7 +94,9 @@ impl LegTable {
         let shards = (workers.max(1) * 8).next_power_of_two();
         let each = legs_max.div_ceil(shards).max(1);
         Self {
-            shards: (0..shards).map(|_| CachePadded::new(Mutex::new(Shard::new(each)))).collect(),
+            shards: (0..shards)
+                .map(|_| CachePadded::new(Mutex::new(Shard::new(each))))
+                .collect(),
             keys: HashKey::random(),
         }
     }
@@ -113,25 +115,41 @@ impl LegTable {
 
     /// Joins a batch of messages into their legs.
     pub fn apply(&self, batch: &[Observation<'_>], rules: &Rules, routing: &mut Routing) -> Applied {
-        let context = Context { rules, keys: &self.keys };
+        let context = Context {
+            rules,
+            keys: &self.keys,
+        };
         let mut applied = Applied::default();
         routing.places.clear();
         routing.turned.clear();
         for (message, seen) in batch.iter().enumerate() {
             if seen.concerns_calls() {
-                let key = self.keys.leg(seen.message.call_id(), seen.message.from_tag().unwrap_or_default());
-                routing.places.push(Place { shard: self.shard_of(key), message, key });
+                let key = self.keys.leg(
+                    seen.message.call_id(),
+                    seen.message.from_tag().unwrap_or_default(),
+                );
+                routing.places.push(Place {
+                    shard: self.shard_of(key),
+                    message,
+                    key,
+                });
             } else {
                 applied.not_of_calls += 1;
             }
         }
-        routing.places.sort_unstable_by_key(|place| (place.shard, place.message));
+        routing
+            .places
+            .sort_unstable_by_key(|place| (place.shard, place.message));
         let mut evicted = std::mem::take(&mut routing.evicted);
         for run in routing.places.chunk_by(|a, b| a.shard == b.shard) {
-            let Some(shard) = run.first().and_then(|place| self.shards.get(place.shard)) else { continue };
+            let Some(shard) = run.first().and_then(|place| self.shards.get(place.shard)) else {
+                continue;
+            };
             let mut shard = shard.lock();
             for place in run {
-                let Some(seen) = batch.get(place.message) else { continue };
+                let Some(seen) = batch.get(place.message) else {
+                    continue;
+                };
                 let may_be_turned = seen.message.to_tag().is_some();
                 let make = seen.makes_leg() && !may_be_turned;
                 match shard.observe(place.key, seen, false, make, &context, &mut evicted) {
@@ -142,7 +160,9 @@ impl LegTable {
             }
         }
         for place in &routing.turned {
-            let Some(seen) = batch.get(place.message) else { continue };
+            let Some(seen) = batch.get(place.message) else {
+                continue;
+            };
             match self.observe_turned(place, seen, &context, &mut evicted) {
                 Found::Joined => applied.joined += 1,
                 Found::No => applied.of_no_leg += 1,
@@ -161,14 +181,18 @@ impl LegTable {
         context: &Context<'_>,
         evicted: &mut Vec<LegFacts>,
     ) -> Found {
-        let turned = self.keys.leg(seen.message.call_id(), seen.message.to_tag().unwrap_or_default());
+        let turned = self
+            .keys
+            .leg(seen.message.call_id(), seen.message.to_tag().unwrap_or_default());
         if let Some(shard) = self.shards.get(self.shard_of(turned))
             && let Found::Joined = shard.lock().observe(turned, seen, true, false, context, evicted)
         {
             return Found::Joined;
         }
         match self.shards.get(place.shard) {
-            Some(shard) => shard.lock().observe(place.key, seen, false, seen.makes_leg(), context, evicted),
+            Some(shard) => shard
+                .lock()
+                .observe(place.key, seen, false, seen.makes_leg(), context, evicted),
             None => Found::No,
         }
     }

@@ -56,7 +56,11 @@ enum State {
     Free,
     Open,
     /// Remembered until `until`, so that retransmissions do not make a new leg.
-    Finished { until: Time, answered: bool, cseq: u32 },
+    Finished {
+        until: Time,
+        answered: bool,
+        cseq: u32,
+    },
 }
 
 impl Linked for Slab {
@@ -76,7 +80,10 @@ impl Slab {
 }
 
 /// The bits of a key that choose the bucket; the key is a hash already.
-#[expect(clippy::cast_possible_truncation, reason = "the low half of a 128-bit hash is a 64-bit hash")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the low half of a 128-bit hash is a 64-bit hash"
+)]
 const fn bucket(key: LegKey) -> u64 {
     key as u64
 }
@@ -100,7 +107,10 @@ impl Shard {
         // Reserved, not touched: memory becomes resident as legs come.
         Self {
             index: HashTable::with_capacity(legs_max),
-            slab: Slab { slots: Vec::with_capacity(legs_max), free: Vec::new() },
+            slab: Slab {
+                slots: Vec::with_capacity(legs_max),
+                free: Vec::new(),
+            },
             wheel: Wheel::new(),
             finished: VecDeque::new(),
             hand: 0,
@@ -122,14 +132,18 @@ impl Shard {
         let slab = &self.slab;
         let known = self
             .index
-            .find(bucket(key), |index| slab.slot(*index).is_some_and(|slot| slot.key == key))
+            .find(bucket(key), |index| {
+                slab.slot(*index).is_some_and(|slot| slot.key == key)
+            })
             .copied();
         let index = match known {
             Some(index) => index,
             None if make => self.make(key, seen, &context.rules.timers, evicted),
             None => return Found::No,
         };
-        let Some(slot) = self.slab.slot_mut(index) else { return Found::No };
+        let Some(slot) = self.slab.slot_mut(index) else {
+            return Found::No;
+        };
         slot.touched = true;
         if let State::Finished { answered, cseq, .. } = slot.state {
             if !(seen.is_initial_invite() && !by_callee && seen.message.cseq() > cseq) {
@@ -152,14 +166,22 @@ impl Shard {
     }
 
     fn join(&mut self, index: u32, seen: &Observation<'_>, by_callee: bool, context: &Context<'_>) {
-        let Some(slot) = self.slab.slot_mut(index) else { return };
+        let Some(slot) = self.slab.slot_mut(index) else {
+            return;
+        };
         if slot.facts.observe(seen, by_callee, context) {
             let due = slot.facts.deadline(&context.rules.timers).at;
             self.wheel.arm(&mut self.slab, index, due);
         }
     }
 
-    fn make(&mut self, key: LegKey, seen: &Observation<'_>, timers: &Timers, evicted: &mut Vec<LegFacts>) -> u32 {
+    fn make(
+        &mut self,
+        key: LegKey,
+        seen: &Observation<'_>,
+        timers: &Timers,
+        evicted: &mut Vec<LegFacts>,
+    ) -> u32 {
         if self.slab.free.is_empty() && self.slab.slots.len() >= self.legs_max {
             self.evict(timers, evicted);
         }
@@ -184,8 +206,9 @@ impl Shard {
             }
         };
         let slab = &self.slab;
-        self.index
-            .insert_unique(bucket(key), index, |other| slab.slot(*other).map_or(0, |slot| bucket(slot.key)));
+        self.index.insert_unique(bucket(key), index, |other| {
+            slab.slot(*other).map_or(0, |slot| bucket(slot.key))
+        });
         self.counters.legs_made += 1;
         self.counters.legs_open += 1;
         index
@@ -212,7 +235,9 @@ impl Shard {
             } else {
                 self.hand + 1
             };
-            let Some(slot) = self.slab.slot_mut(index) else { continue };
+            let Some(slot) = self.slab.slot_mut(index) else {
+                continue;
+            };
             if slot.state == State::Open && !std::mem::take(&mut slot.touched) {
                 self.counters.evicted_open += 1;
                 self.close(index, timers, Closing::Evicted, evicted);
@@ -224,7 +249,9 @@ impl Shard {
 
     pub(super) fn expire(&mut self, now: Time, timers: &Timers, closed: &mut Vec<LegFacts>) {
         while let Some(index) = self.wheel.pop(&mut self.slab, now) {
-            let Some(slot) = self.slab.slot(index) else { continue };
+            let Some(slot) = self.slab.slot(index) else {
+                continue;
+            };
             match slot.state {
                 State::Free => {}
                 State::Finished { until, .. } if until <= now => {
@@ -238,7 +265,11 @@ impl Shard {
                         self.wheel.arm(&mut self.slab, index, deadline.at);
                         continue;
                     }
-                    let closing = if deadline.complete { Closing::Complete } else { Closing::Expired };
+                    let closing = if deadline.complete {
+                        Closing::Complete
+                    } else {
+                        Closing::Expired
+                    };
                     self.close(index, timers, closing, closed);
                 }
             }
@@ -247,10 +278,16 @@ impl Shard {
 
     pub(super) fn close_all(&mut self, timers: &Timers, closed: &mut Vec<LegFacts>) {
         for index in 0..u32::try_from(self.slab.slots.len()).unwrap_or(u32::MAX) {
-            let Some(slot) = self.slab.slot(index) else { continue };
+            let Some(slot) = self.slab.slot(index) else {
+                continue;
+            };
             if slot.state == State::Open {
                 let complete = slot.facts.deadline(timers).complete;
-                let closing = if complete { Closing::Complete } else { Closing::EndOfInput };
+                let closing = if complete {
+                    Closing::Complete
+                } else {
+                    Closing::EndOfInput
+                };
                 self.close(index, timers, closing, closed);
             }
         }
@@ -269,14 +306,20 @@ impl Shard {
 
     /// Gives the leg's facts away and keeps its tombstone.
     fn close(&mut self, index: u32, timers: &Timers, closing: Closing, closed: &mut Vec<LegFacts>) {
-        let Some(slot) = self.slab.slot_mut(index) else { return };
+        let Some(slot) = self.slab.slot_mut(index) else {
+            return;
+        };
         let emptied = LegFacts::new(slot.facts.name, slot.facts.base);
         let mut facts = std::mem::replace(&mut slot.facts, emptied);
         facts.closing = closing;
         let deadline = facts.deadline(timers).at;
         let until = deadline.plus_ms(i64::try_from(timers.tombstone_ms).unwrap_or(i64::MAX));
         let cseq = facts.hops.iter().map(|hop| hop.cseq).max().unwrap_or(0);
-        slot.state = State::Finished { until, answered: facts.answered_at().seen(), cseq };
+        slot.state = State::Finished {
+            until,
+            answered: facts.answered_at().seen(),
+            cseq,
+        };
         let key = slot.key;
         self.counters.legs_open -= 1;
         self.counters.legs_finished += 1;
@@ -289,7 +332,9 @@ impl Shard {
     /// Takes a finished leg out of the table.
     fn forget(&mut self, index: u32) {
         self.wheel.disarm(&mut self.slab, index);
-        let Some(slot) = self.slab.slot_mut(index) else { return };
+        let Some(slot) = self.slab.slot_mut(index) else {
+            return;
+        };
         if matches!(slot.state, State::Finished { .. }) {
             self.counters.legs_finished -= 1;
         }
@@ -323,8 +368,13 @@ impl Shard {
 /// Whether a message on a finished, unanswered leg proves that it was answered after all (A1, A3).
 fn proves_answer(seen: &Observation<'_>, by_callee: bool, cseq: u32) -> bool {
     match seen.message.start() {
-        Start::Response { status: 200..=299, .. } => !by_callee && seen.message.cseq() <= cseq,
-        Start::Request { method: Method::Bye | Method::Invite, .. } => by_callee,
+        Start::Response {
+            status: 200..=299, ..
+        } => !by_callee && seen.message.cseq() <= cseq,
+        Start::Request {
+            method: Method::Bye | Method::Invite,
+            ..
+        } => by_callee,
         _ => false,
     }
 }

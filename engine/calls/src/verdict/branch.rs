@@ -33,9 +33,14 @@ impl<'a> Seen<'a> {
     }
 
     /// First sign of the hop.
-    fn started(&self) -> Time {
+    pub(super) fn started(&self) -> Time {
         let hop = self.hop;
-        self.at(hop.invite.min(hop.first).min(hop.cancel).min(hop.final_at).min(hop.ack))
+        self.at(hop
+            .invite
+            .min(hop.first)
+            .min(hop.cancel)
+            .min(hop.final_at)
+            .min(hop.ack))
     }
 }
 
@@ -64,12 +69,19 @@ impl<'a> Paths<'a> {
         for leg in &call.legs {
             let Some(cseq) = leg.last_cseq() else { continue };
             for hop in leg.invite_hops().filter(|hop| hop.cseq == cseq) {
-                let side = if leg.is_upstream(hop) { &mut upstream } else { &mut ends };
+                let side = if leg.is_upstream(hop) {
+                    &mut upstream
+                } else {
+                    &mut ends
+                };
                 side.push(Seen { leg, hop });
             }
         }
         upstream.sort_by_key(|seen| (seen.hop.segment.rank(), seen.hop.depth, seen.started()));
-        Self { upstream, branches: gather(ends) }
+        Self {
+            upstream,
+            branches: gather(ends),
+        }
     }
 
     /// Whether no hop towards a called phone or trunk was seen at all.
@@ -80,12 +92,17 @@ impl<'a> Paths<'a> {
     /// The caller's side as one branch: the best there is for a target of which no branch was seen.
     pub(super) fn upstream_branch(&self) -> Branch<'a> {
         let hops = self.upstream.iter().rev().copied().collect();
-        Branch { hops, target: self.upstream.iter().find_map(Seen::target) }
+        Branch {
+            hops,
+            target: self.upstream.iter().find_map(Seen::target),
+        }
     }
 
     /// Every hop, the caller's side first.
     pub(super) fn hops(&self) -> impl Iterator<Item = &Seen<'a>> {
-        self.upstream.iter().chain(self.branches.iter().flat_map(|branch| &branch.hops))
+        self.upstream
+            .iter()
+            .chain(self.branches.iter().flat_map(|branch| &branch.hops))
     }
 }
 
@@ -94,7 +111,9 @@ fn gather(hops: Vec<Seen<'_>>) -> Vec<Branch<'_>> {
     let mut groups: Vec<SmallVec<[Seen<'_>; 4]>> = Vec::new();
     for seen in hops {
         let belongs = |group: &SmallVec<[Seen<'_>; 4]>| {
-            group.iter().any(|other| seen.is_same_leg(other) && is_same_branch(seen.hop, other.hop))
+            group
+                .iter()
+                .any(|other| seen.is_same_leg(other) && is_same_branch(seen.hop, other.hop))
         };
         let mut joined: SmallVec<[Seen<'_>; 4]> = SmallVec::from_slice(&[seen]);
         for group in groups.extract_if(.., |group| belongs(group)) {
@@ -122,16 +141,28 @@ fn gather(hops: Vec<Seen<'_>>) -> Vec<Branch<'_>> {
 impl<'a> Branch<'a> {
     /// Provenance rank of the hop nearest to the callee (§2.2).
     pub(super) fn rank(&self) -> u8 {
-        self.hops.iter().map(|seen| seen.hop.segment.rank()).max().unwrap_or(0)
+        self.hops
+            .iter()
+            .map(|seen| seen.hop.segment.rank())
+            .max()
+            .unwrap_or(0)
     }
 
     fn earliest(&self, of: impl Fn(&Hop) -> Tick) -> Time {
-        self.hops.iter().map(|seen| seen.at(of(seen.hop))).min().unwrap_or(Time::MAX)
+        self.hops
+            .iter()
+            .map(|seen| seen.at(of(seen.hop)))
+            .min()
+            .unwrap_or(Time::MAX)
     }
 
     pub(super) fn started(&self) -> Time {
         let invite = self.earliest(|hop| hop.invite);
-        if invite < Time::MAX { invite } else { self.hops.iter().map(Seen::started).min().unwrap_or(Time::MAX) }
+        if invite < Time::MAX {
+            invite
+        } else {
+            self.hops.iter().map(Seen::started).min().unwrap_or(Time::MAX)
+        }
     }
 
     pub(super) fn is_alerted(&self) -> bool {
@@ -145,25 +176,39 @@ impl<'a> Branch<'a> {
 
     /// Whether the branch's phone (or what stands for it) spoke under this To-tag.
     pub(super) fn has_tag(&self, tag: u32) -> bool {
-        tag != 0 && self.hops.iter().any(|seen| seen.hop.tag == tag || seen.hop.final_tag == tag)
+        tag != 0
+            && self
+                .hops
+                .iter()
+                .any(|seen| seen.hop.tag == tag || seen.hop.final_tag == tag)
     }
 
     /// The final response that counts: of the hop nearest to the callee, 487 only if there is no other.
     pub(super) fn refusal(&self) -> Option<&Seen<'a>> {
         let refused = || self.hops.iter().filter(|seen| seen.hop.is_refused());
-        refused().find(|seen| seen.hop.status != 487).or_else(|| refused().next())
+        refused()
+            .find(|seen| seen.hop.status != 487)
+            .or_else(|| refused().next())
     }
 
     /// When this branch was cancelled, by CANCEL or 487 (pooling c).
     pub(super) fn cancelled(&self) -> Option<Time> {
         let cancel = self.earliest(|hop| hop.cancel);
-        let at = if cancel < Time::MAX { cancel } else { self.earliest(Hop::cancelled) };
+        let at = if cancel < Time::MAX {
+            cancel
+        } else {
+            self.earliest(Hop::cancelled)
+        };
         (at < Time::MAX).then_some(at)
     }
 
     /// The first matching Reason line over all hops (pooling b).
     pub(super) fn line(&self) -> ReasonLine {
-        self.hops.iter().map(|seen| seen.hop.line).min().unwrap_or(ReasonLine::Plain)
+        self.hops
+            .iter()
+            .map(|seen| seen.hop.line)
+            .min()
+            .unwrap_or(ReasonLine::Plain)
     }
 
     pub(super) fn has_flag(&self, flag: u8) -> bool {
@@ -181,31 +226,48 @@ impl<'a> Branch<'a> {
     }
 
     pub(super) fn has_response(&self) -> bool {
-        self.hops.iter().any(|seen| seen.hop.first.seen() || seen.hop.final_at.seen())
+        self.hops
+            .iter()
+            .any(|seen| seen.hop.first.seen() || seen.hop.final_at.seen())
     }
 
     /// The first 180 as seen nearest to the callee.
     pub(super) fn alerted_at(&self) -> Option<Time> {
-        self.hops.iter().find(|seen| seen.hop.alert.seen()).map(|seen| seen.at(seen.hop.alert))
+        self.hops
+            .iter()
+            .find(|seen| seen.hop.alert.seen())
+            .map(|seen| seen.at(seen.hop.alert))
     }
 
     /// When the branch ended, nearest to the callee: the final response, else what stands for it.
     pub(super) fn ended(&self) -> Option<Time> {
         let on = |of: fn(&Hop) -> Tick| {
-            self.hops.iter().find(|seen| of(seen.hop).seen()).map(|seen| seen.at(of(seen.hop)))
+            self.hops
+                .iter()
+                .find(|seen| of(seen.hop).seen())
+                .map(|seen| seen.at(of(seen.hop)))
         };
-        on(|hop| hop.final_at).or_else(|| on(|hop| hop.cancel)).or_else(|| on(|hop| hop.ack))
+        on(|hop| hop.final_at)
+            .or_else(|| on(|hop| hop.cancel))
+            .or_else(|| on(|hop| hop.ack))
     }
 
     /// Milliseconds from the first 180 to the end of ringing (CANCEL, else final), both on the segment
     /// nearest to the callee that shows them; `end` stands in where the branch shows no end.
     pub(super) fn ring_ms(&self, end: Option<Time>) -> u64 {
         let stop = |hop: &Hop| if hop.cancel.seen() { hop.cancel } else { hop.end() };
-        let both = self.hops.iter().find(|seen| seen.hop.alert.seen() && stop(seen.hop).seen());
+        let both = self
+            .hops
+            .iter()
+            .find(|seen| seen.hop.alert.seen() && stop(seen.hop).seen());
         let us = match (both, self.alerted_at()) {
             (Some(seen), _) => seen.at(stop(seen.hop)) - seen.at(seen.hop.alert),
             (None, Some(alerted)) => {
-                let own = self.hops.iter().find(|seen| stop(seen.hop).seen()).map(|seen| seen.at(stop(seen.hop)));
+                let own = self
+                    .hops
+                    .iter()
+                    .find(|seen| stop(seen.hop).seen())
+                    .map(|seen| seen.at(stop(seen.hop)));
                 own.or(end).map_or(0, |end| end - alerted)
             }
             (None, None) => 0,

@@ -27,22 +27,22 @@ pub(super) fn refused(refusal: Refusal, reject_min_ms: i64) -> Outcome {
         return outcome;
     }
     match refusal.status {
-        300..=399 => ForwardedUnanswered,                                                        // D05
-        401 | 407 => AuthFailed,                                                                 // D07
-        433 | 607 | 608 => Blocked,                                                              // D32
-        603 if alerted => Declined,                                                              // D18
+        300..=399 => ForwardedUnanswered, // D05
+        401 | 407 => AuthFailed,          // D07
+        433 | 607 | 608 => Blocked,       // D32
+        603 if alerted => Declined,       // D18
         486 | 600 | 403 if refusal.alerted_ms.is_some_and(|ms| ms >= reject_min_ms) => Declined, // D17
-        _ if alerted => NoAnswer,                                                                // D11, D13, D28
-        404 | 410 | 414 | 416 | 484 | 485 | 604 => InvalidNumber,                                // D08, D10
-        408 => Unreachable,                                                                      // D12
-        480 if refusal.q850 == 21 => AutoRejected,                                               // D15
-        480 => Unreachable,                                                                      // D14
-        486 | 600 => Busy,                                                                       // D16
-        603 => AutoRejected,                                                                     // D19
-        403 => Blocked,                                                                          // D31
-        487 => CallerHungUp,                                                                     // D24
-        488 | 606 | 415 | 493 | 580 => Incompatible,                                             // D27
-        420 | 421 | 422 | 425 | 428 | 436..=440 | 469 | 470 | 494 => Incompatible,               // D33
+        _ if alerted => NoAnswer,         // D11, D13, D28
+        404 | 410 | 414 | 416 | 484 | 485 | 604 => InvalidNumber, // D08, D10
+        408 => Unreachable,               // D12
+        480 if refusal.q850 == 21 => AutoRejected, // D15
+        480 => Unreachable,               // D14
+        486 | 600 => Busy,                // D16
+        603 => AutoRejected,              // D19
+        403 => Blocked,                   // D31
+        487 => CallerHungUp,              // D24
+        488 | 606 | 415 | 493 | 580 => Incompatible, // D27
+        420 | 421 | 422 | 425 | 428 | 436..=440 | 469 | 470 | 494 => Incompatible, // D33
         // D29, D34; an unknown code is the x00 of its class (RFC 3261 §8.1.3.2).
         601..=699 => Busy,
         _ => NetworkFailure,
@@ -62,7 +62,11 @@ fn translated_cause(refusal: Refusal) -> Option<Outcome> {
         1 | 22 | 28 => unless_alerted(Outcome::InvalidNumber),
         17 => unless_alerted(Outcome::Busy),
         18 | 19 | 20 | 27 | 102 => unless_alerted(Outcome::Unreachable),
-        21 => Some(if alerted { Outcome::Declined } else { Outcome::AutoRejected }),
+        21 => Some(if alerted {
+            Outcome::Declined
+        } else {
+            Outcome::AutoRejected
+        }),
         34 | 38 | 41 | 42 | 44 | 47 => unless_alerted(Outcome::NetworkFailure),
         _ => None,
     }
@@ -71,7 +75,8 @@ fn translated_cause(refusal: Refusal) -> Option<Outcome> {
 /// D20: what the Reason of a cancelled branch means; `None` for a plain cancel (line 9: D21 to D24).
 pub(super) const fn cancelled(line: ReasonLine, alerted: bool) -> Option<Outcome> {
     use ReasonLine::{
-        Busy, CallRejected, CompletedElsewhere, DeclinedElsewhere, Failed, NonSelectedUser, Plain, Redirected, TimedOut,
+        Busy, CallRejected, CompletedElsewhere, DeclinedElsewhere, Failed, NonSelectedUser, Plain,
+        Redirected, TimedOut,
     };
     match line {
         CompletedElsewhere | NonSelectedUser => Some(Outcome::AnsweredElsewhere),
@@ -95,7 +100,15 @@ mod tests {
     use super::*;
 
     fn code(status: u16, alerted_ms: Option<i64>, q850: u8, segment: Segment) -> Outcome {
-        refused(Refusal { status, q850, segment, alerted_ms }, 300)
+        refused(
+            Refusal {
+                status,
+                q850,
+                segment,
+                alerted_ms,
+            },
+            300,
+        )
     }
 
     /// Catches a row of D05 to D34 with another code, alerted and not.
@@ -130,9 +143,17 @@ mod tests {
             (499, NetworkFailure, NoAnswer),
         ] {
             assert_eq!(code(status, None, 0, Segment::Gt), not_alerted, "{status}");
-            assert_eq!(code(status, Some(5000), 0, Segment::Gt), alerted, "{status} alerted");
+            assert_eq!(
+                code(status, Some(5000), 0, Segment::Gt),
+                alerted,
+                "{status} alerted"
+            );
         }
-        assert_eq!(code(486, Some(299), 0, Segment::Gt), NoAnswer, "D17 needs reject_min_ms");
+        assert_eq!(
+            code(486, Some(299), 0, Segment::Gt),
+            NoAnswer,
+            "D17 needs reject_min_ms"
+        );
         assert_eq!(code(480, None, 21, Segment::Gt), AutoRejected, "D15");
     }
 

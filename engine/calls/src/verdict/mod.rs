@@ -52,7 +52,11 @@ pub fn judge(call: &Call, rules: &Rules) -> Option<CallRecord> {
         .filter(|identity| Some(*identity) != caller)
         .map(|identity| case.verdict(identity))
         .collect();
-    verdicts.sort_by(|a, b| b.rank.cmp(&a.rank).then_with(|| a.target.identity.cmp(&b.target.identity)));
+    verdicts.sort_by(|a, b| {
+        b.rank
+            .cmp(&a.rank)
+            .then_with(|| a.target.identity.cmp(&b.target.identity))
+    });
     let targets: Vec<Target> = verdicts.into_iter().map(|verdict| verdict.target).collect();
     let origin = call.legs.iter().min_by_key(|leg| leg.base)?;
     let started = case.started().unwrap_or(origin.base);
@@ -61,12 +65,16 @@ pub fn judge(call: &Call, rules: &Rules) -> Option<CallRecord> {
         started,
         ended: targets.iter().map(|target| target.ended).max().unwrap_or(started),
         caller: caller_of(call),
-        dialled: case.dialled.map(|identity| CompactString::from(identity.as_str())),
-        answered_by: case.answered_by().map(|identity| CompactString::from(identity.as_str())),
+        dialled: case
+            .dialled
+            .map(|identity| CompactString::from(identity.as_str())),
+        answered_by: case
+            .answered_by()
+            .map(|identity| CompactString::from(identity.as_str())),
         machine: case.machine,
         targets,
         legs: u32::try_from(call.legs.len()).unwrap_or(u32::MAX),
-        flags: flags(call),
+        flags: flags(call, &case),
     })
 }
 
@@ -78,23 +86,40 @@ impl<'a> Case<'a> {
             .iter()
             .filter_map(|leg| leg.answered_at().time(leg.base))
             .min();
-        let answered = if answered_at.is_some() { answering_branches(call, &paths) } else { Vec::new() };
+        let answered = if answered_at.is_some() {
+            answering_branches(call, &paths)
+        } else {
+            Vec::new()
+        };
         let machine = answered_at.is_some() && is_machine(&paths, &answered, rules);
         let gave_up = gave_up(call, &paths);
         // What the caller asked for, as the segment nearest to the caller shows it.
-        let dialled = paths.upstream.iter().find_map(Seen::target).or_else(|| {
-            call.legs.iter().find_map(|leg| leg.identity(leg.to))
-        });
+        let dialled = paths
+            .upstream
+            .iter()
+            .find_map(Seen::target)
+            .or_else(|| call.legs.iter().find_map(|leg| leg.identity(leg.to)));
         let dialled = dialled.or_else(|| paths.branches.first().and_then(|branch| branch.target));
-        Self { call, rules, paths, answered, answered_at, machine, gave_up, dialled }
+        Self {
+            call,
+            rules,
+            paths,
+            answered,
+            answered_at,
+            machine,
+            gave_up,
+            dialled,
+        }
     }
 
     /// Step 2: identities of terminating branches, the dialled one, and those that were diverted from.
     fn targets(&self, leg: &'a LegFacts) -> Vec<&'a Identity> {
         let mut targets: Vec<&Identity> = Vec::new();
         let named = self.paths.branches.iter().map(|branch| self.target_of(branch));
-        let diverting =
-            self.diversions().filter(|diversion| is_diverting(diversion)).map(|diversion| Some(&diversion.from));
+        let diverting = self
+            .diversions()
+            .filter(|diversion| is_diverting(diversion))
+            .map(|diversion| Some(&diversion.from));
         for identity in named.chain([self.dialled]).chain(diverting).flatten() {
             if !targets.contains(&identity) {
                 targets.push(identity);
@@ -112,27 +137,43 @@ impl<'a> Case<'a> {
     }
 
     fn diversions(&self) -> impl Iterator<Item = &'a Diversion> {
-        self.call.legs.iter().filter_map(|leg| leg.diversions.as_deref()).flatten()
+        self.call
+            .legs
+            .iter()
+            .filter_map(|leg| leg.diversions.as_deref())
+            .flatten()
     }
 
     fn answered_by(&self) -> Option<&'a Identity> {
-        let by_branch =
-            self.answered.iter().find_map(|at| self.paths.branches.get(*at)).and_then(|branch| self.target_of(branch));
+        let by_branch = self
+            .answered
+            .iter()
+            .find_map(|at| self.paths.branches.get(*at))
+            .and_then(|branch| self.target_of(branch));
         by_branch.or_else(|| {
             let answered = self.paths.upstream.iter().find(|seen| seen.hop.is_answered())?;
             answered.leg.identity(answered.hop.other)
         })
     }
 
+    /// Pooling d: an ACK whose final was not captured on any hop is itself a known gap.
+    fn lost_a_final(&self) -> bool {
+        let acknowledged = self.paths.hops().any(|seen| seen.hop.ack.seen());
+        acknowledged && !self.paths.hops().any(|seen| seen.hop.final_at.seen())
+    }
+
+    /// The first INVITE; the first sign of the call if none was captured.
     fn started(&self) -> Option<Time> {
-        let invited = || self.paths.hops().map(|seen| seen.at(seen.hop.invite)).min();
-        invited().filter(|time| *time < Time::MAX)
+        let invited = self.paths.hops().map(|seen| seen.at(seen.hop.invite)).min().filter(|time| *time < Time::MAX);
+        invited.or_else(|| self.paths.hops().map(Seen::started).min())
     }
 }
 
 /// Whether the entry says that the call was diverted, not merely spread over a group or own devices.
 fn is_diverting(diversion: &Diversion) -> bool {
-    diversion.cause.is_some_and(|cause| cause != SERVICE_NUMBER_TRANSLATION)
+    diversion
+        .cause
+        .is_some_and(|cause| cause != SERVICE_NUMBER_TRANSLATION)
 }
 
 /// The branches which the proofs of §2.2 point to: a 2xx on one of their hops (A1); their To-tag in a 2xx
@@ -143,37 +184,66 @@ fn answering_branches(call: &Call, paths: &Paths<'_>) -> Vec<usize> {
         .legs
         .iter()
         .flat_map(|leg| {
-            let acks = leg.hops.iter().filter(|hop| leg.is_answer_ack(hop)).map(|hop| hop.tag);
-            let finals = leg.invite_hops().filter(|hop| hop.is_answered()).map(|hop| hop.final_tag);
+            let acks = leg
+                .hops
+                .iter()
+                .filter(|hop| leg.is_answer_ack(hop))
+                .map(|hop| hop.tag);
+            let finals = leg
+                .invite_hops()
+                .filter(|hop| hop.is_answered())
+                .map(|hop| hop.final_tag);
             acks.chain(finals).chain([leg.callee_tag]).collect::<Vec<_>>()
         })
         .collect();
     let of = |test: &dyn Fn(&Branch<'_>) -> bool| -> Vec<usize> {
-        paths.branches.iter().enumerate().filter(|(_, branch)| test(branch)).map(|(at, _)| at).collect()
+        paths
+            .branches
+            .iter()
+            .enumerate()
+            .filter(|(_, branch)| test(branch))
+            .map(|(at, _)| at)
+            .collect()
     };
     let named = of(&|branch| branch.is_answered() || tags.iter().any(|tag| branch.has_tag(*tag)));
-    if named.is_empty() { of(&|branch| !branch.has_ended()) } else { named }
+    if named.is_empty() {
+        of(&|branch| !branch.has_ended())
+    } else {
+        named
+    }
 }
 
 /// §2.6: the answering branch leads to a machine, or what answered upstream is one.
 fn is_machine(paths: &Paths<'_>, answered: &[usize], rules: &Rules) -> bool {
-    let by_branch = answered.iter().filter_map(|at| paths.branches.get(*at)).any(|branch| {
-        branch.has_flag(Hop::MACHINE)
-            || branch.has_flag(Hop::VOICEMAIL_URI)
-            || branch.target.is_some_and(|target| rules.is_machine_identity(target))
-    });
+    let by_branch = answered
+        .iter()
+        .filter_map(|at| paths.branches.get(*at))
+        .any(|branch| {
+            branch.has_flag(Hop::MACHINE)
+                || branch.has_flag(Hop::VOICEMAIL_URI)
+                || branch
+                    .target
+                    .is_some_and(|target| rules.is_machine_identity(target))
+        });
     by_branch
         || paths.upstream.iter().any(|seen| {
             seen.hop.has(Hop::MACHINE)
                 || (seen.hop.is_answered()
-                    && seen.leg.identity(seen.hop.other).is_some_and(|by| rules.is_machine_identity(by)))
+                    && seen
+                        .leg
+                        .identity(seen.hop.other)
+                        .is_some_and(|by| rules.is_machine_identity(by)))
         })
 }
 
 /// The times at which the caller's side was cancelled; several hops show it a few milliseconds apart.
 fn gave_up(call: &Call, paths: &Paths<'_>) -> Vec<Time> {
     let hops = paths.upstream.iter().flat_map(|seen| {
-        let final_487 = if seen.hop.status == 487 { seen.at(seen.hop.final_at) } else { Time::MAX };
+        let final_487 = if seen.hop.status == 487 {
+            seen.at(seen.hop.final_at)
+        } else {
+            Time::MAX
+        };
         [seen.at(seen.hop.cancel), final_487]
     });
     let byes = call.legs.iter().filter_map(|leg| leg.caller_bye.time(leg.base));
@@ -182,9 +252,17 @@ fn gave_up(call: &Call, paths: &Paths<'_>) -> Vec<Time> {
 
 fn caller_of(call: &Call) -> Caller {
     if call.legs.iter().any(|leg| leg.caller.is_withheld()) {
-        return Caller { withheld: true, ..Caller::default() };
+        return Caller {
+            withheld: true,
+            ..Caller::default()
+        };
     }
-    let Some(facts) = call.legs.iter().map(|leg| &leg.caller).max_by_key(|caller| caller.source) else {
+    let Some(facts) = call
+        .legs
+        .iter()
+        .map(|leg| &leg.caller)
+        .max_by_key(|caller| caller.source)
+    else {
         return Caller::default();
     };
     Caller {
@@ -199,14 +277,24 @@ fn caller_of(call: &Call) -> Caller {
     }
 }
 
-fn flags(call: &Call) -> Vec<Flag> {
+fn flags(call: &Call, case: &Case<'_>) -> Vec<Flag> {
     let legs = || call.legs.iter();
     let partial = legs().all(|leg| !leg.hops.iter().any(|hop| hop.has(Hop::INVITE)));
     [
         (Flag::Partial, partial),
-        (Flag::Loss, legs().any(|leg| matches!(leg.closing, Closing::EndOfInput | Closing::Evicted))),
-        (Flag::Conference, legs().any(|leg| leg.nature.has(Nature::CONFERENCE))),
-        (Flag::Psap, legs().any(|leg| leg.nature.has(Nature::PSAP_CALLBACK))),
+        (
+            Flag::Loss,
+            legs().any(|leg| matches!(leg.closing, Closing::EndOfInput | Closing::Evicted))
+                || case.lost_a_final(),
+        ),
+        (
+            Flag::Conference,
+            legs().any(|leg| leg.nature.has(Nature::CONFERENCE)),
+        ),
+        (
+            Flag::Psap,
+            legs().any(|leg| leg.nature.has(Nature::PSAP_CALLBACK)),
+        ),
         (Flag::Evicted, legs().any(|leg| leg.closing == Closing::Evicted)),
     ]
     .into_iter()
@@ -217,18 +305,19 @@ fn flags(call: &Call) -> Vec<Flag> {
 
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _infallible = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _infallible = write!(text, "{byte:02x}");
+            text
+        })
 }
 
-/// A target's verdict and how good its evidence is: alerted before not alerted, the segment nearest to
-/// the callee, later before earlier, a final that invites no retry before one that does (§2.8 step 4f).
+/// A target's verdict and how good its evidence is; none without a branch of its own.
 #[derive(Debug)]
 struct Verdict {
     target: Target,
-    rank: (bool, u8, bool, Time),
+    rank: Option<target::Evidence>,
 }
 
 /// Whether an outcome is one of an unanswered call in which nobody of a group took it (D46).

@@ -1,5 +1,7 @@
 //! The verdict on one called identity.
 
+use std::cmp::Reverse;
+
 use compact_str::CompactString;
 use ringtap_identity::{Identity, Segment};
 use ringtap_record::{Outcome, Target, Time};
@@ -21,11 +23,19 @@ const UNHEARD_MS: i64 = 3_000;
 impl<'a> Case<'a> {
     /// Steps 3 and 4 of §2.8, for a target as if it were one user's only account.
     pub(super) fn verdict(&self, identity: &'a Identity) -> Verdict {
-        let own: Vec<&Branch<'a>> =
-            self.paths.branches.iter().filter(|branch| self.target_of(branch) == Some(identity)).collect();
+        let own: Vec<&Branch<'a>> = self
+            .paths
+            .branches
+            .iter()
+            .filter(|branch| self.target_of(branch) == Some(identity))
+            .collect();
         let upstream = self.paths.upstream_branch();
         // Without a branch of its own a target is judged by what the caller's side shows.
-        let best = own.iter().copied().max_by_key(|branch| evidence(branch)).unwrap_or(&upstream);
+        let best = own
+            .iter()
+            .copied()
+            .max_by_key(|branch| (self.is_answered(branch), evidence(branch)))
+            .unwrap_or(&upstream);
         let diverted = self.diverted_to(identity, &own);
         let group = self.group_of(identity);
         let base = self.base(identity, &own, best);
@@ -33,7 +43,7 @@ impl<'a> Case<'a> {
         let is_own = !own.is_empty() || self.paths.is_originating_view();
         let ended = self.ended(best);
         Verdict {
-            rank: if own.is_empty() { (false, 0, false, Time::MIN) } else { evidence(best) },
+            rank: (!own.is_empty()).then(|| evidence(best)),
             target: Target {
                 identity: identity.as_str().into(),
                 outcome,
@@ -50,16 +60,21 @@ impl<'a> Case<'a> {
 
     /// The verdict before diversion and group rules.
     fn base(&self, identity: &Identity, own: &[&Branch<'a>], best: &Branch<'a>) -> Outcome {
-        let answered = |branch: &&Branch<'a>| {
-            self.answered.iter().filter_map(|at| self.paths.branches.get(*at)).any(|other| std::ptr::eq(other, *branch))
-        };
-        if own.iter().any(answered) {
-            return if self.machine { Outcome::Voicemail } else { Outcome::Answered }; // D01, D02
+        if own.iter().any(|branch| self.is_answered(branch)) {
+            return if self.machine {
+                Outcome::Voicemail
+            } else {
+                Outcome::Answered
+            }; // D01, D02
         }
         if self.is_no_attempt() {
             return Outcome::NotACall; // D50, D61, D63, D65, D66, D68, D69, D70
         }
-        let line = own.iter().map(|branch| branch.line()).min().unwrap_or_else(|| best.line());
+        let line = own
+            .iter()
+            .map(|branch| branch.line())
+            .min()
+            .unwrap_or_else(|| best.line());
         let was_cancelled = own.iter().any(|branch| branch.cancelled().is_some());
         if was_cancelled && codes::cancelled(line, false) == Some(Outcome::AnsweredElsewhere) {
             return Outcome::AnsweredElsewhere; // D03, D20 lines 1 and 2
@@ -68,6 +83,11 @@ impl<'a> Case<'a> {
             return self.taken_by_another(identity, own);
         }
         self.unanswered(best, line)
+    }
+
+    fn is_answered(&self, branch: &Branch<'a>) -> bool {
+        let mut answered = self.answered.iter().filter_map(|at| self.paths.branches.get(*at));
+        answered.any(|other| std::ptr::eq(other, branch))
     }
 
     /// Something answered, but no branch of this target (steps c, d and e).
@@ -97,7 +117,8 @@ impl<'a> Case<'a> {
             return self.refused(branch, seen);
         }
         if let Some(at) = branch.cancelled() {
-            return codes::cancelled(line, branch.is_alerted()).unwrap_or_else(|| self.plainly_cancelled(branch, at));
+            return codes::cancelled(line, branch.is_alerted())
+                .unwrap_or_else(|| self.plainly_cancelled(branch, at));
         }
         if let Some(outcome) = self.early_bye(branch) {
             return outcome;
@@ -118,14 +139,21 @@ impl<'a> Case<'a> {
         let hop = seen.hop;
         let ended = seen.at(hop.final_at);
         // D17 compares with the 180 of the same branch, on the same hop if that shows it.
-        let alerted = if hop.alert.seen() { Some(seen.at(hop.alert)) } else { branch.alerted_at() };
+        let alerted = if hop.alert.seen() {
+            Some(seen.at(hop.alert))
+        } else {
+            branch.alerted_at()
+        };
         let refusal = Refusal {
             status: hop.status,
             q850: hop.q850,
             segment: hop.segment,
             alerted_ms: alerted.map(|alerted| (ended - alerted) / 1000),
         };
-        codes::refused(refusal, i64::try_from(self.rules.timers.reject_min_ms).unwrap_or(i64::MAX))
+        codes::refused(
+            refusal,
+            i64::try_from(self.rules.timers.reject_min_ms).unwrap_or(i64::MAX),
+        )
     }
 
     /// D21 to D24: a cancel without a telling Reason.
@@ -136,12 +164,21 @@ impl<'a> Case<'a> {
             && !self.paths.upstream.is_empty()
             && !branch.hops.is_empty()
             && !self.gave_up.iter().any(together);
-        if network_gave_up { Outcome::NoAnswer } else { Outcome::CallerHungUp }
+        if network_gave_up {
+            Outcome::NoAnswer
+        } else {
+            Outcome::CallerHungUp
+        }
     }
 
     /// D38 and D39: a BYE from the caller before any proof of an answer, and no 487 after it.
     fn early_bye(&self, branch: &Branch<'a>) -> Option<Outcome> {
-        let bye = self.call.legs.iter().filter_map(|leg| leg.caller_bye.time(leg.base)).min()?;
+        let bye = self
+            .call
+            .legs
+            .iter()
+            .filter_map(|leg| leg.caller_bye.time(leg.base))
+            .min()?;
         let last = branch
             .hops
             .iter()
@@ -152,12 +189,21 @@ impl<'a> Case<'a> {
             .max();
         let long_after = last.is_none_or(|last| (bye - last) / 1000 >= EARLY_BYE_MS);
         let ended_upstream = self.paths.upstream.iter().any(|seen| seen.hop.is_refused());
-        Some(if long_after && !ended_upstream { Outcome::Undetermined } else { Outcome::CallerHungUp })
+        Some(if long_after && !ended_upstream {
+            Outcome::Undetermined
+        } else {
+            Outcome::CallerHungUp
+        })
     }
 
     /// A branch without an end of its own ended when the caller's side did (D36 "or upstream final").
     fn refused_upstream(&self, branch: &Branch<'a>) -> Option<Outcome> {
-        let seen = self.paths.upstream.iter().rev().find(|seen| seen.hop.is_refused())?;
+        let seen = self
+            .paths
+            .upstream
+            .iter()
+            .rev()
+            .find(|seen| seen.hop.is_refused())?;
         if !branch.has_response() && !branch.hops.is_empty() {
             return Some(Outcome::Unreachable); // D36
         }
@@ -204,8 +250,9 @@ impl<'a> Case<'a> {
                 | Outcome::NotACall
                 | Outcome::Undetermined
         );
-        let through_group =
-            in_group || self.rules.is_group(identity) || self.dialled.is_some_and(|dialled| self.rules.is_group(dialled));
+        let through_group = in_group
+            || self.rules.is_group(identity)
+            || self.dialled.is_some_and(|dialled| self.rules.is_group(dialled));
         if missed && diverted {
             Outcome::ForwardedUnanswered
         } else if through_group && is_unanswered_ringing(base) {
@@ -218,11 +265,16 @@ impl<'a> Case<'a> {
     /// Where the call went from here (§2.5): by History-Info or Diversion, or by the phone's own 302. The
     /// inner `None` is a diversion whose goal is private or unknown.
     fn diverted_to(&self, identity: &Identity, own: &[&Branch<'a>]) -> Option<Option<&'a Identity>> {
-        let told = self.diversions().find(|diversion| is_diverting(diversion) && diversion.from == *identity);
+        let told = self
+            .diversions()
+            .find(|diversion| is_diverting(diversion) && diversion.from == *identity);
         if let Some(diversion) = told {
             return Some((!diversion.private).then_some(&diversion.to));
         }
-        let redirect = own.iter().filter_map(|branch| branch.refusal()).find(|seen| (300..400).contains(&seen.hop.status))?;
+        let redirect = own
+            .iter()
+            .filter_map(|branch| branch.refusal())
+            .find(|seen| (300..400).contains(&seen.hop.status))?;
         Some(redirect.leg.identity(redirect.hop.other))
     }
 
@@ -234,12 +286,19 @@ impl<'a> Case<'a> {
     }
 
     fn is_no_attempt(&self) -> bool {
-        self.call.legs.iter().any(|leg| leg.nature.is_no_attempt() || leg.nature.has(Nature::PAGING))
+        self.call
+            .legs
+            .iter()
+            .any(|leg| leg.nature.is_no_attempt() || leg.nature.has(Nature::PAGING))
     }
 
     /// End of the branch; of the caller's side where the branch shows none.
     fn ended(&self, branch: &Branch<'a>) -> Time {
-        let answered = branch.hops.iter().find(|seen| seen.hop.is_answered()).map(|seen| seen.at(seen.hop.final_at));
+        let answered = branch
+            .hops
+            .iter()
+            .find(|seen| seen.hop.is_answered())
+            .map(|seen| seen.at(seen.hop.final_at));
         answered
             .or_else(|| branch.ended())
             .or_else(|| self.paths.upstream_branch().ended())
@@ -255,15 +314,32 @@ impl<'a> Case<'a> {
             .flat_map(|seen| [seen.hop.last, seen.hop.invite_last].map(|tick| tick.time(seen.leg.base)))
             .flatten()
             .max()
-            .unwrap_or_else(|| self.call.legs.iter().map(|leg| leg.base).max().unwrap_or_default())
+            .unwrap_or_else(|| {
+                self.call
+                    .legs
+                    .iter()
+                    .map(|leg| leg.base)
+                    .max()
+                    .unwrap_or_default()
+            })
     }
 }
 
-/// How good a branch's evidence is (§2.8 step 4f).
-fn evidence(branch: &Branch<'_>) -> (bool, u8, bool, Time) {
-    let inconclusive = branch.refusal().is_some_and(|seen| {
-        // D26: a merged request says nothing of the phone.
-        codes::invites_retry(seen.hop.status) || seen.hop.status == 482
-    });
-    (branch.is_alerted(), branch.rank(), !inconclusive, branch.started())
+/// How good a branch's evidence is (§2.8 step 4f). The last three only break ties between branches that
+/// began together, so that the order in which their messages came does not show.
+pub(super) type Evidence = (bool, u8, bool, Time, Reverse<Option<Time>>, Option<Time>, u16);
+
+fn evidence(branch: &Branch<'_>) -> Evidence {
+    let status = branch.refusal().map_or(0, |seen| seen.hop.status);
+    // D26: a merged request says nothing of the phone.
+    let inconclusive = codes::invites_retry(status) || status == 482;
+    (
+        branch.is_alerted(),
+        branch.rank(),
+        !inconclusive,
+        branch.started(),
+        Reverse(branch.alerted_at()),
+        branch.ended(),
+        status,
+    )
 }

@@ -1,4 +1,5 @@
-//! Asks a message for everything that can be asked, and hands each slice on: for tests of what holds for all of them.
+//! Asks a message for everything that can be asked, and hands each slice on: for tests of what holds for all
+//! of them.
 
 use ringtap_sip::addr::name_addr;
 use ringtap_sip::dialog::{DialogRef, replaces, target_dialog};
@@ -6,7 +7,8 @@ use ringtap_sip::reason::reasons;
 use ringtap_sip::uri::uri;
 use ringtap_sip::{Header, Message, Params, Start, Via, percent_decode, sdp};
 
-/// Calls `visit` with every slice that the message and the parsers of its values return. Allocates nothing itself.
+/// Calls `visit` with every slice that the message and the parsers of its values return. Allocates nothing
+/// itself.
 pub(crate) fn slices<'a>(message: &Message<'a>, visit: &mut impl FnMut(&'a [u8])) {
     match message.start() {
         Start::Request { uri: text, .. } => {

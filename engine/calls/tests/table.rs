@@ -1,0 +1,328 @@
+//! The leg table under pressure: eviction, redials, late answers, arbitrary input.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
+
+use ringtap_calls::table::{Routing, TableCounters};
+use ringtap_calls::{LegFacts, LegTable, Observation, Rules, Settler};
+use ringtap_config::Config;
+use ringtap_record::{CallRecord, Flag, Outcome, Time};
+use ringtap_testkit::{Wire, fixtures, messages, mutate, scenario};
+
+const START: Time = Time::from_micros(1_714_962_221_000_000);
+
+fn rules() -> Rules {
+    let text = fixtures::config_toml("journal.db", "notifier.db", "smtp://127.0.0.1:25");
+    Rules::new(&ringtap_config::from_toml(&text, "fixtures").expect("the fixtures are valid"))
+}
+
+/// A table with everything around it.
+struct Bench {
+    table: LegTable,
+    rules: Rules,
+    routing: Routing,
+    closed: Vec<LegFacts>,
+}
+
+impl Bench {
+    fn new(legs_max: usize) -> Self {
+        Self {
+            table: LegTable::new(legs_max, 1),
+            rules: rules(),
+            routing: Routing::default(),
+            closed: Vec::new(),
+        }
+    }
+
+    fn see(&mut self, at: Time, text: &[u8]) {
+        let Ok(message) = ringtap_sip::parse(text) else {
+            return;
+        };
+        let seen = Observation {
+            time: at,
+            source: "10.40.0.1".parse().unwrap(),
+            destination: "10.30.0.1".parse().unwrap(),
+            message,
+        };
+        self.table.apply(&[seen], &self.rules, &mut self.routing);
+        self.closed.append(&mut self.routing.evicted);
+    }
+
+    fn tick(&mut self, now: Time) {
+        for shard in 0..self.table.shards() {
+            self.table.expire(shard, now, &self.rules, &mut self.closed);
+        }
+    }
+
+    fn end(mut self) -> (Vec<CallRecord>, TableCounters) {
+        let counters = self.table.counters();
+        self.table.close_all(&self.rules, &mut self.closed);
+        let mut settler = Settler::default();
+        let rules = &self.rules;
+        (
+            self.closed
+                .into_iter()
+                .filter_map(|leg| settler.settle(leg, rules))
+                .collect(),
+            counters,
+        )
+    }
+}
+
+fn message(start: &str, call: &str, cseq: &str, to_tag: &str, more: &str) -> Vec<u8> {
+    let to_tag = if to_tag.is_empty() {
+        String::new()
+    } else {
+        format!(";tag={to_tag}")
+    };
+    let number = cseq.split(' ').next().unwrap_or_default();
+    format!(
+        "{start}\r\nVia: SIP/2.0/UDP 10.40.0.1:5060;branch=z9hG4bK{call}{number}\r\nFrom: <tel:+8613912345678>;tag=f{call}\r\n\
+         To: <tel:+862583091001>{to_tag}\r\nCall-ID: {call}\r\nCSeq: {cseq}\r\n{more}Content-Length: 0\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+fn invite(call: &str, cseq: u32) -> Vec<u8> {
+    message(
+        "INVITE tel:+862583091001 SIP/2.0",
+        call,
+        &format!("{cseq} INVITE"),
+        "",
+        "",
+    )
+}
+
+fn response(status: u16, call: &str, cseq: u32) -> Vec<u8> {
+    message(
+        &format!("SIP/2.0 {status} X"),
+        call,
+        &format!("{cseq} INVITE"),
+        "t",
+        "",
+    )
+}
+
+/// Catches an eviction that takes a leg in use while finished or idle ones are there, and one that is not
+/// counted or loses the call.
+#[test]
+fn a_full_table_gives_up_finished_legs_first_then_idle_ones() {
+    let mut bench = Bench::new(8);
+    let capacity = 8;
+    for call in 0..capacity {
+        bench.see(START, &invite(&format!("busy{call}"), 1));
+        bench.see(START.plus_ms(10), &response(486, &format!("busy{call}"), 1));
+    }
+    bench.tick(START.plus_ms(5_000));
+    assert_eq!(bench.table.counters().legs_finished, capacity);
+    for call in 0..200 {
+        bench.see(START.plus_ms(6_000 + call), &invite(&format!("open{call}"), 1));
+    }
+    let (records, counters) = bench.end();
+    assert!(counters.evicted_finished > 0, "{counters:?}");
+    assert!(counters.evicted_open > 0, "{counters:?}");
+    assert!(
+        counters.legs_open + counters.legs_finished <= 8 + 7,
+        "bounded: {counters:?}"
+    );
+    assert_eq!(counters.legs_made, 208);
+    let evicted: Vec<_> = records
+        .iter()
+        .filter(|record| record.has(Flag::Evicted))
+        .collect();
+    assert_eq!(
+        evicted.len() as u64,
+        counters.evicted_open,
+        "each evicted open leg still gives its record"
+    );
+    assert!(
+        evicted
+            .iter()
+            .all(|record| record.targets[0].outcome == Outcome::Undetermined)
+    );
+    assert_eq!(records.len(), 208, "no call is lost");
+}
+
+/// D90. Catches a redial under the same Call-ID taken for a retransmission, or named as the first attempt.
+#[test]
+fn a_redial_that_reuses_the_call_id_is_a_new_attempt() {
+    let mut bench = Bench::new(100);
+    bench.see(START, &invite("again", 1));
+    bench.see(START.plus_ms(300), &response(486, "again", 1));
+    bench.tick(START.plus_ms(9_000));
+    bench.see(START.plus_ms(9_100), &invite("again", 1)); // a late copy of the first
+    bench.see(START.plus_ms(10_000), &invite("again", 2));
+    bench.see(START.plus_ms(10_300), &response(603, "again", 2));
+    let (records, counters) = bench.end();
+    assert_eq!(records.len(), 2, "{records:#?}");
+    assert_ne!(records[0].call, records[1].call);
+    assert_eq!(records[0].targets[0].outcome, Outcome::Busy);
+    assert_eq!(records[1].targets[0].outcome, Outcome::AutoRejected);
+    assert_eq!(counters.further_attempts, 1);
+}
+
+/// §4.5 point 4. Catches an answer after the verdict that nobody counts, or that makes a second record.
+#[test]
+fn a_late_answer_is_counted() {
+    let mut bench = Bench::new(100);
+    bench.see(START, &invite("late", 1));
+    bench.see(START.plus_ms(300), &response(480, "late", 1));
+    bench.tick(START.plus_ms(4_000));
+    bench.see(START.plus_ms(4_100), &response(200, "late", 1));
+    let (records, counters) = bench.end();
+    assert_eq!(records.len(), 1);
+    assert_eq!(counters.late_contradictions, 1);
+}
+
+/// The call's name is what docs/architecture.md says: anyone can compute it from the message.
+#[test]
+fn the_name_is_a_hash_of_call_id_tag_and_attempt() {
+    let mut bench = Bench::new(100);
+    bench.see(START, &invite("named", 1));
+    bench.see(START.plus_ms(300), &response(486, "named", 1));
+    let (records, _) = bench.end();
+    // printf 'named\nfnamed\n0' | sha256sum
+    assert_eq!(
+        records[0].call,
+        "4bdb50b8854f2eb6f599c718b502d1b87613324e8c232279c6191838774a9eb0"
+    );
+}
+
+/// T_noresp and T_ring_max: catches a silent call given up too early, too late, or with another code.
+#[test]
+fn silence_ends_a_leg() {
+    let at = |seconds: i64| START.plus_ms(seconds * 1000);
+    let open_after = |wires: &[(i64, Vec<u8>)], seconds: i64| {
+        let mut bench = Bench::new(100);
+        for (second, text) in wires {
+            bench.see(at(*second), text);
+        }
+        bench.tick(at(seconds));
+        bench.table.counters().legs_open
+    };
+    let invited = [(0, invite("silent", 1))];
+    assert_eq!(
+        (open_after(&invited, 39), open_after(&invited, 41)),
+        (1, 0),
+        "T_noresp is 40 s on GI"
+    );
+    let ringing = [(0, invite("rings", 1)), (2, response(180, "rings", 1))];
+    assert_eq!(
+        (open_after(&ringing, 201), open_after(&ringing, 203)),
+        (1, 0),
+        "T_ring_max is 200 s after the 180"
+    );
+    let refreshed = [
+        (0, invite("queue", 1)),
+        (2, response(180, "queue", 1)),
+        (150, response(180, "queue", 1)),
+    ];
+    assert_eq!(
+        (open_after(&refreshed, 349), open_after(&refreshed, 351)),
+        (1, 0),
+        "refreshed by the second 180"
+    );
+}
+
+/// Catches a panic, a leg counted twice or lost, and growth beyond the limit, on arbitrary sequences of
+/// real messages, ticks, losses and steps of the clock to and fro.
+#[test]
+fn arbitrary_sequences_conserve_legs() {
+    let stories: Vec<Vec<Wire>> = ringtap_testkit::all()
+        .iter()
+        .flat_map(|row| row.cases())
+        .map(|case| messages(&case))
+        .collect();
+    for seed in 0..300 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut bench = Bench::new(16);
+        let limit = 16 + bench.table.shards() as u64;
+        let mut now = START;
+        for _ in 0..random.usize(1..200) {
+            let story = &stories[random.usize(0..stories.len())];
+            let wire = &story[random.usize(0..story.len())];
+            now = now.plus_ms(random.i64(-300..3_000));
+            if random.u8(0..4) == 0 {
+                bench.tick(now);
+            }
+            bench.see(now, &wire.payload);
+            let counters = bench.table.counters();
+            assert!(
+                counters.legs_open + counters.legs_finished <= limit,
+                "seed {seed}: {counters:?}"
+            );
+        }
+        let attempts = bench.table.counters().legs_made + bench.table.counters().further_attempts;
+        let open = bench.table.counters().legs_open;
+        let closed = bench.closed.len() as u64;
+        assert_eq!(
+            attempts,
+            open + closed,
+            "seed {seed}: every attempt is open or was given out once"
+        );
+        bench.end();
+    }
+}
+
+/// Catches state that survives a reset: the same capture twice gives the same records twice.
+#[test]
+fn a_reset_table_is_new() {
+    let case = &scenario("S01").expect("a row").cases()[0];
+    let wires = mutate::duplicated(&messages(case));
+    let mut bench = Bench::new(100);
+    for _ in 0..2 {
+        for wire in &wires {
+            bench.see(wire.time, &wire.payload);
+        }
+        bench.table.close_all(&bench.rules, &mut bench.closed);
+        bench.table.reset();
+    }
+    let (records, _) = bench.end();
+    assert_eq!(records.len(), 2);
+    assert_eq!(records[0], records[1]);
+}
+
+/// Catches a configuration without roles that turns an answered call into a missed one: sides are told by
+/// the Via chain then.
+#[test]
+fn without_roles_forks_and_answers_still_hold() {
+    let rules = Rules::new(&Config::default());
+    for (id, outcome) in [
+        ("S01", Outcome::CallerHungUp),
+        ("S02", Outcome::Answered),
+        ("S03", Outcome::Busy),
+    ] {
+        for case in scenario(id).expect("a row").cases() {
+            let table = LegTable::new(100, 1);
+            let (mut routing, mut closed) = (Routing::default(), Vec::new());
+            let wires = messages(&case);
+            for wire in &wires {
+                let message = ringtap_sip::parse(&wire.payload).expect("generated");
+                let seen = Observation {
+                    time: wire.time,
+                    source: wire.source.ip(),
+                    destination: wire.destination.ip(),
+                    message,
+                };
+                table.apply(&[seen], &rules, &mut routing);
+            }
+            table.close_all(&rules, &mut closed);
+            let mut settler = Settler::default();
+            let records: Vec<_> = closed
+                .into_iter()
+                .filter_map(|leg| settler.settle(leg, &rules))
+                .collect();
+            assert_eq!(records.len(), 1, "{}", case.name);
+            assert!(
+                records[0].targets.iter().any(|target| target.outcome == outcome),
+                "{}: {:#?}",
+                case.name,
+                records[0]
+            );
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The packet path allocates nothing per message (design: "per message, no allocation and no copy").
+//!
+//! An allocator that counts stands below everything here. Whole captures are read into memory first; then
+//! decode and parse run over every frame, and the table takes every message a second time: all facts are
+//! known then, as they are for the copies and retransmissions that make up most of a mirror's traffic.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+
+use ringtap::capture::Chunk;
+use ringtap::capture::pcap::CaptureFile;
+use ringtap::decode::{Decoder, PortSet};
+use ringtap::replay::{Options, Speed, table};
+use ringtap::worker::{Shared, Worker};
+use ringtap_calls::Rules;
+use ringtap_config::Config;
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+#[expect(unsafe_code, reason = "an allocator can only be written so; it passes everything on to the system's")]
+// SAFETY: every method passes its arguments on to `System` unchanged, and counts.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller keeps the contract of `alloc`, which is that of `System`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the pointer came from `System` above with this layout.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn counted<T>(work: impl FnOnce() -> T) -> (u64, T) {
+    let before = ALLOCATIONS.with(Cell::get);
+    let result = work();
+    (ALLOCATIONS.with(Cell::get) - before, result)
+}
+
+fn chunks(path: &Path) -> Vec<Chunk> {
+    let mut file = CaptureFile::open(path).expect("the capture opens");
+    let mut chunks = Vec::new();
+    loop {
+        let mut chunk = Chunk::new();
+        if !file.next_chunk(&mut chunk).expect("the capture reads") {
+            return chunks;
+        }
+        chunks.push(chunk);
+    }
+}
+
+/// SIP ports of the captures beside 5060.
+const PORTS: [u16; 8] = [5060, 5061, 5062, 5070, 5080, 5082, 6060, 4060];
+
+fn path_of_one_capture(path: &Path) -> (u64, u64, u64) {
+    let chunks = chunks(path);
+    let decoder = Decoder::new(PORTS.into_iter().collect::<PortSet>());
+    let options = Options { speed: Speed::Max, cores: Vec::new(), legs_max: 10_000, keep_all: true };
+    let shared = Shared { table: table(&options), rules: Rules::new(&Config::default()) };
+    let mut worker = Worker::new(decoder.clone());
+    let mut counters = ringtap::decode::DecodeCounters::new();
+    let (parsing, messages) = counted(|| {
+        let frames = chunks.iter().flat_map(Chunk::frames);
+        let datagrams = frames.filter_map(|frame| decoder.decode(&frame, &mut counters));
+        datagrams.filter(|datagram| ringtap_sip::parse(datagram.payload).is_ok()).count() as u64
+    });
+    for chunk in &chunks {
+        worker.process(chunk.frames(), &shared);
+    }
+    let (joining, ()) = counted(|| {
+        for chunk in &chunks {
+            worker.process(chunk.frames(), &shared);
+        }
+    });
+    (parsing, joining, messages)
+}
+
+fn captures() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let data = std::env::var_os("RINGTAP_DATA").map_or_else(|| root.join("../shared/data"), PathBuf::from);
+    let listed = std::fs::read_dir(data.join("open/pcap")).map(|entries| {
+        entries.filter_map(|entry| Some(entry.ok()?.path())).collect::<Vec<_>>()
+    });
+    listed.unwrap_or_else(|_| {
+        println!("SKIPPED for real captures: RINGTAP_DATA is not there");
+        Vec::new()
+    })
+}
+
+/// Catches any allocation per message, in decode and parse over whole real captures, and in the table for
+/// copies.
+#[test]
+fn decode_parse_and_known_legs_allocate_nothing() {
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../samples/sample.pcap");
+    let mut all = 0;
+    for path in captures().into_iter().chain([sample]) {
+        let (parsing, joining, messages) = path_of_one_capture(&path);
+        assert_eq!(parsing, 0, "{}: decode and parse of {messages} messages", path.display());
+        assert_eq!(joining, 0, "{}: second sight of {messages} messages", path.display());
+        all += messages;
+    }
+    assert!(all > 100, "only {all} messages were looked at");
+    println!("{all} messages without an allocation");
+}
+
+/// Catches a counter that counts nothing.
+#[test]
+fn the_counter_counts() {
+    assert_eq!(counted(|| std::hint::black_box(Box::new(1))).0, 1);
+}

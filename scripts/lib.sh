@@ -1,0 +1,118 @@
+# shellcheck shell=bash
+# What demo.sh and test.sh share: messages, timing, and the set-up of a fresh machine.
+#
+# Whatever is there already is used as it is. Debian packages, toolchains and Python packages are installed
+# only for want of it. Source this from the repository's root.
+
+# Where cargo puts what it builds.
+TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
+
+# The SMTP library of the demo, if it has to come from PyPI.
+AIOSMTPD_VERSION=1.4.6
+
+say() {
+    printf '%s\n' "$*"
+}
+
+die() {
+    printf '%s: %s\n' "${0##*/}" "$*" >&2
+    exit 1
+}
+
+now_ms() {
+    date +%s%3N
+}
+
+# seconds_since MS: the time since then as "1.2 s".
+seconds_since() {
+    local ms=$(($(now_ms) - $1))
+    printf '%d.%d s' $((ms / 1000)) $((ms % 1000 / 100))
+}
+
+# install_debian PACKAGE...: as root or through sudo. The package lists are fetched only if the packages
+# cannot be had from those on the machine.
+install_debian() {
+    local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300)
+    if [[ $(id -u) -ne 0 ]]; then
+        command -v sudo >/dev/null || return 1
+        apt=(sudo "${apt[@]}")
+    fi
+    command -v apt-get >/dev/null || return 1
+    say "installing Debian packages: $*"
+    local log
+    log=$(mktemp)
+    if "${apt[@]}" install -y --no-install-recommends "$@" >"$log" 2>&1 ||
+        { "${apt[@]}" update >"$log" 2>&1 && "${apt[@]}" install -y --no-install-recommends "$@" >"$log" 2>&1; }; then
+        rm -f "$log"
+    else
+        tail -n 5 "$log" >&2
+        rm -f "$log"
+        return 1
+    fi
+}
+
+# need_c_compiler: SQLite, mimalloc and the TLS library are compiled from C.
+need_c_compiler() {
+    if ! command -v cc >/dev/null || [[ ! -e /usr/include/stdlib.h ]]; then
+        install_debian gcc libc6-dev || die "no C compiler: install gcc and libc6-dev"
+    fi
+}
+
+# at_least VERSION WANTED: compares dotted numbers.
+at_least() {
+    [[ $(printf '%s\n' "$1" "$2" | sort -V | head -n 1) == "$2" ]]
+}
+
+rustc_version() {
+    rustc --version 2>/dev/null | cut -d ' ' -f 2
+}
+
+# need_rust: the toolchain of rust-toolchain.toml, or a stable one that is as new, if that cannot be had.
+need_rust() {
+    local pinned found
+    pinned=$(sed -n 's/^channel = "\(.*\)"$/\1/p' rust-toolchain.toml)
+    if ! command -v cargo >/dev/null && [[ -x $HOME/.cargo/bin/cargo ]]; then
+        export PATH=$HOME/.cargo/bin:$PATH
+    fi
+    command -v cargo >/dev/null || die "no Rust toolchain: install Rust $pinned or later from https://rustup.rs"
+    if ! command -v rustup >/dev/null || [[ -n ${RUSTUP_TOOLCHAIN:-} ]]; then
+        found=$(rustc_version)
+        at_least "$found" "$pinned" || die "rustc is ${found:-not usable}, wanted is $pinned or later"
+        return
+    fi
+    rustup run "$pinned" rustc --version >/dev/null 2>&1 && return
+    say "installing Rust $pinned"
+    rustup toolchain install "$pinned" --profile minimal --component rustfmt --component clippy \
+        >/dev/null 2>&1 && return
+    found=$(RUSTUP_TOOLCHAIN=stable rustc_version)
+    if [[ -n $found ]] && at_least "$found" "$pinned"; then
+        say "Rust $pinned is not there and could not be fetched: using stable, which is $found"
+        export RUSTUP_TOOLCHAIN=stable
+        return
+    fi
+    die "Rust $pinned could not be installed, and stable is ${found:-missing}; try: rustup toolchain install $pinned"
+}
+
+# need_aiosmtpd: sets SMTP_PYTHON to a Python that has the SMTP library. One that has it already is taken;
+# else the library goes into a virtual environment among the build products, so that the machine stays as it
+# is; only where that fails is it Debian's package.
+# shellcheck disable=SC2034  # read by demo.sh
+need_aiosmtpd() {
+    local python venv=$TARGET_DIR/demo-python
+    command -v python3 >/dev/null || install_debian python3 || die "no python3: install it"
+    for python in "$venv/bin/python" /usr/bin/python3 python3; do
+        if "$python" -c 'import aiosmtpd' >/dev/null 2>&1; then
+            SMTP_PYTHON=$python
+            return
+        fi
+    done
+    say "fetching the demo's SMTP server (aiosmtpd $AIOSMTPD_VERSION)"
+    if python3 -m venv --clear "$venv" >/dev/null 2>&1 &&
+        "$venv/bin/python" -m pip install --quiet "aiosmtpd==$AIOSMTPD_VERSION" >/dev/null 2>&1; then
+        SMTP_PYTHON=$venv/bin/python
+        return
+    fi
+    rm -rf "$venv"
+    install_debian python3-aiosmtpd || die "no aiosmtpd: install python3-aiosmtpd, or python3-venv with PyPI in reach"
+    SMTP_PYTHON=/usr/bin/python3
+}
