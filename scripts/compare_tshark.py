@@ -27,6 +27,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 DEFAULT_PORTS = (5060,)
 PORTS_MAX = 32
 ATTEMPTS_MAX = 10
+# Stands for the Call-IDs of datagrams which tshark does not take for SIP.
+STRAY = "*"
 FIELDS = (
     "frame.number frame.protocols ip.fragment.count ipv6.fragment.count udp.srcport udp.dstport sip "
     "sip.Method sip.Status-Code sip.Call-ID sip.CSeq.seq sip.CSeq.method sip.from.tag sip.to.tag udp.payload"
@@ -213,14 +215,23 @@ def calls_of(datagrams):
     return calls
 
 
-def names(calls):
+def names(calls, datagrams):
     """The name under which ringtap records a call, and whose it is (semantics.md §4.5)."""
+    tags = []
+    for datagram in datagrams:
+        if not datagram.is_sip:
+            payload = bytes.fromhex(datagram.payload)
+            call_id = re.search(rb"^Call-ID: *(\S+)", payload, re.MULTILINE)
+            tag = re.search(rb"^From:.*;tag=(\w+)", payload, re.MULTILINE)
+            if call_id and tag:
+                tags.append((STRAY, call_id[1], tag[1]))
+    # Behind the strays, and so the owners of what is a part of their messages (fragments, tunnels).
+    tags += [(call_id, call_id.encode(), tag.encode()) for call_id, call in calls.items() for tag in call.tags]
     known = {}
-    for call_id, call in calls.items():
-        for tag in call.tags:
-            for attempt in range(ATTEMPTS_MAX):
-                text = f"{call_id}\n{tag}\n{attempt}".encode()
-                known[hashlib.sha256(text).hexdigest()] = (call_id, attempt)
+    for owner, call_id, tag in tags:
+        for attempt in range(ATTEMPTS_MAX):
+            name = hashlib.sha256(b"\n".join((call_id, tag, str(attempt).encode())))
+            known[name.hexdigest()] = (owner, attempt)
     return known
 
 
@@ -246,7 +257,7 @@ class Comparison:
             ports = "" if run.ports == DEFAULT_PORTS else "; ports " + " ".join(map(str, run.ports))
             self.message_rows.append((name + ports, run.frames, tshark, run.messages, ", ".join(texts)))
         calls = calls_of(datagrams)
-        groups = [self.group(name, calls, run) for run in runs]
+        groups = [self.group(name, calls, datagrams, run) for run in runs]
         for at, (run, group) in enumerate(zip(runs, groups)):
             if at and group == groups[0]:
                 continue
@@ -254,9 +265,9 @@ class Comparison:
             for (codes, outcomes, why), count in group.items():
                 self.call_rows.append((name + ports, count, codes, outcomes, why))
 
-    def group(self, name, calls, run):
+    def group(self, name, calls, datagrams, run):
         """Calls with the same codes, outcomes and remarks, counted."""
-        known = names(calls)
+        known = names(calls, datagrams)
         outcomes = collections.defaultdict(list)
         for record in sorted(run.records, key=lambda record: record["started"]):
             call_id, attempt = known.get(record["call"], (None, 0))
@@ -266,7 +277,9 @@ class Comparison:
             verdicts = " ".join(dict.fromkeys(target["outcome"] for target in record["targets"]))
             flags = [flag for flag in record["flags"] if flag == "partial"]
             outcomes[call_id].append((verdicts, attempt, flags))
-        groups = collections.Counter()
+        groups = collections.Counter(
+            ("-", verdicts, "not SIP to tshark") for verdicts, _, _ in outcomes.pop(STRAY, [])
+        )
         for call_id, call in calls.items():
             recorded = outcomes[call_id]
             if not (call.invites or recorded):
@@ -284,7 +297,7 @@ class Comparison:
         """Why ringtap's calls are others than tshark's Call-IDs, and its outcomes others than the codes."""
         if not call.invites:
             yield "no INVITE in the capture"
-        elif not recorded or any(flags for _, _, flags in recorded):
+        elif all(flags for _, _, flags in recorded):
             unread = {message.unread(run.ports) for message in call.invites}
             faults = {
                 f"refused: `{seen}`"
@@ -376,6 +389,9 @@ def main():
         runs = [Run(given.ringtap, capture, DEFAULT_PORTS)]
         if ports != DEFAULT_PORTS:
             runs.append(Run(given.ringtap, capture, ports))
+            # A port that a damaged header made up adds nothing.
+            if runs[0].messages == runs[1].messages:
+                runs.pop()
         comparison.add(capture, everything, runs)
         readable += [(capture, datagram) for datagram in everything if datagram.is_sip and datagram.path == "plain"]
     comparison.finish()

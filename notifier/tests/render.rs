@@ -139,7 +139,7 @@ fn base64(text: &str) -> Vec<u8> {
         have += 6;
         if have >= 8 {
             have -= 8;
-            out.push((bits >> have & 0xff) as u8);
+            out.push(u8::try_from(bits >> have & 0xff).unwrap());
         }
     }
     out

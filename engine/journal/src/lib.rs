@@ -22,17 +22,18 @@ pub use writer::{Options, Totals, Writer};
 use schema::Schema;
 
 /// The journal's file format. `seq` is the readers' cursor: it only grows, and a number is never given
-/// twice, not even after the retention has removed the newest rows. Times are microseconds since the
+/// twice, not even after the retention has removed the newest rows: `seq_last` remembers it, once per batch
+/// where AUTOINCREMENT would once per row. Times are microseconds since the
 /// epoch in UTC; `written` alone is wall-clock time, for the retention: a replayed capture of last year
 /// must not be swept away as it comes in.
 const JOURNAL: Schema = Schema {
     what: "journal",
     application_id: 0x5269_6e67,
     migrations: &["
-        CREATE TABLE journal (id TEXT NOT NULL);
-        INSERT INTO journal (id) VALUES (lower(hex(randomblob(16))));
+        CREATE TABLE journal (id TEXT NOT NULL, seq_last INTEGER NOT NULL);
+        INSERT INTO journal (id, seq_last) VALUES (lower(hex(randomblob(16))), 0);
         CREATE TABLE call (
-            seq INTEGER PRIMARY KEY AUTOINCREMENT,
+            seq INTEGER PRIMARY KEY,
             call TEXT NOT NULL UNIQUE,
             started INTEGER NOT NULL,
             ended INTEGER NOT NULL,

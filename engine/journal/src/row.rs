@@ -8,9 +8,9 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::error::JournalError;
 
-const INSERT_CALL: &str = "INSERT INTO call (call, started, ended, caller, caller_name, name_source, withheld, \
+const INSERT_CALL: &str = "INSERT INTO call (seq, call, started, ended, caller, caller_name, name_source, withheld, \
      dialled, answered_by, machine, legs, flags, written) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT (call) DO NOTHING";
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT (call) DO NOTHING";
 const INSERT_TARGET: &str = "INSERT INTO target (seq, rank, identity, outcome, base, alerted, ring_ms, \
      diverted_to, group_number, started, ended) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 const CALL: &str = "SELECT seq, call, started, ended, caller, caller_name, name_source, withheld, dialled, \
@@ -18,14 +18,16 @@ const CALL: &str = "SELECT seq, call, started, ended, caller, caller_name, name_
 const TARGETS: &str = "SELECT identity, outcome, base, alerted, ring_ms, diverted_to, group_number, started, \
      ended FROM target WHERE seq = ?1 ORDER BY rank";
 
-/// Inserts `record`; false if a record of that name is there already.
+/// Inserts `record` under the cursor `seq`; false if a record of that name is there already.
 pub(crate) fn insert(
     connection: &Connection,
+    seq: i64,
     record: &CallRecord,
     written_us: i64,
 ) -> rusqlite::Result<bool> {
     let caller = &record.caller;
     let added = connection.prepare_cached(INSERT_CALL)?.execute(params![
+        seq,
         record.call,
         record.started.as_micros(),
         record.ended.as_micros(),
@@ -43,7 +45,6 @@ pub(crate) fn insert(
     if added == 0 {
         return Ok(false);
     }
-    let seq = connection.last_insert_rowid();
     let mut insert = connection.prepare_cached(INSERT_TARGET)?;
     for (rank, target) in (0_i64..).zip(&record.targets) {
         insert.execute(params![

@@ -324,12 +324,18 @@ impl Work {
 fn write(connection: &mut Connection, batch: &[CallRecord]) -> rusqlite::Result<u64> {
     let written_us = wall_clock_us();
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut added = 0;
+    let first: i64 = transaction
+        .prepare_cached("SELECT seq_last FROM journal")?
+        .query_row((), |row| row.get(0))?;
+    let mut last = first;
     for record in batch {
-        added += u64::from(row::insert(&transaction, record, written_us)?);
+        last += i64::from(row::insert(&transaction, last + 1, record, written_us)?);
     }
+    transaction
+        .prepare_cached("UPDATE journal SET seq_last = ?1")?
+        .execute([last])?;
     transaction.commit()?;
-    Ok(added)
+    Ok(last.abs_diff(first))
 }
 
 fn sweep_once(connection: &mut Connection, before_us: i64) -> rusqlite::Result<usize> {
