@@ -33,6 +33,8 @@ FIELDS = (
     "frame.number frame.protocols ip.fragment.count ipv6.fragment.count udp.srcport udp.dstport sip "
     "sip.Method sip.Status-Code sip.Call-ID sip.CSeq.seq sip.CSeq.method sip.from.tag sip.to.tag udp.payload"
 ).split()
+# Around the tables in a document.
+MARKS = ("<!-- compare_tshark.py: begin -->", "<!-- compare_tshark.py: end -->")
 # Cannot stand in a SIP header line.
 AGGREGATOR = "\x1f"
 
@@ -342,7 +344,8 @@ def compare_fields(datagrams, parser):
             "To tag": (datagram.to_tag, seen["to_tag"] or ""),
         }
         for field, (theirs, ours) in pairs.items():
-            if theirs != ours:
+            # tshark ends its texts at a zero octet.
+            if theirs != ours.split("\0")[0]:
                 yield f"frame {datagram.frame}: {field}: tshark {theirs!r}, ringtap {ours!r}"
 
 
@@ -365,12 +368,23 @@ def table(head, rows):
         yield "| " + " | ".join(str(cell) for cell in row) + " |"
 
 
+def put(document, text):
+    """Replaces what stands between the document's marks."""
+    before, begin, rest = document.read_text().partition(MARKS[0] + "\n")
+    _, end, after = rest.partition(MARKS[1] + "\n")
+    if not (begin and end):
+        sys.exit(f"{document}: needs the lines `{MARKS[0]}` and `{MARKS[1]}`")
+    document.write_text(f"{before}{begin}\n{text}\n\n{end}{after}")
+
+
 def arguments():
     parser = argparse.ArgumentParser(description="Sets ringtap beside tshark on real captures; prints Markdown tables.")
     parser.add_argument("--ringtap", default=ROOT / "target/debug/ringtap", metavar="BIN", help="program to test")
     parser.add_argument("--data", default=ROOT.parent / "shared/data", metavar="DIR", type=pathlib.Path,
                         help="folder that holds open/pcap (as RINGTAP_DATA)")
     parser.add_argument("--tshark", default="tshark", metavar="BIN")
+    parser.add_argument("--into", metavar="FILE", type=pathlib.Path,
+                        help="put the tables into this document instead, between its two marks")
     parser.add_argument("--messages", default=0, metavar="N", type=int,
                         help="also compare what is read in N messages, spread over all captures")
     return parser.parse_args()
@@ -395,8 +409,15 @@ def main():
         comparison.add(capture, everything, runs)
         readable += [(capture, datagram) for datagram in everything if datagram.is_sip and datagram.path == "plain"]
     comparison.finish()
-    print("\n".join(table(("capture", "frames", "tshark", "ringtap", "difference"), comparison.message_rows)), end="\n\n")
-    print("\n".join(table(("capture", "calls", "final codes", "outcome", "remark"), comparison.call_rows)))
+    text = "\n".join([
+        *table(("capture", "frames", "tshark", "ringtap", "difference"), comparison.message_rows),
+        "",
+        *table(("capture", "calls", "final codes", "outcome", "remark"), comparison.call_rows),
+    ])
+    if given.into:
+        put(given.into, text)
+    else:
+        print(text)
     if given.messages:
         step = max(1, len(readable) // given.messages)
         sample = readable[::step][: given.messages]

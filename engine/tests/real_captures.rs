@@ -28,6 +28,8 @@ use ringtap_config::Config;
 use ringtap_journal::Totals;
 use ringtap_record::{CallRecord, Time};
 
+/// How often each capture is damaged in another way.
+const SEEDS: u64 = 20;
 /// Far above the legs of any of these captures.
 const LEGS_MAX: usize = 10_000;
 
@@ -50,7 +52,12 @@ fn config() -> Config {
 }
 
 fn options() -> Options {
-    Options { speed: Speed::Max, cores: Vec::new(), legs_max: LEGS_MAX, keep_all: true }
+    Options {
+        speed: Speed::Max,
+        cores: Vec::new(),
+        legs_max: LEGS_MAX,
+        keep_all: true,
+    }
 }
 
 fn decoder(ports: &[u16]) -> Decoder {
@@ -58,7 +65,10 @@ fn decoder(ports: &[u16]) -> Decoder {
 }
 
 fn shared() -> Shared {
-    Shared { table: replay::table(&options()), rules: Rules::new(&config()) }
+    Shared {
+        table: replay::table(&options()),
+        rules: Rules::new(&config()),
+    }
 }
 
 /// Replays one capture with the default configuration, but for the ports.
@@ -66,15 +76,24 @@ fn replay_one(capture: &Path, ports: &[u16]) -> (replay::Outcome, Vec<CallRecord
     let kept = Arc::new(Mutex::new(Vec::new()));
     let sinks: Vec<Box<dyn RecordSink>> = vec![Box::new(Kept(Arc::clone(&kept)))];
     let files = [capture.to_path_buf()];
-    let outcome = replay::replay(&files, shared(), &decoder(ports), &options(), sinks, &mut |_, _| {})
-        .unwrap_or_else(|error| panic!("{}: {error}", capture.display()));
+    let outcome = replay::replay(
+        &files,
+        shared(),
+        &decoder(ports),
+        &options(),
+        sinks,
+        &mut |_, _| {},
+    )
+    .unwrap_or_else(|error| panic!("{}: {error}", capture.display()));
     let records = std::mem::take(&mut *kept.lock().unwrap());
     (outcome, records)
 }
 
 /// The index's captures with the number of their packets.
 fn captures() -> Vec<(PathBuf, u64)> {
-    let Some(folder) = real::real_captures() else { return Vec::new() };
+    let Some(folder) = real::real_captures() else {
+        return Vec::new();
+    };
     let captures: Vec<_> = real::index_rows(&folder)
         .into_iter()
         .map(|(path, columns)| (path, columns["packets"].parse().unwrap()))
@@ -90,62 +109,162 @@ fn every_capture_is_accounted_for() {
         let (outcome, records) = replay_one(&capture, &[5060]);
         let (seen, name) = (&outcome.seen, capture.display());
         assert_eq!(seen.frames.frames(), packets, "{name}: frames");
-        assert_eq!(seen.frames.iter().map(|(_, frames)| frames).sum::<u64>(), packets, "{name}: reasons");
+        assert_eq!(
+            seen.frames.iter().map(|(_, frames)| frames).sum::<u64>(),
+            packets,
+            "{name}: reasons"
+        );
         let faults: u64 = seen.faults.iter().sum();
-        assert_eq!(seen.frames.of(Reason::Delivered), seen.messages() + faults, "{name}: datagrams");
+        assert_eq!(
+            seen.frames.of(Reason::Delivered),
+            seen.messages() + faults,
+            "{name}: datagrams"
+        );
         let applied = &seen.applied;
-        assert_eq!(seen.messages(), applied.joined + applied.not_of_calls + applied.of_no_leg, "{name}: messages");
+        assert_eq!(
+            seen.messages(),
+            applied.joined + applied.not_of_calls + applied.of_no_leg,
+            "{name}: messages"
+        );
         let table = &outcome.table;
         let settled = &outcome.settled;
-        assert_eq!(settled.counters.legs, table.legs_made + table.further_attempts, "{name}: legs");
+        assert_eq!(
+            settled.counters.legs,
+            table.legs_made + table.further_attempts,
+            "{name}: legs"
+        );
         assert_eq!(settled.records, settled.counters.calls, "{name}: records");
         assert_eq!(records.len() as u64, settled.records, "{name}: records kept");
-        assert_eq!((table.evicted_open, table.evicted_finished), (0, 0), "{name}: evicted");
+        assert_eq!(
+            (table.evicted_open, table.evicted_finished),
+            (0, 0),
+            "{name}: evicted"
+        );
     }
 }
 
 /// A capture whose calls somebody has read message by message: its name, the ports taken as SIP, the
 /// messages on them, and how many targets have which outcome.
-type Known = (&'static str, &'static [u16], u64, &'static [(usize, &'static str)]);
+type Known = (
+    &'static str,
+    &'static [u16],
+    u64,
+    &'static [(usize, &'static str)],
+);
 
 const KNOWN: &[Known] = &[
     // Challenged, rang, answered; re-INVITE and BYE of the callee's side.
-    ("NormB_sipnab__Asterisk_ZFONE_XLITE.pcap", &[5060], 27, &[(1, "ANSWERED")]),
+    (
+        "NormB_sipnab__Asterisk_ZFONE_XLITE.pcap",
+        &[5060],
+        27,
+        &[(1, "ANSWERED")],
+    ),
     // The phones talk on 5080 and 5082.
     ("NormB_sipnab__register-invite-reinvite-bye.pcap", &[5060], 0, &[]),
-    ("NormB_sipnab__register-invite-reinvite-bye.pcap", &[5080], 12, &[(1, "ANSWERED")]),
+    (
+        "NormB_sipnab__register-invite-reinvite-bye.pcap",
+        &[5080],
+        12,
+        &[(1, "ANSWERED")],
+    ),
     // One answered; one rings until the capture ends (D37).
-    ("OISF_suricata-verify__public-cloudshark-sip-s0.pcap", &[5060], 10, &[(1, "ANSWERED"), (1, "UNDETERMINED")]),
+    (
+        "OISF_suricata-verify__public-cloudshark-sip-s0.pcap",
+        &[5060],
+        10,
+        &[(1, "ANSWERED"), (1, "UNDETERMINED")],
+    ),
     // Three times 480 at once from a registrar without a contact (D14), one answered.
-    ("goffinet_sip_captures__private-test-sip.pcapng", &[5060], 275, &[(1, "ANSWERED"), (3, "UNREACHABLE")]),
+    (
+        "goffinet_sip_captures__private-test-sip.pcapng",
+        &[5060],
+        275,
+        &[(1, "ANSWERED"), (3, "UNREACHABLE")],
+    ),
     // A B2BUA: two Call-IDs, both answered.
-    ("goffinet_sip_captures__sip-2phones-B2BUA-Asterisk.pcapng", &[5060], 60, &[(2, "ANSWERED")]),
+    (
+        "goffinet_sip_captures__sip-2phones-B2BUA-Asterisk.pcapng",
+        &[5060],
+        60,
+        &[(2, "ANSWERED")],
+    ),
     // A proxy and its two hops: one Call-ID, one call.
-    ("goffinet_sip_captures__SIP-Call-with-Proxy-Server.pcap", &[5060], 11, &[(1, "ANSWERED")]),
+    (
+        "goffinet_sip_captures__SIP-Call-with-Proxy-Server.pcap",
+        &[5060],
+        11,
+        &[(1, "ANSWERED")],
+    ),
     // Challenged, then 404 without alerting (D08).
-    ("goffinet_sip_captures__sip-routing-error-wireshark.pcapng", &[5060], 58, &[(2, "INVALID_NUMBER")]),
+    (
+        "goffinet_sip_captures__sip-routing-error-wireshark.pcapng",
+        &[5060],
+        58,
+        &[(2, "INVALID_NUMBER")],
+    ),
     // A load generator.
-    ("goffinet_sip_captures__uac-uas-scenario-sipp.pcapng", &[5060], 4618, &[(771, "ANSWERED")]),
+    (
+        "goffinet_sip_captures__uac-uas-scenario-sipp.pcapng",
+        &[5060],
+        4618,
+        &[(771, "ANSWERED")],
+    ),
     // Given up after half a minute without an answer (D23). Three challenges are taken up again only 17 to
     // 51 s later: abandoned attempts (D07) and new ones, ended by 403 (D31) and by 480 with Q.850 21 (D15).
     (
         "irontec_sngrep__aaa.pcap",
         &[5060],
         81,
-        &[(3, "AUTH_FAILED"), (1, "AUTO_REJECTED"), (2, "BLOCKED"), (1, "CALLER_HUNG_UP")],
+        &[
+            (3, "AUTH_FAILED"),
+            (1, "AUTO_REJECTED"),
+            (2, "BLOCKED"),
+            (1, "CALLER_HUNG_UP"),
+        ],
     ),
     ("josh-morin_wireshark__voip.pcap", &[5070], 11, &[(1, "ANSWERED")]),
     // Both calls answered; a re-INVITE for T.38 refused with 488 changes nothing (D60).
-    ("ntop_nDPI__FAX-Call-t38-CA-TDM-SIP-FB-1.pcap", &[5060], 92, &[(2, "ANSWERED")]),
+    (
+        "ntop_nDPI__FAX-Call-t38-CA-TDM-SIP-FB-1.pcap",
+        &[5060],
+        92,
+        &[(2, "ANSWERED")],
+    ),
     // Three contacts do not answer: 408 each, none alerted (D12), whatever the core makes of it upstream (500).
-    ("omarhrc_CN-Trace-Analyzer__volte_calls_2.pcapng", &[5060], 12, &[(1, "UNREACHABLE")]),
-    ("omarhrc_CN-Trace-Analyzer__volte_calls_2.pcapng", &[4060, 5060, 6060], 20, &[(1, "UNREACHABLE")]),
+    (
+        "omarhrc_CN-Trace-Analyzer__volte_calls_2.pcapng",
+        &[5060],
+        12,
+        &[(1, "UNREACHABLE")],
+    ),
+    (
+        "omarhrc_CN-Trace-Analyzer__volte_calls_2.pcapng",
+        &[4060, 5060, 6060],
+        20,
+        &[(1, "UNREACHABLE")],
+    ),
     // VoLTE over several hops with preconditions (PRACK, UPDATE), answered.
-    ("open5gs_open5gs__ipsec_to_ipsec_call.pcapng", &[5060, 5100, 6060], 41, &[(1, "ANSWERED")]),
+    (
+        "open5gs_open5gs__ipsec_to_ipsec_call.pcapng",
+        &[5060, 5100, 6060],
+        41,
+        &[(1, "ANSWERED")],
+    ),
     // The INVITE was not captured, its 180 and 200 were (D84).
-    ("seladb_PcapPlusPlus__sip_resp.pcap", &[5060], 6, &[(1, "ANSWERED")]),
+    (
+        "seladb_PcapPlusPlus__sip_resp.pcap",
+        &[5060],
+        6,
+        &[(1, "ANSWERED")],
+    ),
     // A B2BUA with PRACK: two calls answered; a probe with Max-Forwards 0 ends in 483 (D29).
-    ("superfast1979_pcap2sipp__example.pcap", &[5060], 41, &[(2, "ANSWERED"), (1, "NETWORK_FAILURE")]),
+    (
+        "superfast1979_pcap2sipp__example.pcap",
+        &[5060],
+        41,
+        &[(2, "ANSWERED"), (1, "NETWORK_FAILURE")],
+    ),
 ];
 
 /// Catches a verdict that changes on calls whose messages were read by people.
@@ -163,7 +282,10 @@ fn well_understood_calls_have_their_outcomes() {
         for target in records.iter().flat_map(|record| &record.targets) {
             *counted.entry(target.outcome.as_str()).or_default() += 1;
         }
-        let expected: BTreeMap<&str, usize> = expected.iter().map(|(count, outcome)| (*outcome, *count)).collect();
+        let expected: BTreeMap<&str, usize> = expected
+            .iter()
+            .map(|(count, outcome)| (*outcome, *count))
+            .collect();
         assert_eq!(counted, expected, "{name} {ports:?}");
     }
 }
@@ -173,7 +295,12 @@ fn well_understood_calls_have_their_outcomes() {
 /// finished legs are no exception, for their Call-IDs differ; the copies of one recording are left out.
 #[test]
 fn a_capture_does_not_change_the_next() {
-    let copies = ["sipcapture_heplify__rtp_rtcp", "seladb_PcapPlusPlus__sip_re", "ntop_nDPI__fuzz", "ntop_nDPI__gre.pcapng"];
+    let copies = [
+        "sipcapture_heplify__rtp_rtcp",
+        "seladb_PcapPlusPlus__sip_re",
+        "ntop_nDPI__fuzz",
+        "ntop_nDPI__gre.pcapng",
+    ];
     let files: Vec<_> = captures()
         .into_iter()
         .map(|(path, _)| path)
@@ -182,18 +309,36 @@ fn a_capture_does_not_change_the_next() {
     if files.is_empty() {
         return;
     }
-    let mut alone: Vec<_> = files.iter().flat_map(|capture| replay_one(capture, &[5060]).1).map(verdict).collect();
+    let mut alone: Vec<_> = files
+        .iter()
+        .flat_map(|capture| replay_one(capture, &[5060]).1)
+        .map(verdict)
+        .collect();
     let kept = Arc::new(Mutex::new(Vec::new()));
     let sinks: Vec<Box<dyn RecordSink>> = vec![Box::new(Kept(Arc::clone(&kept)))];
-    replay::replay(&files, shared(), &decoder(&[5060]), &options(), sinks, &mut |_, _| {}).unwrap();
-    let mut together: Vec<_> = std::mem::take(&mut *kept.lock().unwrap()).into_iter().map(verdict).collect();
+    replay::replay(
+        &files,
+        shared(),
+        &decoder(&[5060]),
+        &options(),
+        sinks,
+        &mut |_, _| {},
+    )
+    .unwrap();
+    let mut together: Vec<_> = std::mem::take(&mut *kept.lock().unwrap())
+        .into_iter()
+        .map(verdict)
+        .collect();
     alone.sort();
     together.sort();
     assert_eq!(together, alone);
 }
 
 fn verdict(record: CallRecord) -> (String, Vec<(String, &'static str)>) {
-    let targets = record.targets.iter().map(|target| (target.identity.to_string(), target.outcome.as_str()));
+    let targets = record
+        .targets
+        .iter()
+        .map(|target| (target.identity.to_string(), target.outcome.as_str()));
     (record.call, targets.collect())
 }
 
@@ -250,7 +395,7 @@ fn random(state: &mut u64, below: usize) -> usize {
 #[test]
 fn damaged_captures_are_survived() {
     for (capture, packets) in captures() {
-        for seed in 1..=3 {
+        for seed in 1..=SEEDS {
             let damaged = Damaged::of(&capture, seed);
             let shared = shared();
             let mut worker = Worker::new(decoder(&[5060, 5061, 5080, 6060]));

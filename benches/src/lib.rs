@@ -1,1 +1,0 @@
-//! Benchmarks: replay harness, workload generator, peers.
