@@ -84,7 +84,7 @@ sed "s|^url = .*|url = \"smtp://127.0.0.1:$SMTP_PORT\"|" samples/ringtap.toml >"
 say
 run "${notifier[@]}" import samples/subscribers.csv
 run "$ringtap" replay --config "$OUT/ringtap.toml" --journal "$OUT/journal.db" --stats samples/sample.pcap
-run "${notifier[@]}" --journal "$OUT/journal.db" once
+RUST_LOG=warn run "${notifier[@]}" --journal "$OUT/journal.db" once
 stop_server
 
 say

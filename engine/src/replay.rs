@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 use ringtap_calls::LegFacts;
-use ringtap_calls::table::TableCounters;
 use ringtap_calls::LegTable;
+use ringtap_calls::table::TableCounters;
 use ringtap_record::Time;
 use thiserror::Error;
 
@@ -105,7 +105,10 @@ pub fn replay(
 ) -> Result<Outcome, ReplayError> {
     let began = Instant::now();
     // Opened first, so that a name that is wrong is told before anything is written.
-    let files = files.iter().map(|path| Ok((path, CaptureFile::open(path)?))).collect::<Result<Vec<_>, CaptureError>>()?;
+    let files = files
+        .iter()
+        .map(|path| Ok((path, CaptureFile::open(path)?)))
+        .collect::<Result<Vec<_>, CaptureError>>()?;
     let shared = Arc::new(shared);
     let settler = SettlerThread::spawn(Arc::clone(&shared), sinks, options.keep_all)?;
     let mut run = Run {
@@ -135,7 +138,14 @@ pub fn replay(
     let settled = settler.finish()?;
     match failed {
         Some(error) => Err(error.into()),
-        None => Ok(Outcome { seen, table: shared.table.counters(), settled, truncated, span, elapsed: began.elapsed() }),
+        None => Ok(Outcome {
+            seen,
+            table: shared.table.counters(),
+            settled,
+            truncated,
+            span,
+            elapsed: began.elapsed(),
+        }),
     }
 }
 
@@ -156,7 +166,9 @@ impl Run<'_> {
         let mut spare: Vec<Arc<Chunk>> = Vec::new();
         loop {
             let mut chunk = spare.pop().unwrap_or_else(|| Arc::new(Chunk::new()));
-            let Some(writable) = Arc::get_mut(&mut chunk) else { continue };
+            let Some(writable) = Arc::get_mut(&mut chunk) else {
+                continue;
+            };
             if !file.next_chunk(writable)? {
                 return Ok(());
             }
@@ -256,7 +268,10 @@ impl Pace {
     fn wait(&mut self, at: Time) {
         let Speed::Times(times) = self.speed else { return };
         let (began, first) = *self.origin.get_or_insert_with(|| (Instant::now(), at));
-        #[expect(clippy::cast_precision_loss, reason = "a span of captured time fits 52 bits of microseconds")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a span of captured time fits 52 bits of microseconds"
+        )]
         let due = Duration::try_from_secs_f64((at - first).max(0) as f64 / 1e6 / times).unwrap_or_default();
         thread::sleep(due.saturating_sub(began.elapsed()));
     }
@@ -290,7 +305,13 @@ impl Crew {
             return Ok(Self::One(Box::new(Worker::new(decoder.clone()))));
         }
         let hands = options.cores.iter().enumerate().map(|(share, core)| {
-            Hand::start(share, workers, *core, Worker::new(decoder.clone()), Arc::clone(shared))
+            Hand::start(
+                share,
+                workers,
+                *core,
+                Worker::new(decoder.clone()),
+                Arc::clone(shared),
+            )
         });
         Ok(Self::Many(hands.collect::<Result<_, _>>()?))
     }
@@ -323,8 +344,14 @@ impl Crew {
                 vec![closed]
             }
             Self::Many(hands) => {
-                let asked: Vec<_> = hands.iter().filter(|hand| hand.jobs.send(Job::Expire(now)).is_ok()).collect();
-                asked.into_iter().filter_map(|hand| hand.done.recv().ok()).collect()
+                let asked: Vec<_> = hands
+                    .iter()
+                    .filter(|hand| hand.jobs.send(Job::Expire(now)).is_ok())
+                    .collect();
+                asked
+                    .into_iter()
+                    .filter_map(|hand| hand.done.recv().ok())
+                    .collect()
             }
         }
     }
@@ -348,28 +375,36 @@ impl Crew {
 }
 
 impl Hand {
-    fn start(share: usize, of: usize, core: usize, mut worker: Worker, shared: Arc<Shared>) -> Result<Self, ReplayError> {
+    fn start(
+        share: usize,
+        of: usize,
+        core: usize,
+        mut worker: Worker,
+        shared: Arc<Shared>,
+    ) -> Result<Self, ReplayError> {
         let (jobs, inbox) = bounded::<Job>(1);
         let (outbox, done) = bounded(1);
         let (pinned, is_pinned) = bounded(1);
-        let thread = thread::Builder::new().name(format!("worker {core}")).spawn(move || {
-            let _starter_gone = pinned.send(pin(core));
-            for job in inbox {
-                let mut closed = Vec::new();
-                match job {
-                    Job::Process(chunk, frames) => {
-                        worker.process(select(&chunk, frames), &shared);
-                        // Given back before the answer, so that the reader can fill it again.
-                        drop(chunk);
+        let thread = thread::Builder::new()
+            .name(format!("worker {core}"))
+            .spawn(move || {
+                let _starter_gone = pinned.send(pin(core));
+                for job in inbox {
+                    let mut closed = Vec::new();
+                    match job {
+                        Job::Process(chunk, frames) => {
+                            worker.process(select(&chunk, frames), &shared);
+                            // Given back before the answer, so that the reader can fill it again.
+                            drop(chunk);
+                        }
+                        Job::Expire(now) => worker.expire(share, of, now, &shared, &mut closed),
                     }
-                    Job::Expire(now) => worker.expire(share, of, now, &shared, &mut closed),
+                    if outbox.send(closed).is_err() {
+                        break;
+                    }
                 }
-                if outbox.send(closed).is_err() {
-                    break;
-                }
-            }
-            worker.counters().clone()
-        })?;
+                worker.counters().clone()
+            })?;
         match is_pinned.recv() {
             Ok(Err(error)) => Err(error),
             _ => Ok(Self { jobs, done, thread }),

@@ -37,10 +37,21 @@ pub struct SettlerThread {
 
 impl SettlerThread {
     /// Starts it. With `keep_all` answered calls are recorded too.
-    pub fn spawn(shared: Arc<Shared>, sinks: Vec<Box<dyn RecordSink>>, keep_all: bool) -> std::io::Result<Self> {
+    pub fn spawn(
+        shared: Arc<Shared>,
+        sinks: Vec<Box<dyn RecordSink>>,
+        keep_all: bool,
+    ) -> std::io::Result<Self> {
         let (sender, legs) = bounded(LOTS_MAX);
-        let work = Work { shared, sinks, keep_all, settled: Settled::default() };
-        let thread = thread::Builder::new().name("settler".to_owned()).spawn(move || work.run(&legs))?;
+        let work = Work {
+            shared,
+            sinks,
+            keep_all,
+            settled: Settled::default(),
+        };
+        let thread = thread::Builder::new()
+            .name("settler".to_owned())
+            .spawn(move || work.run(&legs))?;
         Ok(Self { sender, thread })
     }
 
@@ -73,7 +84,9 @@ impl Work {
         self.settled.outcomes = vec![0; Outcome::ALL.len()];
         // A sink that fails ends the thread; senders notice because the channel closes.
         for leg in legs.iter().flatten() {
-            let Some(record) = settler.settle(leg, &self.shared.rules) else { continue };
+            let Some(record) = settler.settle(leg, &self.shared.rules) else {
+                continue;
+            };
             for target in &record.targets {
                 if let Some(count) = self.settled.outcomes.get_mut(target.outcome as usize) {
                     *count += 1;

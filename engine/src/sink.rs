@@ -73,14 +73,20 @@ impl JsonLines {
         let out: Box<dyn Write + Send> = if path == Path::new("-") {
             Box::new(BufWriter::new(io::stdout()))
         } else {
-            let file = File::create(path).map_err(|source| SinkError::Write { place: place.clone(), source })?;
+            let file = File::create(path).map_err(|source| SinkError::Write {
+                place: place.clone(),
+                source,
+            })?;
             Box::new(BufWriter::with_capacity(1 << 20, file))
         };
         Ok(Self { place, out })
     }
 
     fn wrote(&self, result: io::Result<()>) -> Result<(), SinkError> {
-        result.map_err(|source| SinkError::Write { place: self.place.clone(), source })
+        result.map_err(|source| SinkError::Write {
+            place: self.place.clone(),
+            source,
+        })
     }
 }
 
@@ -108,17 +114,20 @@ pub struct MissedTable {
 impl RecordSink for MissedTable {
     fn put(&mut self, record: &CallRecord) -> Result<(), SinkError> {
         let missed = record.targets.iter().filter(|target| is_missed(target.outcome));
-        self.rows.extend(missed.map(|target| (record.started, row(record, target))));
+        self.rows
+            .extend(missed.map(|target| (record.started, row(record, target))));
         Ok(())
     }
 
     fn finish(&mut self) -> Result<Option<Totals>, SinkError> {
         self.rows.sort();
         let text = self.text();
-        io::stdout().write_all(text.as_bytes()).map_err(|source| SinkError::Write {
-            place: PathBuf::from("standard output").display().to_string(),
-            source,
-        })?;
+        io::stdout()
+            .write_all(text.as_bytes())
+            .map_err(|source| SinkError::Write {
+                place: PathBuf::from("standard output").display().to_string(),
+                source,
+            })?;
         Ok(None)
     }
 }
@@ -137,7 +146,10 @@ impl MissedTable {
             }
         }
         let line = |cells: &mut dyn Iterator<Item = &str>| {
-            let padded: Vec<String> = cells.zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+            let padded: Vec<String> = cells
+                .zip(widths)
+                .map(|(cell, width)| format!("{cell:<width$}"))
+                .collect();
             format!("{}\n", padded.join("  ").trim_end())
         };
         let mut text = line(&mut Self::HEAD.into_iter());
@@ -177,7 +189,12 @@ fn row(record: &CallRecord, target: &Target) -> [String; 6] {
     notes.extend(target.diverted_to.iter().map(|to| format!("to {to}")));
     let ring = target.ring_ms;
     [
-        record.started.to_string().get(..19).unwrap_or_default().replace('T', " "),
+        record
+            .started
+            .to_string()
+            .get(..19)
+            .unwrap_or_default()
+            .replace('T', " "),
         caller,
         target.identity.to_string(),
         target.outcome.to_string(),

@@ -20,19 +20,37 @@ impl Display for Summary<'_> {
         let rate = |count: u64| count as f64 / seconds.max(1e-9);
         writeln!(f, "elapsed         {seconds:.3} s")?;
         writeln!(f, "frames          {frames}  ({:.0}/s)", rate(frames))?;
-        writeln!(f, "bytes           {}  ({:.1} MB/s)", outcome.seen.bytes, rate(outcome.seen.bytes) / 1e6)?;
+        writeln!(
+            f,
+            "bytes           {}  ({:.1} MB/s)",
+            outcome.seen.bytes,
+            rate(outcome.seen.bytes) / 1e6
+        )?;
         if let Some((first, last)) = outcome.span {
             #[expect(clippy::cast_precision_loss, reason = "a span for people")]
             let span = (last - first) as f64 / 1e6;
             writeln!(f, "capture time    {first} to {last}  ({span:.3} s)")?;
         }
         self.counts(f, "  frame", outcome.seen.frames.iter())?;
-        writeln!(f, "sip messages    {}  ({:.0}/s)", outcome.seen.messages(), rate(outcome.seen.messages()))?;
-        let requests = Method::ALL.iter().map(|method| method.as_str()).zip(outcome.seen.requests.iter().copied());
+        writeln!(
+            f,
+            "sip messages    {}  ({:.0}/s)",
+            outcome.seen.messages(),
+            rate(outcome.seen.messages())
+        )?;
+        let requests = Method::ALL
+            .iter()
+            .map(|method| method.as_str())
+            .zip(outcome.seen.requests.iter().copied());
         self.counts(f, "  request", requests)?;
-        let classes = ["1xx", "2xx", "3xx", "4xx", "5xx", "6xx"].into_iter().zip(outcome.seen.responses);
+        let classes = ["1xx", "2xx", "3xx", "4xx", "5xx", "6xx"]
+            .into_iter()
+            .zip(outcome.seen.responses);
         self.counts(f, "  response", classes)?;
-        let faults = Fault::ALL.iter().map(|fault| fault.as_str()).zip(outcome.seen.faults.iter().copied());
+        let faults = Fault::ALL
+            .iter()
+            .map(|fault| fault.as_str())
+            .zip(outcome.seen.faults.iter().copied());
         self.counts(f, "  no message", faults)?;
         let table = &outcome.table;
         writeln!(f, "legs            {}", table.legs_made)?;
@@ -48,15 +66,32 @@ impl Display for Summary<'_> {
             ],
         )?;
         let settled = &outcome.settled;
-        writeln!(f, "calls           {}  ({:.0}/s)", settled.counters.calls, rate(settled.counters.calls))?;
-        let outcomes = Outcome::ALL.iter().map(|code| code.as_str()).zip(settled.outcomes.iter().copied());
+        writeln!(
+            f,
+            "calls           {}  ({:.0}/s)",
+            settled.counters.calls,
+            rate(settled.counters.calls)
+        )?;
+        let outcomes = Outcome::ALL
+            .iter()
+            .map(|code| code.as_str())
+            .zip(settled.outcomes.iter().copied());
         self.counts(f, "  target", outcomes)?;
-        writeln!(f, "records         {}  ({:.0}/s)", settled.records, rate(settled.records))?;
+        writeln!(
+            f,
+            "records         {}  ({:.0}/s)",
+            settled.records,
+            rate(settled.records)
+        )?;
         if let Some(journal) = &settled.journal {
             self.counts(
                 f,
                 "  journal",
-                [("written", journal.written), ("already_there", journal.already_there), ("lost", journal.lost)],
+                [
+                    ("written", journal.written),
+                    ("already_there", journal.already_there),
+                    ("lost", journal.lost),
+                ],
             )?;
         }
         Ok(())

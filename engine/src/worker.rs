@@ -73,7 +73,9 @@ impl WorkerCounters {
     fn count_message(&mut self, message: &Message<'_>) {
         let counter = match message.start() {
             Start::Request { method, .. } => self.requests.get_mut(method as usize),
-            Start::Response { status, .. } => self.responses.get_mut(usize::from(status / 100).saturating_sub(1)),
+            Start::Response { status, .. } => self
+                .responses
+                .get_mut(usize::from(status / 100).saturating_sub(1)),
         };
         if let Some(counter) = counter {
             *counter += 1;
@@ -99,7 +101,11 @@ impl Worker {
     /// A worker that takes what `decoder` lets through.
     #[must_use]
     pub fn new(decoder: Decoder) -> Self {
-        Self { decoder, routing: Routing::default(), counters: WorkerCounters::default() }
+        Self {
+            decoder,
+            routing: Routing::default(),
+            counters: WorkerCounters::default(),
+        }
     }
 
     /// Joins all messages of these frames into the table.
@@ -107,7 +113,9 @@ impl Worker {
         let mut batch: ArrayVec<Observation<'c>, BATCH_MAX> = ArrayVec::new();
         for frame in frames {
             self.counters.bytes += frame.bytes.len() as u64;
-            let Some(datagram) = self.decoder.decode(&frame, &mut self.counters.frames) else { continue };
+            let Some(datagram) = self.decoder.decode(&frame, &mut self.counters.frames) else {
+                continue;
+            };
             let message = match ringtap_sip::parse(datagram.payload) {
                 Ok(message) => message,
                 Err(fault) => {
@@ -142,7 +150,14 @@ impl Worker {
 
     /// Closes what is due by `now` in this worker's share of the shards, `of` workers in all, and adds legs
     /// that had to leave a full table.
-    pub fn expire(&mut self, share: usize, of: usize, now: Time, shared: &Shared, closed: &mut Vec<LegFacts>) {
+    pub fn expire(
+        &mut self,
+        share: usize,
+        of: usize,
+        now: Time,
+        shared: &Shared,
+        closed: &mut Vec<LegFacts>,
+    ) {
         closed.append(&mut self.routing.evicted);
         for shard in (share..shared.table.shards()).step_by(of.max(1)) {
             shared.table.expire(shard, now, &shared.rules, closed);

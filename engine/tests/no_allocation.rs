@@ -24,7 +24,10 @@ thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
-#[expect(unsafe_code, reason = "an allocator can only be written so; it passes everything on to the system's")]
+#[expect(
+    unsafe_code,
+    reason = "an allocator can only be written so; it passes everything on to the system's"
+)]
 // SAFETY: every method passes its arguments on to `System` unchanged, and counts.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -66,14 +69,24 @@ const PORTS: [u16; 8] = [5060, 5061, 5062, 5070, 5080, 5082, 6060, 4060];
 fn path_of_one_capture(path: &Path) -> (u64, u64, u64) {
     let chunks = chunks(path);
     let decoder = Decoder::new(PORTS.into_iter().collect::<PortSet>());
-    let options = Options { speed: Speed::Max, cores: Vec::new(), legs_max: 10_000, keep_all: true };
-    let shared = Shared { table: table(&options), rules: Rules::new(&Config::default()) };
+    let options = Options {
+        speed: Speed::Max,
+        cores: Vec::new(),
+        legs_max: 10_000,
+        keep_all: true,
+    };
+    let shared = Shared {
+        table: table(&options),
+        rules: Rules::new(&Config::default()),
+    };
     let mut worker = Worker::new(decoder.clone());
     let mut counters = ringtap::decode::DecodeCounters::new();
     let (parsing, messages) = counted(|| {
         let frames = chunks.iter().flat_map(Chunk::frames);
         let datagrams = frames.filter_map(|frame| decoder.decode(&frame, &mut counters));
-        datagrams.filter(|datagram| ringtap_sip::parse(datagram.payload).is_ok()).count() as u64
+        datagrams
+            .filter(|datagram| ringtap_sip::parse(datagram.payload).is_ok())
+            .count() as u64
     });
     for chunk in &chunks {
         worker.process(chunk.frames(), &shared);
@@ -90,7 +103,9 @@ fn captures() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let data = std::env::var_os("RINGTAP_DATA").map_or_else(|| root.join("../shared/data"), PathBuf::from);
     let listed = std::fs::read_dir(data.join("open/pcap")).map(|entries| {
-        entries.filter_map(|entry| Some(entry.ok()?.path())).collect::<Vec<_>>()
+        entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .collect::<Vec<_>>()
     });
     listed.unwrap_or_else(|_| {
         println!("SKIPPED for real captures: RINGTAP_DATA is not there");
@@ -106,8 +121,18 @@ fn decode_parse_and_known_legs_allocate_nothing() {
     let mut all = 0;
     for path in captures().into_iter().chain([sample]) {
         let (parsing, joining, messages) = path_of_one_capture(&path);
-        assert_eq!(parsing, 0, "{}: decode and parse of {messages} messages", path.display());
-        assert_eq!(joining, 0, "{}: second sight of {messages} messages", path.display());
+        assert_eq!(
+            parsing,
+            0,
+            "{}: decode and parse of {messages} messages",
+            path.display()
+        );
+        assert_eq!(
+            joining,
+            0,
+            "{}: second sight of {messages} messages",
+            path.display()
+        );
         all += messages;
     }
     assert!(all > 100, "only {all} messages were looked at");

@@ -1,6 +1,11 @@
 //! A replay as a whole: the same records whatever the speed, the cores and the container; bad files.
 
-#![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -9,7 +14,10 @@ use ringtap_testkit::{Format, capture, fixtures, messages_salted, mutate};
 use tempfile::TempDir;
 
 fn ringtap(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_ringtap")).args(arguments).output().expect("the program starts")
+    Command::new(env!("CARGO_BIN_EXE_ringtap"))
+        .args(arguments)
+        .output()
+        .expect("the program starts")
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -19,7 +27,11 @@ fn text(bytes: &[u8]) -> String {
 /// All scenarios, each a few seconds after the one before, in one capture.
 fn corpus(format: Format) -> Vec<u8> {
     let mut all = Vec::new();
-    for (at, case) in ringtap_testkit::all().iter().flat_map(|row| row.cases()).enumerate() {
+    for (at, case) in ringtap_testkit::all()
+        .iter()
+        .flat_map(|row| row.cases())
+        .enumerate()
+    {
         let offset_us = i64::try_from(at).unwrap() * 3_700_000;
         all = mutate::interleaved(&all, &messages_salted(&case, at as u64), offset_us);
     }
@@ -51,7 +63,15 @@ impl Lab {
     fn records(&self, capture: &Path, more: &[&str]) -> Vec<String> {
         let config = self.path("ringtap.toml");
         let (config, capture) = (config.to_str().unwrap(), capture.to_str().unwrap());
-        let fixed = ["replay", "--config", config, "--records", "-", "--records-all", capture];
+        let fixed = [
+            "replay",
+            "--config",
+            config,
+            "--records",
+            "-",
+            "--records-all",
+            capture,
+        ];
         let output = ringtap(&[&fixed, more].concat());
         assert!(output.status.success(), "{}", text(&output.stderr));
         let mut lines: Vec<_> = text(&output.stdout).lines().map(str::to_owned).collect();
@@ -68,7 +88,11 @@ fn the_same_records_from_every_run() {
     let wanted = lab.records(&capture, &[]);
     assert!(wanted.len() > 60, "{} records", wanted.len());
     for run in 0..3 {
-        assert_eq!(lab.records(&capture, &["--cores", "0,1"]), wanted, "two cores, run {run}");
+        assert_eq!(
+            lab.records(&capture, &["--cores", "0,1"]),
+            wanted,
+            "two cores, run {run}"
+        );
     }
     assert_eq!(lab.records(&capture, &["--speed", "200"]), wanted, "paced");
     for (name, format) in [
@@ -77,7 +101,11 @@ fn the_same_records_from_every_run() {
         ("be-ns.pcap", Format::PcapNanosBigEndian),
         ("ng.pcapng", Format::PcapNg),
     ] {
-        assert_eq!(lab.records(&lab.write(name, &corpus(format)), &[]), wanted, "{name}");
+        assert_eq!(
+            lab.records(&lab.write(name, &corpus(format)), &[]),
+            wanted,
+            "{name}"
+        );
     }
 }
 
@@ -88,19 +116,36 @@ fn replaying_twice_into_a_journal_adds_nothing() {
     let capture = lab.write("corpus.pcap", &corpus(Format::Pcap));
     let journal = lab.path("journal.db");
     let config = lab.path("ringtap.toml");
-    let arguments =
-        ["replay", "--stats", "--config", config.to_str().unwrap(), "--journal", journal.to_str().unwrap()];
+    let arguments = [
+        "replay",
+        "--stats",
+        "--config",
+        config.to_str().unwrap(),
+        "--journal",
+        journal.to_str().unwrap(),
+    ];
     let run = || {
         let output = ringtap(&[&arguments[..], &[capture.to_str().unwrap()]].concat());
         assert!(output.status.success(), "{}", text(&output.stderr));
         text(&output.stderr)
     };
     let first = run();
-    let written = first.lines().find_map(|line| line.trim().strip_prefix("journal")).expect("a journal line").trim().to_owned();
-    let count = written.strip_prefix("written ").expect("the first run writes").to_owned();
+    let written = first
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("journal"))
+        .expect("a journal line")
+        .trim()
+        .to_owned();
+    let count = written
+        .strip_prefix("written ")
+        .expect("the first run writes")
+        .to_owned();
     assert!(run().contains(&format!("already_there {count}")));
     let reader = ringtap_journal::Reader::open(&journal).expect("a journal");
-    assert_eq!(reader.after(0, 10_000).expect("readable").len().to_string(), count);
+    assert_eq!(
+        reader.after(0, 10_000).expect("readable").len().to_string(),
+        count
+    );
 }
 
 /// Catches a capture on standard input read otherwise than from a file, and a file cut off in its last
@@ -111,7 +156,10 @@ fn standard_input_and_a_cut_file() {
     let bytes = corpus(Format::Pcap);
     let whole = lab.write("whole.pcap", &bytes);
     let output = Command::new("sh")
-        .args(["-c", "cat \"$2\" | \"$0\" replay --config \"$1\" --records - --records-all -"])
+        .args([
+            "-c",
+            "cat \"$2\" | \"$0\" replay --config \"$1\" --records - --records-all -",
+        ])
         .arg(env!("CARGO_BIN_EXE_ringtap"))
         .arg(lab.path("ringtap.toml"))
         .arg(&whole)
@@ -134,24 +182,45 @@ fn bad_input_is_named_and_leaves_nothing() {
     let journal = lab.path("journal.db");
     let cases = [
         (lab.write("empty.pcap", b""), "empty.pcap"),
-        (lab.write("text.pcap", b"this is no capture at all, just text"), "text.pcap"),
+        (
+            lab.write("text.pcap", b"this is no capture at all, just text"),
+            "text.pcap",
+        ),
         (lab.path("absent.pcap"), "absent.pcap"),
-        (lab.folder.path().to_owned(), lab.folder.path().file_name().unwrap().to_str().unwrap()),
+        (
+            lab.folder.path().to_owned(),
+            lab.folder.path().file_name().unwrap().to_str().unwrap(),
+        ),
     ];
     for (path, name) in &cases {
-        let output =
-            ringtap(&["replay", "--journal", journal.to_str().unwrap(), path.to_str().unwrap()]);
+        let output = ringtap(&[
+            "replay",
+            "--journal",
+            journal.to_str().unwrap(),
+            path.to_str().unwrap(),
+        ]);
         assert_eq!(output.status.code(), Some(1), "{name}");
-        assert!(text(&output.stderr).contains(name), "{name}: {}", text(&output.stderr));
+        assert!(
+            text(&output.stderr).contains(name),
+            "{name}: {}",
+            text(&output.stderr)
+        );
         assert!(!journal.exists(), "{name}: a journal was left behind");
     }
     let config = lab.write("bad.toml", b"[capture]\nports = [5060]\nprots = [1]\n");
     let output = ringtap(&["replay", "--config", config.to_str().unwrap(), "x.pcap"]);
     assert_eq!(output.status.code(), Some(2));
     let said = text(&output.stderr);
-    assert!(said.contains("bad.toml") && said.contains('3') && said.contains("prots"), "{said}");
+    assert!(
+        said.contains("bad.toml") && said.contains('3') && said.contains("prots"),
+        "{said}"
+    );
     assert_eq!(ringtap(&["replay"]).status.code(), Some(2), "wrong usage");
-    assert_eq!(ringtap(&["replay", "--speed", "0", "x.pcap"]).status.code(), Some(2), "wrong usage");
+    assert_eq!(
+        ringtap(&["replay", "--speed", "0", "x.pcap"]).status.code(),
+        Some(2),
+        "wrong usage"
+    );
 }
 
 /// Catches junk on the SIP port that is not counted, or that ends the program.
@@ -183,7 +252,12 @@ fn parse_prints_what_it_sees() {
     let wire = &messages_salted(&ringtap_testkit::scenario("S01").unwrap().cases()[0], 0)[0];
     let file = lab.write("invite.sip", &wire.payload);
     let config = lab.path("ringtap.toml");
-    let output = ringtap(&["parse", "--config", config.to_str().unwrap(), file.to_str().unwrap()]);
+    let output = ringtap(&[
+        "parse",
+        "--config",
+        config.to_str().unwrap(),
+        file.to_str().unwrap(),
+    ]);
     let seen: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(seen["start"]["method"], "INVITE");
     assert_eq!(seen["identities"]["caller"], "+8613912345678");
@@ -192,5 +266,9 @@ fn parse_prints_what_it_sees() {
     let refused = lab.write("refused.sip", b"INVITE sip:a@b SIP/2.0\r\nCall-ID: 1\r\n\r\n");
     let output = ringtap(&["parse", refused.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("missing"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("missing"),
+        "{}",
+        text(&output.stderr)
+    );
 }

@@ -125,6 +125,7 @@ impl Wheel {
 mod tests {
     use super::*;
     use std::collections::BTreeMap;
+    use std::collections::btree_map::Entry;
 
     impl Linked for Vec<Links> {
         fn links(&mut self, index: u32) -> Option<&mut Links> {
@@ -142,9 +143,9 @@ mod tests {
             for _ in 0..400 {
                 let index = random.u32(0..40);
                 let deadline = Time::from_micros(now + random.i64(0..400_000_000));
-                if !model.contains_key(&index) {
+                if let Entry::Vacant(free) = model.entry(index) {
                     wheel.arm(&mut slab, index, deadline);
-                    model.insert(index, deadline);
+                    free.insert(deadline);
                 } else if random.u8(0..4) == 0 {
                     wheel.disarm(&mut slab, index);
                     model.remove(&index);

@@ -13,7 +13,8 @@ use crate::params::Params;
 /// How deep multipart bodies may nest.
 const DEPTH_MAX: usize = 3;
 
-/// The kinds of media that a session description names, those refused with port 0 left out.
+/// The kinds of media that a session description names. A stream with port 0 counts too: an offer that
+/// begins on hold or with nothing usable is still an offer of that kind (semantics.md D61 asks for the kind).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Media {
     /// `m=audio`
@@ -22,7 +23,7 @@ pub struct Media {
     pub video: bool,
     /// `m=message` (MSRP)
     pub message: bool,
-    /// Any `m=` line, whatever its kind and port.
+    /// Any `m=` line, whatever its kind.
     pub any: bool,
 }
 
@@ -144,7 +145,7 @@ fn line(text: &[u8]) -> (&[u8], &[u8]) {
     (line.strip_suffix(b"\r").unwrap_or(line), rest)
 }
 
-/// The media of a session description: `m=<media> <port>[/<count>] ...` (RFC 8866 §5.14).
+/// The media of a session description: `m=<media> ...` (RFC 8866 §5.14).
 fn media_of(description: &[u8]) -> Media {
     let mut media = Media::default();
     let mut rest = description;
@@ -155,14 +156,14 @@ fn media_of(description: &[u8]) -> Media {
             continue;
         };
         media.any = true;
-        let mut words = value.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
-        let (kind, port) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        if port == b"0" {
-            continue;
-        }
-        media.audio |= kind == b"audio";
-        media.video |= kind == b"video";
-        media.message |= kind == b"message";
+        let kind = value
+            .split(|byte| *byte == b' ')
+            .find(|word| !word.is_empty())
+            .unwrap_or_default();
+        // Liberal in reading: the names are lower case by RFC 8866, but equipment errs.
+        media.audio |= kind.eq_ignore_ascii_case(b"audio");
+        media.video |= kind.eq_ignore_ascii_case(b"video");
+        media.message |= kind.eq_ignore_ascii_case(b"message");
     }
     media
 }

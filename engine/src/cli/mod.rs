@@ -34,7 +34,13 @@ struct Common {
     #[arg(long, value_name = "FILE", global = true, help_heading = "Common options")]
     config: Option<PathBuf>,
     /// How log lines look on standard error
-    #[arg(long, value_name = "FORMAT", default_value = "text", global = true, help_heading = "Common options")]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "text",
+        global = true,
+        help_heading = "Common options"
+    )]
     log_format: LogFormat,
 }
 
@@ -84,7 +90,9 @@ impl Common {
     fn start(&self) -> Result<Config, Failure> {
         let filter = tracing_subscriber::EnvFilter::try_from_env("RINGTAP_LOG")
             .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-        let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter);
+        let log = tracing_subscriber::fmt()
+            .with_writer(std::io::stderr)
+            .with_env_filter(filter);
         // Already set when two commands run in one process, as tests do.
         let _already_set = match self.log_format {
             LogFormat::Text => log.with_target(false).try_init(),

@@ -30,8 +30,8 @@ impl Parse {
     pub(super) fn run(self) -> Result<(), Failure> {
         let config = self.common.start()?;
         let (name, bytes) = self.read()?;
-        let message =
-            ringtap_sip::parse(&bytes).map_err(|fault| Failure::work(format!("{name}: refused: {}", fault.as_str())))?;
+        let message = ringtap_sip::parse(&bytes)
+            .map_err(|fault| Failure::work(format!("{name}: refused: {}", fault.as_str())))?;
         let text = serde_json::to_string_pretty(&describe(&message, &config.plan)).map_err(Failure::work)?;
         println!("{text}");
         Ok(())
@@ -73,7 +73,11 @@ fn describe(message: &Message<'_>, plan: &ringtap_identity::Plan) -> Value {
         .collect();
     let headers: Vec<Value> = Header::ALL
         .iter()
-        .flat_map(|name| message.values(*name).map(|value| json!({ "name": name.as_str(), "value": text(value) })))
+        .flat_map(|name| {
+            message
+                .values(*name)
+                .map(|value| json!({ "name": name.as_str(), "value": text(value) }))
+        })
         .collect();
     let who = message.is_request().then(|| {
         let claim = caller(message, Segment::Unknown, plan);

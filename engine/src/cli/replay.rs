@@ -78,7 +78,10 @@ impl FromStr for CoreList {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let number = |part: &str| {
-            part.parse::<usize>().ok().filter(|core| *core < 4096).ok_or(format!("`{part}` is no core number"))
+            part.parse::<usize>()
+                .ok()
+                .filter(|core| *core < 4096)
+                .ok_or(format!("`{part}` is no core number"))
         };
         let mut cores = Vec::new();
         for part in text.split(',') {
@@ -113,15 +116,22 @@ impl Replay {
             replay::check(file).map_err(Failure::work)?;
         }
         let sinks = self.sinks(&config)?;
-        let shared = Shared { table: replay::table(&options), rules: Rules::new(&config) };
+        let shared = Shared {
+            table: replay::table(&options),
+            rules: Rules::new(&config),
+        };
         let decoder = Decoder::new(ports(&config));
         let bar = Bar::new(&self.files);
-        let outcome =
-            replay::replay(&self.files, shared, &decoder, &options, sinks, &mut |file, at| bar.at(file, at))
-                .map_err(Failure::work)?;
+        let outcome = replay::replay(&self.files, shared, &decoder, &options, sinks, &mut |file, at| {
+            bar.at(file, at)
+        })
+        .map_err(Failure::work)?;
         bar.done();
         for file in &outcome.truncated {
-            eprintln!("ringtap: {}: the last packet is cut off; everything before it was read", file.display());
+            eprintln!(
+                "ringtap: {}: the last packet is cut off; everything before it was read",
+                file.display()
+            );
         }
         if self.stats {
             eprint!("{}", Summary(&outcome));
@@ -136,7 +146,9 @@ impl Replay {
                 retention_days: config.journal.retention_days,
                 ..ringtap_journal::Options::default()
             };
-            sinks.push(Box::new(JournalSink::new(Writer::spawn(path, options).map_err(Failure::work)?)));
+            sinks.push(Box::new(JournalSink::new(
+                Writer::spawn(path, options).map_err(Failure::work)?,
+            )));
         }
         if let Some(path) = &self.records {
             sinks.push(Box::new(JsonLines::create(path).map_err(Failure::work)?));
@@ -175,7 +187,8 @@ impl Bar {
             })
             .collect();
         let bar = if total >= PROGRESS_FROM_BYTES && std::io::stderr().is_terminal() {
-            let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec} eta {eta}");
+            let style =
+                ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec} eta {eta}");
             ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         } else {
             ProgressBar::hidden()
@@ -184,7 +197,11 @@ impl Bar {
     }
 
     fn at(&self, file: &Path, position: u64) {
-        let start = self.before.iter().find(|(name, _)| name == file).map_or(0, |(_, start)| *start);
+        let start = self
+            .before
+            .iter()
+            .find(|(name, _)| name == file)
+            .map_or(0, |(_, start)| *start);
         self.bar.set_position(start + position);
     }
 
@@ -200,7 +217,12 @@ mod tests {
     /// Catches core lists read other than documented, and nonsense taken for cores.
     #[test]
     fn core_lists() {
-        for (text, cores) in [("2,3", vec![2, 3]), ("2-5", vec![2, 3, 4, 5]), ("0,4-5", vec![0, 4, 5]), ("7", vec![7])] {
+        for (text, cores) in [
+            ("2,3", vec![2, 3]),
+            ("2-5", vec![2, 3, 4, 5]),
+            ("0,4-5", vec![0, 4, 5]),
+            ("7", vec![7]),
+        ] {
             assert_eq!(text.parse::<CoreList>(), Ok(CoreList(cores)), "{text}");
         }
         for text in ["", "5-2", "1,1", "a", "1-", "99999"] {
@@ -211,8 +233,14 @@ mod tests {
     /// Catches a speed that would stall or divide by zero.
     #[test]
     fn speeds() {
-        assert!(matches!("max".parse::<SpeedArgument>(), Ok(SpeedArgument(Speed::Max))));
-        assert!(matches!("1".parse::<SpeedArgument>(), Ok(SpeedArgument(Speed::Times(_)))));
+        assert!(matches!(
+            "max".parse::<SpeedArgument>(),
+            Ok(SpeedArgument(Speed::Max))
+        ));
+        assert!(matches!(
+            "1".parse::<SpeedArgument>(),
+            Ok(SpeedArgument(Speed::Times(_)))
+        ));
         for text in ["0", "-1", "inf", "NaN", "fast"] {
             assert!(text.parse::<SpeedArgument>().is_err(), "{text}");
         }

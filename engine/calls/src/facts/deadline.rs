@@ -92,7 +92,10 @@ impl LegFacts {
         }
         let last = self.current(cseq).map(Hop::end).filter(|end| end.seen()).max()?;
         let deciding = origin.filter(|origin| origin.end().seen());
+        let refused = self.current(cseq).any(|hop| hop.is_refused() || hop.ack.seen());
         let wait_ms = match deciding {
+            // A CANCEL that nothing has answered yet may still lose against a 2xx on its way (RFC 3261 §9.1).
+            _ if !refused => timers.successor_ms.max(timers.settle_ms),
             Some(origin) => wait_after(origin.status, timers),
             None => self
                 .current(cseq)

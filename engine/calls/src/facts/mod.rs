@@ -5,7 +5,7 @@
 //! two messages in swapped order, gives the same facts (semantics.md §2.1, D86). Copies on several hops,
 //! mirrored twice, retransmitted or late therefore need no treatment of their own.
 //!
-//! [`hop`] holds the facts of one hop transaction, [`observe`] turns a message into facts, [`deadline`]
+//! `hop` holds the facts of one hop transaction, `observe` turns a message into facts, `deadline`
 //! says until when the leg stays open. What the facts mean is not decided here but in [`crate::verdict`].
 
 pub(crate) mod deadline;
@@ -64,7 +64,7 @@ pub struct LegFacts {
     pub(crate) bye_line: ReasonLine,
     /// To of a leg that was first seen without its INVITE, as an index into `identities`.
     pub(crate) to: IdentityIndex,
-    pub(crate) diversions: Option<Box<Vec<Diversion>>>,
+    pub(crate) diversions: Vec<Diversion>,
     pub(crate) closing: Closing,
 }
 
@@ -136,7 +136,7 @@ impl LegFacts {
             in_dialog: Tick::NEVER,
             bye_line: ReasonLine::Plain,
             to: IdentityIndex::NONE,
-            diversions: None,
+            diversions: Vec::new(),
             closing: Closing::Complete,
         }
     }
@@ -177,13 +177,9 @@ impl LegFacts {
     }
 
     fn remember_diversions(&mut self, found: Vec<Diversion>) {
-        if found.is_empty() {
-            return;
-        }
-        let known = self.diversions.get_or_insert_default();
         for diversion in found {
-            if known.len() < DIVERSIONS_MAX && !known.contains(&diversion) {
-                known.push(diversion);
+            if self.diversions.len() < DIVERSIONS_MAX && !self.diversions.contains(&diversion) {
+                self.diversions.push(diversion);
             }
         }
     }
@@ -200,7 +196,7 @@ impl LegFacts {
         let any_in_dialog = self.hops.iter().any(|hop| hop.has(Hop::IN_DIALOG));
         self.hops
             .iter()
-            .filter(move |hop| !hop.is_bare_ack() && !(any_in_dialog && self.is_in_dialog(hop.cseq)))
+            .filter(move |hop| !(hop.is_bare_ack() || any_in_dialog && self.is_in_dialog(hop.cseq)))
     }
 
     /// The highest CSeq of an INVITE: the attempt that counts after challenges (D06, D09).

@@ -1,7 +1,7 @@
 //! From the legs of a call to the outcome for each called identity (semantics.md §2.8 steps 1 to 4).
 //!
-//! A pure function of facts. [`branch`] gathers hops into branches, [`target`] decides for one called
-//! identity, [`codes`] holds the rows that look at one branch alone. Which targets are one person's, and
+//! A pure function of facts. `branch` gathers hops into branches, `target` decides for one called
+//! identity, `codes` holds the rows that look at one branch alone. Which targets are one person's, and
 //! what that person wants to hear of, is the notifier's to decide.
 
 mod branch;
@@ -137,11 +137,7 @@ impl<'a> Case<'a> {
     }
 
     fn diversions(&self) -> impl Iterator<Item = &'a Diversion> {
-        self.call
-            .legs
-            .iter()
-            .filter_map(|leg| leg.diversions.as_deref())
-            .flatten()
+        self.call.legs.iter().flat_map(|leg| &leg.diversions)
     }
 
     fn answered_by(&self) -> Option<&'a Identity> {
@@ -164,7 +160,12 @@ impl<'a> Case<'a> {
 
     /// The first INVITE; the first sign of the call if none was captured.
     fn started(&self) -> Option<Time> {
-        let invited = self.paths.hops().map(|seen| seen.at(seen.hop.invite)).min().filter(|time| *time < Time::MAX);
+        let invited = self
+            .paths
+            .hops()
+            .map(|seen| seen.at(seen.hop.invite))
+            .min()
+            .filter(|time| *time < Time::MAX);
         invited.or_else(|| self.paths.hops().map(Seen::started).min())
     }
 }

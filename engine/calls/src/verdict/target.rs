@@ -225,7 +225,7 @@ impl<'a> Case<'a> {
     /// D36 and D37: a timer ran out, or the input ended.
     fn without_end(&self, branch: &Branch<'a>) -> Outcome {
         let expired = self.call.legs.iter().all(|leg| leg.closing == Closing::Expired);
-        let terminating = branch.hops.iter().any(|seen| !seen.hop.segment.is_originating());
+        let terminating = branch.hops.iter().any(|seen| seen.hop.segment.is_terminating());
         let unheard = branch.hops.iter().any(|seen| {
             seen.hop.sent >= UNHEARD_SENT
                 && seen.hop.invite.seen()
