@@ -13,7 +13,7 @@ use crate::sink::{RecordSink, SinkError};
 use crate::worker::Shared;
 
 /// Lots of closed legs that may wait. A lot is what one worker closed in one tick.
-const LOTS_MAX: usize = 1024;
+const LOTS_MAX: usize = 64;
 
 /// What the settler did.
 #[derive(Debug, Default)]

@@ -88,7 +88,7 @@ pub fn main() -> ExitCode {
 impl Common {
     /// Sets up logging and reads the configuration.
     fn start(&self) -> Result<Config, Failure> {
-        let filter = tracing_subscriber::EnvFilter::try_from_env("RINGTAP_LOG")
+        let filter = tracing_subscriber::EnvFilter::try_from_default_env()
             .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
         let log = tracing_subscriber::fmt()
             .with_writer(std::io::stderr)

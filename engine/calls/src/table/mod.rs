@@ -15,7 +15,7 @@ use crate::facts::observe::Context;
 pub use crate::facts::observe::Observation;
 use crate::hash::{HashKey, LegKey};
 use crate::rules::Rules;
-use shard::{Found, Shard};
+use shard::{Found, Shard, Visit};
 
 /// Messages that a worker brings at once. Large enough to save locks, small enough to stay in L1/L2.
 pub const BATCH_MAX: usize = 64;
@@ -74,6 +74,8 @@ pub struct LegTable {
 pub struct Routing {
     /// (shard, message, key) of the messages to join, sorted by shard.
     places: Vec<Place>,
+    /// Where the legs of one shard's messages stand, as of the batch's beginning.
+    known: Vec<Option<u32>>,
     /// Messages whose leg may stand under the other tag.
     turned: Vec<Place>,
     /// Legs that had to leave the table.
@@ -146,13 +148,22 @@ impl LegTable {
                 continue;
             };
             let mut shard = shard.lock();
-            for place in run {
+            // First all lookups, then all joins: the lookups wait for memory side by side, not in a row.
+            routing.known.clear();
+            routing
+                .known
+                .extend(run.iter().map(|place| shard.find(place.key)));
+            for (place, known) in run.iter().zip(&routing.known) {
                 let Some(seen) = batch.get(place.message) else {
                     continue;
                 };
                 let may_be_turned = seen.message.to_tag().is_some();
-                let make = seen.makes_leg() && !may_be_turned;
-                match shard.observe(place.key, seen, false, make, &context, &mut evicted) {
+                let visit = Visit {
+                    seen,
+                    by_callee: false,
+                    make: seen.makes_leg() && !may_be_turned,
+                };
+                match shard.observe(place.key, *known, visit, &context, &mut evicted) {
                     Found::Joined => applied.joined += 1,
                     Found::No if may_be_turned => routing.turned.push(*place),
                     Found::No => applied.of_no_leg += 1,
@@ -184,17 +195,25 @@ impl LegTable {
         let turned = self
             .keys
             .leg(seen.message.call_id(), seen.message.to_tag().unwrap_or_default());
-        if let Some(shard) = self.shards.get(self.shard_of(turned))
-            && let Found::Joined = shard.lock().observe(turned, seen, true, false, context, evicted)
-        {
-            return Found::Joined;
+        if let Some(shard) = self.shards.get(self.shard_of(turned)) {
+            let visit = Visit {
+                seen,
+                by_callee: true,
+                make: false,
+            };
+            if shard.lock().observe(turned, None, visit, context, evicted) == Found::Joined {
+                return Found::Joined;
+            }
         }
-        match self.shards.get(place.shard) {
-            Some(shard) => shard
-                .lock()
-                .observe(place.key, seen, false, seen.makes_leg(), context, evicted),
-            None => Found::No,
-        }
+        let Some(shard) = self.shards.get(place.shard) else {
+            return Found::No;
+        };
+        let visit = Visit {
+            seen,
+            by_callee: false,
+            make: seen.makes_leg(),
+        };
+        shard.lock().observe(place.key, None, visit, context, evicted)
     }
 
     /// Closes the legs of one shard whose deadline has come by `now`, and forgets finished ones after

@@ -21,6 +21,16 @@ pub(super) enum Found {
     No,
 }
 
+/// A message at a leg's door.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Visit<'v, 'm> {
+    pub(super) seen: &'v Observation<'m>,
+    /// The tags stand the other way round: the callee's request, or the answer to one.
+    pub(super) by_callee: bool,
+    /// Whether a leg is made if there is none.
+    pub(super) make: bool,
+}
+
 #[derive(Debug)]
 pub(super) struct Shard {
     index: HashTable<u32>,
@@ -50,6 +60,10 @@ struct Slot {
     attempt: u32,
     facts: LegFacts,
 }
+
+/// What a tracked leg costs, all its text included (names and identities of up to 24 octets; more than
+/// three hops or two identities go to the heap).
+const _: () = assert!(size_of::<Slot>() <= 640);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -119,24 +133,33 @@ impl Shard {
         }
     }
 
-    /// Joins a message into the leg with this key. `make`: a leg is made if there is none.
+    /// Where the leg with this key stands.
+    pub(super) fn find(&self, key: LegKey) -> Option<u32> {
+        let is_it = |index: &u32| self.slab.slot(*index).is_some_and(|slot| slot.key == key);
+        self.index.find(bucket(key), is_it).copied()
+    }
+
+    /// Joins a message into the leg with this key. `known` is what `find` said a moment ago; the leg may
+    /// have come or gone since.
     pub(super) fn observe(
         &mut self,
         key: LegKey,
-        seen: &Observation<'_>,
-        by_callee: bool,
-        make: bool,
+        known: Option<u32>,
+        visit: Visit<'_, '_>,
         context: &Context<'_>,
         evicted: &mut Vec<LegFacts>,
     ) -> Found {
-        let slab = &self.slab;
-        let known = self
-            .index
-            .find(bucket(key), |index| {
-                slab.slot(*index).is_some_and(|slot| slot.key == key)
-            })
-            .copied();
-        let index = match known {
+        let Visit {
+            seen,
+            by_callee,
+            make,
+        } = visit;
+        let still = |index: &u32| {
+            self.slab
+                .slot(*index)
+                .is_some_and(|slot| slot.key == key && slot.state != State::Free)
+        };
+        let index = match known.filter(still).or_else(|| self.find(key)) {
             Some(index) => index,
             None if make => self.make(key, seen, &context.rules.timers, evicted),
             None => return Found::No,
