@@ -20,6 +20,11 @@ pub(crate) struct Links {
 }
 
 impl Links {
+    /// Whether the entry stands in the wheel.
+    pub(crate) const fn is_armed(&self) -> bool {
+        self.slot.is_some()
+    }
+
     pub(crate) const OUT: Self = Self {
         previous: NIL,
         next: NIL,

@@ -47,12 +47,17 @@ impl LegFacts {
                 complete: true,
             };
         }
-        let open = self.current(cseq).filter(|hop| !hop.end().seen());
-        let at = open
-            .map(|hop| silence(hop, timers, &after))
-            .max()
-            .unwrap_or(self.base);
+        let silent = self
+            .current(cseq)
+            .filter(|hop| !hop.end().seen())
+            .map(|hop| silence(hop, timers, &after));
+        let ended = self.last_end(cseq).map(|end| after(end, timers.settle_ms));
+        let at = silent.chain(ended).max().unwrap_or(self.base);
         Deadline { at, complete: false }
+    }
+
+    fn last_end(&self, cseq: u32) -> Option<Tick> {
+        self.current(cseq).map(Hop::end).filter(|end| end.seen()).max()
     }
 
     fn current(&self, cseq: u32) -> impl Iterator<Item = &Hop> + Clone {
@@ -60,50 +65,44 @@ impl LegFacts {
     }
 
     /// When the whole leg had ended, and how long to wait then for copies, retries and successors.
+    ///
+    /// The caller's side decides: as long as one of its first hops is open, something may still be tried
+    /// (a proxy's next choice, D30; the next phone of a sequence, §2.5). Only where none of it is visible
+    /// do the branches decide.
     fn end(&self, cseq: u32, timers: &Timers) -> Option<(Tick, u64)> {
-        // D38, D39: a BYE of the caller before any answer ends the early dialogs.
-        if self.caller_bye.seen() {
-            let last = self
-                .current(cseq)
-                .map(Hop::end)
-                .filter(|end| end.seen())
-                .fold(self.caller_bye, Tick::max);
-            return Some((last, timers.settle_ms));
+        let last = self.last_end(cseq);
+        // D38, D39.
+        if self.ends_by_bye() {
+            return Some((
+                last.map_or(self.caller_bye, |last| last.max(self.caller_bye)),
+                timers.settle_ms,
+            ));
         }
-        let upstream = self.current(cseq).filter(|hop| self.is_upstream(hop));
-        let origin = upstream.clone().min_by_key(|hop| origin_rank(hop));
-        let ended = match origin {
-            Some(origin) if origin.end().seen() => true,
-            // The origin's final was lost if everything behind it ended. Another try of a proxy (D30) would
-            // leave a hop open.
-            Some(_) => {
-                upstream.clone().count() > 1
-                    && self
-                        .current(cseq)
-                        .filter(|hop| hop.via != origin.map_or(0, |origin| origin.via))
-                        .all(|hop| hop.end().seen())
-            }
-            None => self
-                .current(cseq)
-                .all(|hop| hop.end().seen() || self.ended_on_another_hop(hop)),
+        let sides = self.sides();
+        let upstream = || self.current(cseq).filter(|hop| self.is_upstream(hop, sides));
+        let firsts = || upstream().filter(|hop| !upstream().any(|other| hop.parent == other.via));
+        let decide_by_branches = upstream().next().is_none();
+        let ended = if decide_by_branches {
+            self.current(cseq)
+                .all(|hop| hop.end().seen() || self.ended_on_another_hop(hop))
+        } else {
+            firsts().all(|hop| hop.end().seen())
         };
         if !ended {
             return None;
         }
-        let last = self.current(cseq).map(Hop::end).filter(|end| end.seen()).max()?;
-        let deciding = origin.filter(|origin| origin.end().seen());
-        let refused = self.current(cseq).any(|hop| hop.is_refused() || hop.ack.seen());
-        let wait_ms = match deciding {
+        let wait_ms = if !self.current(cseq).any(|hop| hop.is_refused() || hop.ack.seen()) {
             // A CANCEL that nothing has answered yet may still lose against a 2xx on its way (RFC 3261 §9.1).
-            _ if !refused => timers.successor_ms.max(timers.settle_ms),
-            Some(origin) => wait_after(origin.status, timers),
-            None => self
+            timers.successor_ms.max(timers.settle_ms)
+        } else {
+            let deciding = |hop: &&Hop| decide_by_branches || firsts().any(|first| first.via == hop.via);
+            let waits = self
                 .current(cseq)
-                .map(|hop| wait_after(hop.status, timers))
-                .max()
-                .unwrap_or(timers.settle_ms),
+                .filter(deciding)
+                .map(|hop| wait_after(hop.status, timers));
+            waits.max().unwrap_or(timers.settle_ms)
         };
-        Some((last, wait_ms))
+        Some((last?, wait_ms))
     }
 
     /// Whether a terminating hop without an end belongs to a branch which ended on another hop: one frame
@@ -122,16 +121,6 @@ pub(crate) fn is_same_branch(a: &Hop, b: &Hop) -> bool {
         || b.parent == a.via
         || (a.contact != 0 && a.contact == b.contact && a.segment != b.segment)
         || (a.tag != 0 && a.tag == b.tag)
-}
-
-/// GO before MO before GI; without roles the fewest Vias.
-fn origin_rank(hop: &Hop) -> (u8, u8) {
-    let segment = if hop.segment == Segment::Unknown {
-        0
-    } else {
-        hop.segment.rank()
-    };
-    (segment, hop.depth)
 }
 
 /// How long to wait after a final response: for copies, for a retry (T_retry), or for a successor.

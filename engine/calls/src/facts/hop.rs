@@ -55,8 +55,15 @@ pub(crate) struct Hop {
 impl Hop {
     /// The dialog-creating INVITE itself was captured.
     pub(crate) const INVITE: u8 = 1;
-    /// A request within a dialog (D60).
+    /// A request within a dialog (D60), whoever sent it.
     pub(crate) const IN_DIALOG: u8 = 1 << 1;
+    /// One that the caller sent: its CSeq is none of an INVITE that began the dialog. The callee counts
+    /// for itself.
+    pub(crate) const CALLERS_REINVITE: u8 = 1 << 5;
+    /// Responses under different To-tags came this way.
+    pub(crate) const SEVERAL_TAGS: u8 = 1 << 6;
+    /// From has been read off another message, the INVITE itself not being seen.
+    pub(crate) const FROM_READ: u8 = 1 << 7;
     /// The 2xx is a machine's (semantics.md §2.6).
     pub(crate) const MACHINE: u8 = 1 << 2;
     /// The Request-URI is a voicemail URI with `target=` and `cause=` (RFC 4458).
@@ -142,24 +149,35 @@ impl Hop {
     }
 
     /// Joins one transmission of the INVITE.
-    pub(crate) fn join_invite(&mut self, at: Tick) -> bool {
+    pub(crate) fn join_invite(&mut self, at: Tick) {
         if !self.invite_last.seen() || at.since_ms(self.invite_last) >= COPY_MS {
             self.sent = self.sent.saturating_add(1);
         }
-        self.invite_last.latest(at) | self.invite.earliest(at)
+        self.invite_last.latest(at);
+        self.invite.earliest(at);
     }
 
     /// Joins the To-tag of a response; the earliest one names the hop.
     pub(crate) fn join_tag(&mut self, tag: u32, at: Tick) {
-        if tag != 0 && (at, tag) < (self.tag_at, if self.tag == 0 { u32::MAX } else { self.tag }) {
+        if tag == 0 {
+            return;
+        }
+        if self.tag != 0 && self.tag != tag {
+            self.mark(Self::SEVERAL_TAGS);
+        }
+        if self.tag == 0 || (at, tag) < (self.tag_at, self.tag) {
             self.tag = tag;
             self.tag_at = at;
         }
     }
 
     /// Joins a provisional response.
-    pub(crate) fn join_provisional(&mut self, at: Tick, alerts: bool) -> bool {
-        self.first.earliest(at) | self.last.latest(at) | (alerts && self.alert.earliest(at))
+    pub(crate) fn join_provisional(&mut self, at: Tick, alerts: bool) {
+        self.first.earliest(at);
+        self.last.latest(at);
+        if alerts {
+            self.alert.earliest(at);
+        }
     }
 
     /// Joins a final response: a 2xx beats all others (answer beats everything), else the earliest counts.

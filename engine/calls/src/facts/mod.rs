@@ -5,12 +5,13 @@
 //! two messages in swapped order, gives the same facts (semantics.md §2.1, D86). Copies on several hops,
 //! mirrored twice, retransmitted or late therefore need no treatment of their own.
 //!
-//! `hop` holds the facts of one hop transaction, `observe` turns a message into facts, `deadline`
-//! says until when the leg stays open. What the facts mean is not decided here but in [`crate::verdict`].
+//! `hop` holds the facts of one hop transaction, `observe` turns a message into facts, `sides`
+//! tells the caller's side from the callees', `deadline` says until when the leg stays open. What the facts mean is not decided here but in [`crate::verdict`].
 
 pub(crate) mod deadline;
 pub(crate) mod hop;
 pub(crate) mod observe;
+pub(crate) mod sides;
 
 use compact_str::CompactString;
 use ringtap_identity::{CallerClaim, ClaimSource, Diversion, Identity, NameFrom, Privacy, Segment};
@@ -22,8 +23,9 @@ use crate::reason::ReasonLine;
 use crate::tick::Tick;
 use hop::Hop;
 
-/// Hop transactions kept of one leg. A challenged call over four segments with a three-way fork has 14.
-const HOPS_MAX: usize = 48;
+/// Hop transactions kept of one leg. A challenged call over four segments with a three-way fork has 14, a
+/// parallel group of forty phones behind one Call-ID 81.
+const HOPS_MAX: usize = 96;
 /// Identities kept of one leg.
 const IDENTITIES_MAX: usize = 32;
 /// Diversions kept of one leg.
@@ -55,6 +57,8 @@ pub struct LegFacts {
     /// A BYE from the caller / from the callee.
     pub(crate) caller_bye: Tick,
     pub(crate) callee_bye: Tick,
+    /// To-tag of the caller's BYE: the early dialog that it ends (RFC 3261 §15).
+    pub(crate) caller_bye_tag: u32,
     /// A re-INVITE from the callee (A3).
     pub(crate) callee_request: Tick,
     /// The callee's tag in the callee's own request: the branch that spoke.
@@ -65,6 +69,8 @@ pub struct LegFacts {
     /// To of a leg that was first seen without its INVITE, as an index into `identities`.
     pub(crate) to: IdentityIndex,
     pub(crate) diversions: Vec<Diversion>,
+    /// Hops had to be left out: a branch that answered may be one of them.
+    pub(crate) overflowed: bool,
     pub(crate) closing: Closing,
 }
 
@@ -120,6 +126,12 @@ impl CallerFacts {
 }
 
 impl LegFacts {
+    /// A key that puts legs into the same order in every run.
+    #[must_use]
+    pub const fn order(&self) -> (Time, [u8; 32]) {
+        (self.base, self.name)
+    }
+
     /// No facts yet.
     pub(crate) fn new(name: [u8; 32], base: Time) -> Self {
         Self {
@@ -131,6 +143,8 @@ impl LegFacts {
             nature: Nature::default(),
             caller_bye: Tick::NEVER,
             callee_bye: Tick::NEVER,
+            caller_bye_tag: 0,
+            overflowed: false,
             callee_request: Tick::NEVER,
             callee_tag: 0,
             in_dialog: Tick::NEVER,
@@ -141,20 +155,24 @@ impl LegFacts {
         }
     }
 
-    /// The hop transaction with this key, made if it is new. `None` when the leg holds too many.
+    /// The hop transaction with this key, made if it is new. When the leg holds too many, those of a lower
+    /// CSeq leave first; `None` if that does not help.
     fn hop_mut(&mut self, via: u64, cseq: u32) -> Option<&mut Hop> {
-        let at = match self
+        let known = self
             .hops
             .iter()
-            .position(|hop| hop.via == via && hop.cseq == cseq)
-        {
-            Some(at) => at,
-            None if self.hops.len() < HOPS_MAX => {
-                self.hops.push(Hop::new(via, cseq));
-                self.hops.len() - 1
+            .position(|hop| hop.via == via && hop.cseq == cseq);
+        let at = known.or_else(|| {
+            if self.hops.len() >= HOPS_MAX {
+                self.hops.retain(|hop| hop.cseq >= cseq);
             }
-            None => return None,
-        };
+            if self.hops.len() >= HOPS_MAX {
+                self.overflowed = true;
+                return None;
+            }
+            self.hops.push(Hop::new(via, cseq));
+            Some(self.hops.len() - 1)
+        })?;
         self.hops.get_mut(at)
     }
 
@@ -182,96 +200,5 @@ impl LegFacts {
                 self.diversions.push(diversion);
             }
         }
-    }
-
-    /// Whether a request within a dialog was seen under this CSeq: then every hop with it is one (D60).
-    pub(crate) fn is_in_dialog(&self, cseq: u32) -> bool {
-        self.hops
-            .iter()
-            .any(|hop| hop.cseq == cseq && hop.has(Hop::IN_DIALOG))
-    }
-
-    /// The hops that tell of the dialog-creating INVITE: neither requests within the dialog nor bare ACKs.
-    pub(crate) fn invite_hops(&self) -> impl Iterator<Item = &Hop> + Clone {
-        let any_in_dialog = self.hops.iter().any(|hop| hop.has(Hop::IN_DIALOG));
-        self.hops
-            .iter()
-            .filter(move |hop| !(hop.is_bare_ack() || any_in_dialog && self.is_in_dialog(hop.cseq)))
-    }
-
-    /// The highest CSeq of an INVITE: the attempt that counts after challenges (D06, D09).
-    pub(crate) fn last_cseq(&self) -> Option<u32> {
-        self.invite_hops().map(|hop| hop.cseq).max()
-    }
-
-    /// Whether the hop lies on the caller's side, so that what happens there is not the doing of one
-    /// called phone. Without roles: it leads to another hop that was seen, or it is at least two hops
-    /// nearer to the caller than the deepest one.
-    pub(crate) fn is_upstream(&self, hop: &Hop) -> bool {
-        if hop.segment != Segment::Unknown {
-            return hop.segment.is_originating();
-        }
-        let leads_on = self
-            .hops
-            .iter()
-            .any(|other| other.parent == hop.via && other.via != hop.via);
-        let known = || {
-            self.invite_hops()
-                .filter(|other| other.depth > 0)
-                .map(|other| other.depth)
-        };
-        leads_on
-            || (hop.depth > 0
-                && known().min() == Some(hop.depth)
-                && known()
-                    .max()
-                    .is_some_and(|deepest| deepest >= hop.depth.saturating_add(2)))
-    }
-
-    /// A bare ACK that proves an answer (A2): it has a To-tag, its branch is no INVITE's, and no non-2xx
-    /// final is known that it could belong to.
-    pub(crate) fn is_answer_ack(&self, ack: &Hop) -> bool {
-        ack.is_bare_ack()
-            && ack.tag != 0
-            && self.invite_hops().any(|hop| hop.cseq == ack.cseq)
-            && !self.invite_hops().any(|hop| {
-                hop.cseq == ack.cseq
-                    && hop.is_refused()
-                    && (hop.final_tag == ack.tag || (self.is_upstream(hop) && hop.final_at <= ack.ack))
-            })
-    }
-
-    /// The earliest proof that somebody or something answered (A1 to A4), wherever it was seen.
-    pub(crate) fn answered_at(&self) -> Tick {
-        let mut at = Tick::NEVER;
-        for hop in &self.hops {
-            if hop.is_answered() && !self.is_in_dialog(hop.cseq) {
-                at.earliest(hop.final_at);
-            } else if self.is_answer_ack(hop) {
-                at.earliest(hop.ack);
-            }
-        }
-        at.earliest(self.callee_bye);
-        at.earliest(self.callee_request);
-        if self.is_answered_by_use() {
-            at.earliest(self.in_dialog);
-        }
-        at
-    }
-
-    /// A4: the dialog was used after its first second and ended by a BYE, while no final was ever seen.
-    fn is_answered_by_use(&self) -> bool {
-        let bye = self.caller_bye.min(self.callee_bye);
-        let first = self
-            .invite_hops()
-            .map(|hop| hop.invite.min(hop.first))
-            .min()
-            .unwrap_or(Tick::NEVER);
-        self.in_dialog.seen()
-            && first.seen()
-            && bye.seen()
-            && bye >= self.in_dialog
-            && self.in_dialog.since_ms(first) >= 1000
-            && !self.invite_hops().any(Hop::is_refused)
     }
 }

@@ -65,7 +65,8 @@ pub(crate) struct Context<'a> {
 
 impl LegFacts {
     /// Joins one message of this leg. `by_callee`: the tags stand the other way round, so the request (or
-    /// the request which this response answers) was the callee's. True if a fact is new.
+    /// the request which this response answers) was the callee's. True if the leg may have to be closed
+    /// earlier than was known; what only prolongs it is seen when its time comes.
     pub(crate) fn observe(&mut self, seen: &Observation<'_>, by_callee: bool, context: &Context<'_>) -> bool {
         let at = Tick::of(seen.time, self.base);
         match seen.message.start() {
@@ -89,8 +90,11 @@ impl LegFacts {
             Start::Request {
                 method: Method::Bye, ..
             } => self.observe_bye(seen, by_callee, at, context),
-            Start::Request { .. } => self.in_dialog.latest(at),
-            Start::Response { .. } if by_callee => self.mark_in_dialog(seen, context),
+            Start::Request { .. } => {
+                self.in_dialog.latest(at);
+                false
+            }
+            Start::Response { .. } if by_callee => self.mark_in_dialog(seen, by_callee, context),
             Start::Response { status, .. } => self.observe_response(seen, status, at, context),
         }
     }
@@ -103,7 +107,8 @@ impl LegFacts {
         at: Tick,
         context: &Context<'_>,
     ) -> bool {
-        let mut new = self.mark_in_dialog(seen, context) | self.in_dialog.latest(at);
+        let mut new = self.mark_in_dialog(seen, by_callee, context);
+        self.in_dialog.latest(at);
         if by_callee {
             new |= self.callee_request.earliest(at);
             self.join_callee_tag(seen, context);
@@ -111,10 +116,13 @@ impl LegFacts {
         new
     }
 
-    fn mark_in_dialog(&mut self, seen: &Observation<'_>, context: &Context<'_>) -> bool {
+    fn mark_in_dialog(&mut self, seen: &Observation<'_>, by_callee: bool, context: &Context<'_>) -> bool {
         let via = context.keys.hop(&seen.message.top_via());
-        self.hop_mut(via, seen.message.cseq())
-            .is_some_and(|hop| hop.mark(Hop::IN_DIALOG))
+        let Some(hop) = self.hop_mut(via, seen.message.cseq()) else {
+            return false;
+        };
+        let new = hop.mark(Hop::IN_DIALOG);
+        new | (!by_callee && hop.mark(Hop::CALLERS_REINVITE))
     }
 
     fn join_callee_tag(&mut self, seen: &Observation<'_>, context: &Context<'_>) {
@@ -134,12 +142,11 @@ impl LegFacts {
         let Some(hop) = self.hop_mut(via, message.cseq()) else {
             return false;
         };
-        let mut new = hop.join_invite(at);
+        hop.join_invite(at);
         if hop.mark(Hop::INVITE) {
-            new = true;
             self.read_invite(seen, via, context);
         }
-        new
+        false
     }
 
     /// Reads what only the INVITE says, once for each hop: whom it is for, who calls, what kind it is.
@@ -147,7 +154,9 @@ impl LegFacts {
         let (message, rules) = (&seen.message, context.rules);
         let segment = rules.segment(seen.source, seen.destination);
         let target = called(message, segment, &rules.plan).map(|called| called.identity);
-        let claim = caller(message, segment, &rules.plan);
+        // Where the end of the headers is cut off, Privacy may have stood there: From alone then (§3.4).
+        let read_caller = if message.truncated() { caller_from } else { caller };
+        let claim = read_caller(message, segment, &rules.plan);
         self.nature = self.nature.union(Nature::of(
             message,
             target.as_ref(),
@@ -180,9 +189,9 @@ impl LegFacts {
         let message = &seen.message;
         let rules = context.rules;
         let segment = rules.segment(seen.source, seen.destination);
-        self.read_partial(seen, segment, context);
         let said = reason::read(message, rules.q850_13_elsewhere);
         let via = context.keys.hop(&message.top_via());
+        self.read_partial(seen, via, segment, context);
         let without_invite = self
             .hop_mut(via, message.cseq())
             .is_some_and(|hop| !hop.has(Hop::INVITE) && hop.target.is_none());
@@ -205,16 +214,19 @@ impl LegFacts {
         hop.cancel.earliest(at) | line
     }
 
-    /// Caller and callee of a leg whose INVITE has not been seen (D80, D81, D84): From and To. Joined later
-    /// claims of an INVITE beat them, for they rank higher or say the same.
-    fn read_partial(&mut self, seen: &Observation<'_>, segment: Segment, context: &Context<'_>) {
+    /// From and To of a message on a hop whose INVITE has not been seen (D80, D81, D84). From is claimed for
+    /// the hop it was seen on: what GT and MT show is what reaches the callee's phone (semantics.md §3.4).
+    fn read_partial(&mut self, seen: &Observation<'_>, via: u64, segment: Segment, context: &Context<'_>) {
         let plan = &context.rules.plan;
-        if self.caller.source.is_none() {
-            self.caller
-                .join(caller_from(&seen.message, segment, plan), Segment::Unknown);
+        let Some(hop) = self.hop_mut(via, seen.message.cseq()) else {
+            return;
+        };
+        if hop.has(Hop::INVITE) || !hop.mark(Hop::FROM_READ) {
+            return;
         }
+        self.caller
+            .join(caller_from(&seen.message, segment, plan), segment);
         if self.to.is_none()
-            && !self.hops.iter().any(|hop| hop.has(Hop::INVITE))
             && let Some(identity) = name_addr(seen.message.to()).and_then(|to| plan.identify(to.uri, segment))
         {
             self.to = self.remember(identity);
@@ -265,6 +277,8 @@ impl LegFacts {
             self.join_callee_tag(seen, context);
             self.callee_bye.earliest(at)
         } else {
+            let tag = seen.message.to_tag().map_or(0, |tag| context.keys.short(tag));
+            self.caller_bye_tag = self.caller_bye_tag.max(tag);
             self.caller_bye.earliest(at)
         }
     }
@@ -280,9 +294,9 @@ impl LegFacts {
         let rules = context.rules;
         // A response travels against its request.
         let segment = rules.segment(seen.destination, seen.source);
-        self.read_partial(seen, segment, context);
         let tag = message.to_tag().map_or(0, |tag| context.keys.short(tag));
         let via = context.keys.hop(&message.top_via());
+        self.read_partial(seen, via, segment, context);
         let Some(hop) = self.hop_mut(via, message.cseq()) else {
             return false;
         };
@@ -294,8 +308,11 @@ impl LegFacts {
         }
         if status < 200 {
             let alerts = status == 180 || (status == 183 && rules.alerts_by_183(seen.source));
-            let forwarded = status == 181 && hop.mark(Hop::FORWARDED);
-            return hop.join_provisional(at, alerts) | forwarded;
+            hop.join_provisional(at, alerts);
+            if status == 181 {
+                hop.mark(Hop::FORWARDED);
+            }
+            return false;
         }
         let said = reason::read(message, rules.q850_13_elsewhere);
         hop.line = hop.line.min(said.line);

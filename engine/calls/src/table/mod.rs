@@ -46,6 +46,8 @@ pub struct TableCounters {
     pub evicted_open: u64,
     /// Proofs of an answer that came after the verdict (semantics.md §4.5).
     pub late_contradictions: u64,
+    /// Legs of more hops than are kept: verdicts on their branches are cautious.
+    pub legs_overflowed: u64,
     /// Attempts on a leg that had ended (D90).
     pub further_attempts: u64,
 }
@@ -58,6 +60,7 @@ impl TableCounters {
         self.evicted_finished += other.evicted_finished;
         self.evicted_open += other.evicted_open;
         self.late_contradictions += other.late_contradictions;
+        self.legs_overflowed += other.legs_overflowed;
         self.further_attempts += other.further_attempts;
     }
 }

@@ -192,7 +192,7 @@ impl Shard {
         let Some(slot) = self.slab.slot_mut(index) else {
             return;
         };
-        if slot.facts.observe(seen, by_callee, context) {
+        if slot.facts.observe(seen, by_callee, context) || !slot.links.is_armed() {
             let due = slot.facts.deadline(&context.rules.timers).at;
             self.wheel.arm(&mut self.slab, index, due);
         }
@@ -335,6 +335,7 @@ impl Shard {
         let emptied = LegFacts::new(slot.facts.name, slot.facts.base);
         let mut facts = std::mem::replace(&mut slot.facts, emptied);
         facts.closing = closing;
+        self.counters.legs_overflowed += u64::from(facts.overflowed);
         let deadline = facts.deadline(timers).at;
         let until = deadline.plus_ms(i64::try_from(timers.tombstone_ms).unwrap_or(i64::MAX));
         let cseq = facts.hops.iter().map(|hop| hop.cseq).max().unwrap_or(0);

@@ -4,6 +4,7 @@ use ringtap_identity::Identity;
 use ringtap_record::Time;
 use smallvec::SmallVec;
 
+use super::codes;
 use crate::facts::LegFacts;
 use crate::facts::deadline::is_same_branch;
 use crate::facts::hop::Hop;
@@ -68,13 +69,16 @@ impl<'a> Paths<'a> {
         let mut ends = Vec::new();
         for leg in &call.legs {
             let Some(cseq) = leg.last_cseq() else { continue };
-            for hop in leg.invite_hops().filter(|hop| hop.cseq == cseq) {
-                let side = if leg.is_upstream(hop) {
-                    &mut upstream
-                } else {
-                    &mut ends
-                };
-                side.push(Seen { leg, hop });
+            let sides = leg.sides();
+            for hop in leg.invite_hops() {
+                let is_upstream = leg.is_upstream(hop, sides);
+                if hop.cseq == cseq {
+                    let side = if is_upstream { &mut upstream } else { &mut ends };
+                    side.push(Seen { leg, hop });
+                } else if !is_upstream && hop.is_refused() && !codes::is_superseded(hop.status) {
+                    // The phone's own final stands, though the caller's side tried again elsewhere (D44).
+                    ends.push(Seen { leg, hop });
+                }
             }
         }
         upstream.sort_by_key(|seen| (seen.hop.segment.rank(), seen.hop.depth, seen.started()));

@@ -95,6 +95,22 @@ pub(super) const fn invites_retry(status: u16) -> bool {
     matches!(status, 401 | 407 | 408 | 430 | 484 | 491 | 500 | 503)
 }
 
+/// Finals with which a re-INVITE fails; a lone one says nothing of a call attempt. 486, 600, 603 and 480
+/// are what people and phones answer to a new call.
+pub(super) const fn fails_within_dialogs(status: u16) -> bool {
+    !matches!(status, 300..=399 | 480 | 486 | 487 | 600..=699)
+}
+
+/// Whether a final under a lower CSeq means nothing once a higher one was seen: the client was asked to
+/// try again (T_retry's list; D06, D09), or the attempt was given up for the next.
+pub(super) const fn is_superseded(status: u16) -> bool {
+    invites_retry(status)
+        || matches!(
+            status,
+            413 | 415 | 416 | 420 | 421 | 422 | 425 | 428 | 487 | 488 | 494
+        )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

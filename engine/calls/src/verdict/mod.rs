@@ -94,11 +94,12 @@ impl<'a> Case<'a> {
         let machine = answered_at.is_some() && is_machine(&paths, &answered, rules);
         let gave_up = gave_up(call, &paths);
         // What the caller asked for, as the segment nearest to the caller shows it.
-        let dialled = paths
-            .upstream
-            .iter()
-            .find_map(Seen::target)
-            .or_else(|| call.legs.iter().find_map(|leg| leg.identity(leg.to)));
+        let dialled = paths.upstream.iter().find_map(Seen::target).or_else(|| {
+            call.legs
+                .iter()
+                .filter(|leg| is_partial(leg))
+                .find_map(|leg| leg.identity(leg.to))
+        });
         let dialled = dialled.or_else(|| paths.branches.first().and_then(|branch| branch.target));
         Self {
             call,
@@ -126,7 +127,7 @@ impl<'a> Case<'a> {
             }
         }
         if targets.is_empty() {
-            targets.extend(leg.identity(leg.to));
+            targets.extend(leg.identity(leg.to).filter(|_| is_partial(leg)));
         }
         targets
     }
@@ -152,6 +153,21 @@ impl<'a> Case<'a> {
         })
     }
 
+    /// D60, D81: of the whole leg only a final was seen, and one with which a request within a dialog fails
+    /// as well. Who calls again after a re-INVITE failed would be told of a call that never was; so the
+    /// evidence is too thin for more than "undetermined".
+    fn may_be_of_a_dialog(&self) -> bool {
+        let hops = || self.paths.hops().map(|seen| seen.hop);
+        let only_a_final = hops().all(|hop| {
+            !hop.has(Hop::INVITE) && !hop.cancel.seen() && !hop.alert.seen() && !hop.has(Hop::FORWARDED)
+        });
+        only_a_final
+            && hops().any(Hop::is_refused)
+            && hops()
+                .filter(|hop| hop.is_refused())
+                .all(|hop| codes::fails_within_dialogs(hop.status))
+    }
+
     /// Pooling d: an ACK whose final was not captured on any hop is itself a known gap.
     fn lost_a_final(&self) -> bool {
         let acknowledged = self.paths.hops().any(|seen| seen.hop.ack.seen());
@@ -170,6 +186,11 @@ impl<'a> Case<'a> {
     }
 }
 
+/// Whether no INVITE of the leg was captured (D80, D81, D84).
+fn is_partial(leg: &LegFacts) -> bool {
+    !leg.hops.iter().any(|hop| hop.has(Hop::INVITE))
+}
+
 /// Whether the entry says that the call was diverted, not merely spread over a group or own devices.
 fn is_diverting(diversion: &Diversion) -> bool {
     diversion
@@ -185,10 +206,11 @@ fn answering_branches(call: &Call, paths: &Paths<'_>) -> Vec<usize> {
         .legs
         .iter()
         .flat_map(|leg| {
+            let sides = leg.sides();
             let acks = leg
                 .hops
                 .iter()
-                .filter(|hop| leg.is_answer_ack(hop))
+                .filter(move |hop| leg.is_answer_ack(hop, sides))
                 .map(|hop| hop.tag);
             let finals = leg
                 .invite_hops()
@@ -247,7 +269,11 @@ fn gave_up(call: &Call, paths: &Paths<'_>) -> Vec<Time> {
         };
         [seen.at(seen.hop.cancel), final_487]
     });
-    let byes = call.legs.iter().filter_map(|leg| leg.caller_bye.time(leg.base));
+    let byes = call
+        .legs
+        .iter()
+        .filter(|leg| leg.ends_by_bye())
+        .filter_map(|leg| leg.caller_bye.time(leg.base));
     hops.chain(byes).filter(|time| *time < Time::MAX).collect()
 }
 
@@ -280,13 +306,14 @@ fn caller_of(call: &Call) -> Caller {
 
 fn flags(call: &Call, case: &Case<'_>) -> Vec<Flag> {
     let legs = || call.legs.iter();
-    let partial = legs().all(|leg| !leg.hops.iter().any(|hop| hop.has(Hop::INVITE)));
+    let partial = legs().all(is_partial);
     [
         (Flag::Partial, partial),
         (
             Flag::Loss,
             legs().any(|leg| matches!(leg.closing, Closing::EndOfInput | Closing::Evicted))
-                || case.lost_a_final(),
+                || case.lost_a_final()
+                || case.may_be_of_a_dialog(),
         ),
         (
             Flag::Conference,

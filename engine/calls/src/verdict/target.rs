@@ -11,8 +11,9 @@ use super::codes::{self, Refusal};
 use super::{Case, Verdict, is_diverting, is_unanswered_ringing};
 use crate::facts::Closing;
 use crate::nature::Nature;
+use crate::reason::ReasonLine;
 
-/// D21: the caller's side is cancelled "at the same time" within a second.
+/// D21: the caller's side is cancelled "at the same time" if no later than a second after the branch.
 const TOGETHER_US: i64 = 1_000_000;
 /// D39: a BYE this long after the last provisional response may end an answered call.
 const EARLY_BYE_MS: i64 = 3_000;
@@ -30,12 +31,19 @@ impl<'a> Case<'a> {
             .filter(|branch| self.target_of(branch) == Some(identity))
             .collect();
         let upstream = self.paths.upstream_branch();
-        // Without a branch of its own a target is judged by what the caller's side shows.
-        let best = own
-            .iter()
-            .copied()
-            .max_by_key(|branch| (self.is_answered(branch), evidence(branch)))
-            .unwrap_or(&upstream);
+        let strength = |branch: &&Branch<'a>| (self.is_answered(branch), evidence(branch));
+        // Without a branch of its own a target is judged by what the caller's side shows; if that is not
+        // visible either, by the branch the call went on to.
+        let substitute = if self.paths.upstream.is_empty() {
+            self.paths
+                .branches
+                .iter()
+                .max_by_key(strength)
+                .unwrap_or(&upstream)
+        } else {
+            &upstream
+        };
+        let best = own.iter().copied().max_by_key(strength).unwrap_or(substitute);
         let diverted = self.diverted_to(identity, &own);
         let group = self.group_of(identity);
         let base = self.base(identity, &own, best);
@@ -82,7 +90,21 @@ impl<'a> Case<'a> {
         if self.answered_at.is_some() {
             return self.taken_by_another(identity, own);
         }
+        if let Some(at) = best.cancelled()
+            && own.iter().any(|branch| self.is_declined_before(branch, at))
+        {
+            return Outcome::Declined; // one of the devices said no, and the others were called off
+        }
         self.unanswered(best, line)
+    }
+
+    /// D17, D18 on this branch, no later than `at`.
+    fn is_declined_before(&self, branch: &Branch<'a>, at: Time) -> bool {
+        let refusal = branch.refusal().filter(|seen| seen.hop.status != 487);
+        refusal.is_some_and(|seen| {
+            seen.at(seen.hop.final_at) <= at.plus_us(TOGETHER_US)
+                && self.refused(branch, seen) == Outcome::Declined
+        })
     }
 
     fn is_answered(&self, branch: &Branch<'a>) -> bool {
@@ -97,8 +119,8 @@ impl<'a> Case<'a> {
         }
         if !self.answered.is_empty() {
             // Step c. Who did not have a phone ringing was only a way to those who had.
-            let group = self.group_of(identity).is_some() || self.rules.is_group(identity);
-            return if own.is_empty() && self.diverted_to(identity, own).is_none() || group {
+            let diverted = self.diverted_to(identity, own).is_some();
+            return if !diverted && (own.is_empty() || self.is_in_group(identity)) {
                 Outcome::AnsweredElsewhere // D45
             } else {
                 Outcome::DivertedAnswered // D40
@@ -106,13 +128,18 @@ impl<'a> Case<'a> {
         }
         if self.paths.is_originating_view() {
             Outcome::Answered // step e
+        } else if self.call.legs.iter().any(|leg| leg.overflowed) {
+            Outcome::AnsweredElsewhere // the branch that answered is one of those left out
         } else {
             Outcome::DivertedUnseen // step e, D43
         }
     }
 
     /// Step f: nobody answered; the rows of §2.4 over the best branch.
-    fn unanswered(&self, branch: &Branch<'a>, line: crate::reason::ReasonLine) -> Outcome {
+    fn unanswered(&self, branch: &Branch<'a>, line: ReasonLine) -> Outcome {
+        if self.may_be_of_a_dialog() {
+            return Outcome::Undetermined;
+        }
         if let Some(seen) = branch.refusal().filter(|seen| seen.hop.status != 487) {
             return self.refused(branch, seen);
         }
@@ -159,11 +186,13 @@ impl<'a> Case<'a> {
     /// D21 to D24: a cancel without a telling Reason.
     fn plainly_cancelled(&self, branch: &Branch<'a>, at: Time) -> Outcome {
         let is_upstream = self.paths.is_originating_view();
-        let together = |gave_up: &Time| (*gave_up - at).abs() <= TOGETHER_US;
+        // A proxy may hold the CANCEL back until the phone has sent a 1xx (RFC 3261 §9.1): a caller who gave
+        // up earlier explains it too.
+        let explains = |gave_up: &Time| *gave_up - at <= TOGETHER_US;
         let network_gave_up = !is_upstream
             && !self.paths.upstream.is_empty()
             && !branch.hops.is_empty()
-            && !self.gave_up.iter().any(together);
+            && !self.gave_up.iter().any(explains);
         if network_gave_up {
             Outcome::NoAnswer
         } else {
@@ -173,19 +202,12 @@ impl<'a> Case<'a> {
 
     /// D38 and D39: a BYE from the caller before any proof of an answer, and no 487 after it.
     fn early_bye(&self, branch: &Branch<'a>) -> Option<Outcome> {
-        let bye = self
-            .call
-            .legs
-            .iter()
-            .filter_map(|leg| leg.caller_bye.time(leg.base))
-            .min()?;
+        let legs = self.call.legs.iter().filter(|leg| leg.ends_by_bye());
+        let bye = legs.filter_map(|leg| leg.caller_bye.time(leg.base)).min()?;
         let last = branch
             .hops
             .iter()
-            .map(|seen| seen.hop.last)
-            .zip(&branch.hops)
-            .filter(|(last, _)| last.seen())
-            .map(|(last, seen)| seen.at(last))
+            .filter_map(|seen| seen.hop.last.time(seen.leg.base))
             .max();
         let long_after = last.is_none_or(|last| (bye - last) / 1000 >= EARLY_BYE_MS);
         let ended_upstream = self.paths.upstream.iter().any(|seen| seen.hop.is_refused());
@@ -276,6 +298,13 @@ impl<'a> Case<'a> {
             .filter_map(|branch| branch.refusal())
             .find(|seen| (300..400).contains(&seen.hop.status))?;
         Some(redirect.leg.identity(redirect.hop.other))
+    }
+
+    /// Whether this target is a group's number, or was tried as a member of one (D45, D46).
+    fn is_in_group(&self, identity: &Identity) -> bool {
+        self.rules.is_group(identity)
+            || self.group_of(identity).is_some()
+            || self.dialled.is_some_and(|dialled| self.rules.is_group(dialled))
     }
 
     /// The group number through which this target was tried: its parent in History-Info without a cause.

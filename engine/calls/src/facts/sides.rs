@@ -1,0 +1,145 @@
+//! Which hops count, and on whose side they lie.
+
+use ringtap_identity::Segment;
+use smallvec::SmallVec;
+
+use super::LegFacts;
+use super::hop::Hop;
+use crate::tick::Tick;
+
+/// Where the caller's side ends, as far as depth (the number of Vias) tells it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sides {
+    /// Fewest Vias of a hop whose role is an originating one.
+    originating: Option<u8>,
+    /// Fewest and most Vias of all hops, and how many hops have the fewest.
+    fewest: u8,
+    most: u8,
+    at_fewest: usize,
+}
+
+impl LegFacts {
+    /// The hops that tell of the dialog-creating INVITE: neither requests within the dialog (D60; if the
+    /// caller sent one, every hop with its CSeq is one) nor bare ACKs.
+    pub(crate) fn invite_hops(&self) -> impl Iterator<Item = &Hop> + Clone {
+        let marked = self.hops.iter().filter(|hop| hop.has(Hop::CALLERS_REINVITE));
+        let in_dialog: SmallVec<[u32; 4]> = marked.map(|hop| hop.cseq).collect();
+        self.hops.iter().filter(move |hop| {
+            !(hop.is_bare_ack() || hop.has(Hop::IN_DIALOG) || in_dialog.contains(&hop.cseq))
+        })
+    }
+
+    /// Whether the caller sent a request within the dialog under this CSeq.
+    pub(crate) fn is_in_dialog(&self, cseq: u32) -> bool {
+        self.hops
+            .iter()
+            .any(|hop| hop.cseq == cseq && hop.has(Hop::CALLERS_REINVITE))
+    }
+
+    /// The highest CSeq of an INVITE: the attempt that counts after challenges (D06, D09).
+    pub(crate) fn last_cseq(&self) -> Option<u32> {
+        self.invite_hops().map(|hop| hop.cseq).max()
+    }
+
+    pub(crate) fn sides(&self) -> Sides {
+        let mut sides = Sides {
+            originating: None,
+            fewest: u8::MAX,
+            most: 0,
+            at_fewest: 0,
+        };
+        let cseq = self.last_cseq();
+        for hop in self
+            .invite_hops()
+            .filter(|hop| hop.depth > 0 && Some(hop.cseq) == cseq)
+        {
+            if hop.segment.is_originating() {
+                sides.originating = Some(sides.originating.map_or(hop.depth, |depth| depth.min(hop.depth)));
+            }
+            if hop.depth < sides.fewest {
+                (sides.fewest, sides.at_fewest) = (hop.depth, 0);
+            }
+            sides.at_fewest += usize::from(hop.depth == sides.fewest);
+            sides.most = sides.most.max(hop.depth);
+        }
+        sides
+    }
+
+    /// Whether the hop lies on the caller's side, so that what happens there is not the doing of one called
+    /// phone. Where the role is unknown, depth decides: nearer to the caller than every hop of an
+    /// originating role; without any such, the one hop nearest to the caller, if it leads to another that
+    /// was seen or lies at least two hops before the deepest one. Several nearest ones are branches of a
+    /// fork whose root is not visible.
+    pub(crate) fn is_upstream(&self, hop: &Hop, sides: Sides) -> bool {
+        if hop.segment != Segment::Unknown {
+            return hop.segment.is_originating();
+        }
+        if hop.depth == 0 {
+            return false;
+        }
+        if let Some(originating) = sides.originating {
+            return hop.depth < originating;
+        }
+        let leads_on = || self.hops.iter().any(|other| other.parent == hop.via);
+        hop.depth == sides.fewest
+            && sides.at_fewest == 1
+            && (sides.most >= hop.depth.saturating_add(2) || leads_on())
+    }
+
+    /// A bare ACK that proves an answer (A2): it has a To-tag, its branch is no INVITE's, and no non-2xx
+    /// final is known that it could belong to.
+    pub(crate) fn is_answer_ack(&self, ack: &Hop, sides: Sides) -> bool {
+        ack.is_bare_ack()
+            && ack.tag != 0
+            && self.invite_hops().any(|hop| hop.cseq == ack.cseq)
+            && !self.invite_hops().any(|hop| {
+                hop.cseq == ack.cseq
+                    && hop.is_refused()
+                    && (hop.final_tag == ack.tag || (hop.final_at <= ack.ack && self.is_upstream(hop, sides)))
+            })
+    }
+
+    /// The earliest proof that somebody or something answered (A1 to A4), wherever it was seen.
+    pub(crate) fn answered_at(&self) -> Tick {
+        let mut at = Tick::NEVER;
+        for hop in self.invite_hops().filter(|hop| hop.is_answered()) {
+            at.earliest(hop.final_at);
+        }
+        if self.hops.iter().any(Hop::is_bare_ack) {
+            let sides = self.sides();
+            for hop in self.hops.iter().filter(|hop| self.is_answer_ack(hop, sides)) {
+                at.earliest(hop.ack);
+            }
+        }
+        at.earliest(self.callee_bye);
+        at.earliest(self.callee_request);
+        if self.is_answered_by_use() {
+            at.earliest(self.in_dialog);
+        }
+        at
+    }
+
+    /// A4: the dialog was used after its first second and ended by a BYE, while no final was ever seen.
+    fn is_answered_by_use(&self) -> bool {
+        let bye = self.caller_bye.min(self.callee_bye);
+        if !(self.in_dialog.seen() && bye.seen() && bye >= self.in_dialog) {
+            return false;
+        }
+        let first = self
+            .invite_hops()
+            .map(|hop| hop.invite.min(hop.first))
+            .min()
+            .unwrap_or(Tick::NEVER);
+        first.seen() && self.in_dialog.since_ms(first) >= 1000 && !self.invite_hops().any(Hop::is_refused)
+    }
+
+    /// Whether the caller's BYE ends the attempt: it ends one early dialog (RFC 3261 §15), so not while a
+    /// phone is known that answers under another tag.
+    pub(crate) fn ends_by_bye(&self) -> bool {
+        self.caller_bye.seen()
+            && self.invite_hops().all(|hop| {
+                let is_other = |tag: u32| tag != 0 && self.caller_bye_tag != 0 && tag != self.caller_bye_tag;
+                !hop.has(Hop::SEVERAL_TAGS) && !is_other(hop.tag) && !is_other(hop.final_tag)
+            })
+    }
+}
