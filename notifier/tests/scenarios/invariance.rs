@@ -123,15 +123,10 @@ fn any_order_of_arrival_gives_the_same_records() {
                 random.shuffle(window);
             }
             let batch = random.usize(1..40);
-            let got = one_epoch_each(&shuffled, &config, batch);
+            let got = records(&shuffled, &config, batch);
             assert_eq!(got, wanted, "{} with seed {seed}", case.name);
         }
     }
-}
-
-/// Applies messages whose times run to and fro within a window: the clock follows the latest one.
-fn one_epoch_each(wires: &[Wire], config: &ringtap_config::Config, batch: usize) -> Vec<CallRecord> {
-    records(wires, config, batch)
 }
 
 /// Random loss, as figures: how often the set of notified people is wrong. §8.5 asks for at most 0.05 %

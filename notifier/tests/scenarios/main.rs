@@ -23,6 +23,7 @@ mod rows;
     reason = "this test needs a server that takes everything; others script its answers"
 )]
 mod sink;
+mod views;
 
 use ringtap_testkit::Case;
 

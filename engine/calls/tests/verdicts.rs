@@ -1,0 +1,533 @@
+//! Sequences that the acceptance corpus does not have, each of which once gave a wrong verdict or could:
+//! fail-over, forks without roles, early dialogs, oversized forks, lone finals, late CANCELs.
+//!
+//! A story is a list of lines `ms hop message`; a hop is a Via stack between two nodes.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
+
+use std::net::IpAddr;
+
+use ringtap_calls::table::Routing;
+use ringtap_calls::{LegTable, Observation, Rules, Settler};
+use ringtap_config::Config;
+use ringtap_record::{CallRecord, Flag, Outcome, Time};
+use ringtap_testkit::fixtures;
+
+const START: Time = Time::from_micros(1_714_962_221_000_000);
+
+/// One hop: sender, receiver, branches of the Via stack from the top, Request-URI, called identity.
+#[derive(Clone)]
+struct Hop {
+    from: &'static str,
+    to: &'static str,
+    vias: Vec<String>,
+    uri: String,
+    called: Option<&'static str>,
+}
+
+fn hop(from: &'static str, to: &'static str, vias: &[&str], uri: &str) -> Hop {
+    Hop {
+        from,
+        to,
+        vias: vias.iter().map(|via| (*via).to_owned()).collect(),
+        uri: uri.to_owned(),
+        called: None,
+    }
+}
+
+const MGCF: &str = "10.40.0.1";
+const CORE: &str = "10.30.0.1";
+const PCSCF: &str = "10.20.0.1";
+const PHONE: &str = "10.10.1.1";
+const PHONE_2: &str = "10.10.2.1";
+const U1: &str = "tel:+862583091001";
+
+fn gi(branch: &str) -> Hop {
+    hop(MGCF, CORE, &[branch], U1)
+}
+
+/// MT and GT of one device.
+fn branch(name: &str, phone: &'static str, below: &str) -> (Hop, Hop) {
+    let (mt, gt) = (format!("mt{name}"), format!("gt{name}"));
+    let uri = format!("sip:line@{phone}:5060");
+    let called = Some("sip:+862583091001@ims.office.test");
+    (
+        Hop {
+            called,
+            ..hop(CORE, PCSCF, &[&mt, "core", below], &uri)
+        },
+        Hop {
+            called,
+            ..hop(PCSCF, phone, &[&gt, &mt, "core", below], &uri)
+        },
+    )
+}
+
+/// A message: `INVITE`, `CANCEL`, `BYE#tag`, `ACK#tag`, `180#tag`, `200#tag`; a number before a colon is the CSeq.
+fn text(hop: &Hop, word: &str, cseq: u32, more: &str) -> (Vec<u8>, bool) {
+    let (word, tag) = word.split_once('#').unwrap_or((word, ""));
+    let is_response = word.as_bytes()[0].is_ascii_digit();
+    let method = if is_response { "INVITE" } else { word };
+    let start = if is_response {
+        format!("SIP/2.0 {word} X")
+    } else {
+        format!("{word} {} SIP/2.0", hop.uri)
+    };
+    let vias: String = hop
+        .vias
+        .iter()
+        .map(|via| format!("Via: SIP/2.0/UDP h:5060;branch=z9hG4bK{via}\r\n"))
+        .collect();
+    let tag = if tag.is_empty() {
+        String::new()
+    } else {
+        format!(";tag={tag}")
+    };
+    let called = hop
+        .called
+        .filter(|_| word == "INVITE")
+        .map_or(String::new(), |id| format!("P-Called-Party-ID: <{id}>\r\n"));
+    let message = format!(
+        "{start}\r\n{vias}From: <tel:+8613912345678>;tag=caller\r\nTo: <{U1}>{tag}\r\nCall-ID: story\r\n\
+         CSeq: {cseq} {method}\r\n{called}{more}Content-Length: 0\r\n\r\n"
+    );
+    (message.into_bytes(), is_response)
+}
+
+struct Story {
+    table: LegTable,
+    rules: Rules,
+    routing: Routing,
+    closed: Vec<ringtap_calls::LegFacts>,
+}
+
+impl Story {
+    fn new(config: &Config) -> Self {
+        Self {
+            table: LegTable::new(100, 1),
+            rules: Rules::new(config),
+            routing: Routing::default(),
+            closed: Vec::new(),
+        }
+    }
+
+    fn tick(&mut self, ms: i64) {
+        for shard in 0..self.table.shards() {
+            self.table
+                .expire(shard, START.plus_ms(ms), &self.rules, &mut self.closed);
+        }
+    }
+
+    fn raw(&mut self, ms: i64, source: &str, destination: &str, bytes: &[u8]) {
+        self.tick(ms);
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        let message = ringtap_sip::parse(bytes).unwrap_or_else(|fault| panic!("{}", fault.as_str()));
+        let seen = Observation {
+            time: START.plus_ms(ms),
+            source: address(source),
+            destination: address(destination),
+            message,
+        };
+        self.table.apply(&[seen], &self.rules, &mut self.routing);
+    }
+
+    fn see(&mut self, ms: i64, hop: &Hop, word: &str) {
+        self.see_more(ms, hop, word, 1, "");
+    }
+
+    fn see_more(&mut self, ms: i64, hop: &Hop, word: &str, cseq: u32, more: &str) {
+        let (bytes, is_response) = text(hop, word, cseq, more);
+        let (source, destination) = if is_response {
+            (hop.to, hop.from)
+        } else {
+            (hop.from, hop.to)
+        };
+        self.raw(ms, source, destination, &bytes);
+    }
+
+    fn end(mut self) -> Vec<CallRecord> {
+        self.table.close_all(&self.rules, &mut self.closed);
+        let mut settler = Settler::default();
+        self.closed
+            .drain(..)
+            .filter_map(|leg| settler.settle(leg, &self.rules))
+            .collect()
+    }
+
+    /// The one record's outcome for U1.
+    fn outcome(self) -> Outcome {
+        let records = self.end();
+        assert_eq!(records.len(), 1, "{records:#?}");
+        let target = records[0]
+            .targets
+            .iter()
+            .find(|target| target.identity == "+862583091001");
+        target.unwrap_or_else(|| panic!("{records:#?}")).outcome
+    }
+}
+
+fn fixtures_config() -> Config {
+    let text = fixtures::config_toml("journal.db", "notifier.db", "smtp://127.0.0.1:25");
+    ringtap_config::from_toml(&text, "fixtures").unwrap()
+}
+
+/// The fixtures' numbering, but nobody knows who is who.
+fn no_roles() -> Config {
+    let mut config = fixtures_config();
+    config.network = ringtap_config::Network::default();
+    config
+}
+
+/// The fixtures without their P-CSCF.
+fn no_pcscf() -> Config {
+    let mut config = fixtures_config();
+    config.network.pcscf.clear();
+    config
+}
+
+/// RFC 3263 fail-over: catches a first try's 503 or 408 that closes the call while the second try rings.
+#[test]
+fn a_second_try_of_the_callers_side_counts() {
+    for status in ["503#x", "408#x"] {
+        for config in [fixtures_config(), no_roles()] {
+            let mut story = Story::new(&config);
+            let (first, second) = (gi("try1"), gi("try2"));
+            story.see(0, &first, "INVITE");
+            story.see(200, &first, status);
+            story.see(203, &first, "ACK#x");
+            story.see(400, &second, "INVITE");
+            story.see(900, &second, "180#t");
+            story.see(12_000, &second, "200#t");
+            assert_eq!(story.outcome(), Outcome::Answered, "{status}");
+        }
+    }
+}
+
+/// Catches one fork's 480 that closes the call while the other rings, where no role or no root is visible.
+#[test]
+fn a_fork_whose_root_is_not_visible() {
+    for config in [no_roles(), fixtures_config()] {
+        let mut story = Story::new(&config);
+        let ((mt1, gt1), (mt2, gt2)) = (branch("1", PHONE, "x"), branch("2", PHONE_2, "x"));
+        for (ms, hop, word) in [
+            (0, &mt1, "INVITE"),
+            (5, &mt2, "INVITE"),
+            (10, &gt1, "INVITE"),
+            (15, &gt2, "INVITE"),
+            (300, &gt1, "480#a"),
+            (310, &mt1, "480#a"),
+            (500, &gt2, "180#b"),
+            (510, &mt2, "180#b"),
+            (9_000, &gt2, "200#b"),
+            (9_010, &mt2, "200#b"),
+        ] {
+            story.see(ms, hop, word);
+        }
+        assert_eq!(story.outcome(), Outcome::Answered);
+    }
+}
+
+/// Catches a hop of unknown role taken for the call's origin although the gateway's hop is visible.
+#[test]
+fn an_unknown_node_is_not_the_origin() {
+    let mut story = Story::new(&no_pcscf());
+    let (mt1, gt1) = branch("1", PHONE, "gi");
+    let (mt2, gt2) = branch("2", PHONE_2, "gi");
+    for (ms, hop, word) in [
+        (0, &gi("gi"), "INVITE"),
+        (10, &mt1, "INVITE"),
+        (15, &mt2, "INVITE"),
+        (20, &gt1, "INVITE"),
+        (25, &gt2, "INVITE"),
+        (300, &gt1, "480#a"),
+        (310, &mt1, "480#a"),
+        (500, &mt2, "180#b"),
+        (510, &gi("gi"), "180#b"),
+        (9_000, &mt2, "200#b"),
+        (9_010, &gi("gi"), "200#b"),
+    ] {
+        story.see(ms, hop, word);
+    }
+    assert_eq!(story.outcome(), Outcome::Answered);
+}
+
+/// Catches a call given up between two phones of a sequence: the caller still waits.
+#[test]
+fn an_open_caller_keeps_the_call_open() {
+    let mut story = Story::new(&no_roles());
+    let (mt1, _) = branch("1", PHONE, "gi");
+    let (mt2, _) = branch("2", PHONE_2, "gi");
+    for (ms, hop, word) in [
+        (0, &gi("gi"), "INVITE"),
+        (20, &mt1, "INVITE"),
+        (400, &mt1, "180#a"),
+        (420, &gi("gi"), "180#a"),
+        (15_000, &mt1, "CANCEL"),
+        (15_050, &mt1, "487#a"),
+        (19_000, &mt2, "INVITE"),
+        (19_500, &mt2, "180#b"),
+        (25_000, &mt2, "200#b"),
+        (25_020, &gi("gi"), "200#b"),
+    ] {
+        story.see(ms, hop, word);
+    }
+    assert_eq!(story.outcome(), Outcome::Answered);
+}
+
+/// RFC 3261 §15: catches a BYE for one early dialog that ends a call which rings on under another tag.
+#[test]
+fn a_bye_ends_one_early_dialog() {
+    let mut story = Story::new(&fixtures_config());
+    let gi = gi("gi");
+    for (ms, word) in [(0, "INVITE"), (300, "180#tb"), (500, "180#tc"), (9_000, "200#tc")] {
+        if ms == 9_000 {
+            story.see_more(
+                2_000,
+                &Hop {
+                    vias: vec!["bye".to_owned()],
+                    ..gi.clone()
+                },
+                "BYE#tb",
+                2,
+                "",
+            );
+        }
+        story.see(ms, &gi, word);
+    }
+    assert_eq!(story.outcome(), Outcome::Answered);
+}
+
+/// Catches mails for an answered call of which too many hops were seen to know who answered.
+#[test]
+fn a_fork_beyond_the_limit_is_judged_with_care() {
+    let mut story = Story::new(&fixtures_config());
+    let gi = gi("gi");
+    story.see(0, &gi, "INVITE");
+    let names: Vec<String> = (0..120).map(|at| at.to_string()).collect();
+    let phones: Vec<Hop> = names.iter().map(|name| branch(name, PHONE, "gi").0).collect();
+    for (at, phone) in phones.iter().enumerate() {
+        let distinct = Hop {
+            uri: format!("sip:line{at}@10.10.1.1"),
+            ..phone.clone()
+        };
+        story.see(20, &distinct, "INVITE");
+        story.see(400, &distinct, &format!("180#t{at}"));
+    }
+    story.see(9_000, phones.last().unwrap(), "200#t119");
+    story.see(9_010, &gi, "200#t119");
+    for (at, phone) in phones.iter().enumerate().take(119) {
+        story.see(9_020, phone, "CANCEL");
+        story.see(9_050, phone, &format!("487#t{at}"));
+    }
+    let counters = story.table.counters();
+    let outcome = story.outcome();
+    assert!(
+        matches!(outcome, Outcome::Answered | Outcome::AnsweredElsewhere),
+        "{outcome}"
+    );
+    assert_eq!(counters.legs_overflowed, 0, "counted when the leg closes");
+}
+
+/// Catches a failed re-INVITE whose request was lost taken for a missed call.
+#[test]
+fn a_lone_final_of_a_dialog_is_no_call() {
+    for (status, wanted) in [
+        ("481#x", Outcome::Undetermined),
+        ("491#x", Outcome::Undetermined),
+        ("500#x", Outcome::Undetermined),
+        ("488#x", Outcome::Undetermined),
+        ("486#x", Outcome::Busy),
+        ("603#x", Outcome::AutoRejected),
+    ] {
+        let mut story = Story::new(&fixtures_config());
+        story.see_more(0, &gi("re"), status, 2, "");
+        let records = story.end();
+        assert_eq!(records[0].targets[0].outcome, wanted, "{status}");
+        assert_eq!(
+            records[0].has(Flag::Loss),
+            wanted == Outcome::Undetermined,
+            "{status}: no mail in auto"
+        );
+        assert!(records[0].has(Flag::Partial));
+    }
+}
+
+/// Catches a target made of To because a response was captured before its INVITE.
+#[test]
+fn to_is_no_target_once_the_invite_is_seen() {
+    let called = Hop {
+        called: Some("sip:+862583091005@ims.office.test"),
+        ..branch("1", PHONE, "x").0
+    };
+    let run = |order: [&str; 2]| {
+        let mut story = Story::new(&fixtures_config());
+        for (ms, word) in order.into_iter().enumerate() {
+            story.see(i64::try_from(ms).unwrap(), &called, word);
+        }
+        story.see(500, &called, "486#t");
+        let records = story.end();
+        records[0]
+            .targets
+            .iter()
+            .map(|target| target.identity.to_string())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(run(["100", "INVITE"]), ["+862583091005"]);
+    assert_eq!(run(["INVITE", "100"]), ["+862583091005"]);
+}
+
+/// §3.4 (MUST): catches a number shown from a partial attempt whose last hop is anonymous.
+#[test]
+fn a_partial_attempt_believes_the_segment_nearest_to_the_callee() {
+    let (mt, _) = branch("1", PHONE, "gi");
+    for order in [[0, 1], [1, 0]] {
+        let mut story = Story::new(&fixtures_config());
+        let plain = text(&gi("gi"), "CANCEL", 1, "").0;
+        let hidden = String::from_utf8(text(&mt, "CANCEL", 1, "").0).unwrap();
+        let hidden = hidden
+            .replace("<tel:+8613912345678>", "<sip:anonymous@anonymous.invalid>")
+            .into_bytes();
+        for which in order {
+            match which {
+                0 => story.raw(0, MGCF, CORE, &plain),
+                _ => story.raw(5, CORE, PCSCF, &hidden),
+            }
+        }
+        let records = story.end();
+        assert!(records[0].caller.withheld, "{order:?}: {:?}", records[0].caller);
+        assert_eq!(records[0].caller.identity, None);
+    }
+}
+
+/// §3.4 (MUST): catches an asserted identity shown from an INVITE that is cut off before its Privacy header.
+#[test]
+fn a_cut_invite_shows_only_its_from() {
+    let (bytes, _) = text(
+        &gi("gi"),
+        "INVITE",
+        1,
+        "P-Asserted-Identity: \"Boss\" <tel:+8613900000001>\r\nPrivacy: id\r\n",
+    );
+    let whole = String::from_utf8(bytes)
+        .unwrap()
+        .replace("<tel:+8613912345678>", "<sip:anonymous@anonymous.invalid>");
+    let cut = &whole.as_bytes()[..whole.find("Privacy").unwrap()];
+    for bytes in [whole.as_bytes(), cut] {
+        let mut story = Story::new(&fixtures_config());
+        story.raw(0, MGCF, CORE, bytes);
+        story.see(300, &gi("gi"), "486#t");
+        let records = story.end();
+        assert!(records[0].caller.withheld, "{:?}", records[0].caller);
+    }
+}
+
+/// D44: catches a phone's redirection forgotten because the gateway tried the new number itself.
+#[test]
+fn a_redirection_survives_the_next_cseq() {
+    let mut story = Story::new(&fixtures_config());
+    let (mt, gt) = branch("1", PHONE, "gi");
+    for (ms, hop, word) in [(0, &gi("gi"), "INVITE"), (10, &mt, "INVITE"), (20, &gt, "INVITE")] {
+        story.see(ms, hop, word);
+    }
+    let contact = "Contact: <sip:+862583091003@ims.office.test>\r\n";
+    story.see_more(300, &gt, "302#a", 1, contact);
+    story.see_more(310, &mt, "302#a", 1, contact);
+    story.see_more(320, &gi("gi"), "302#a", 1, contact);
+    let again = Hop {
+        uri: "tel:+862583091003".to_owned(),
+        ..gi("gi2")
+    };
+    story.see_more(400, &again, "INVITE", 2, "");
+    story.see_more(900, &again, "180#b", 2, "");
+    story.see_more(20_000, &again, "CANCEL", 2, "");
+    story.see_more(20_050, &again, "487#b", 2, "");
+    let records = story.end();
+    let outcome = |identity: &str| {
+        records[0]
+            .targets
+            .iter()
+            .find(|t| t.identity == identity)
+            .map(|t| t.outcome)
+    };
+    assert_eq!(
+        outcome("+862583091003"),
+        Some(Outcome::CallerHungUp),
+        "{records:#?}"
+    );
+    assert_eq!(
+        outcome("+862583091001"),
+        Some(Outcome::ForwardedUnanswered),
+        "{records:#?}"
+    );
+}
+
+/// Catches "no answer" mailed to somebody who pressed reject on one of two phones.
+#[test]
+fn one_declined_device_declines_for_all() {
+    for first_rings in [1, 2] {
+        let mut story = Story::new(&fixtures_config());
+        let ((mt1, _), (mt2, _)) = (branch("1", PHONE, "gi"), branch("2", PHONE_2, "gi"));
+        story.see(0, &gi("gi"), "INVITE");
+        story.see(10, &mt1, "INVITE");
+        story.see(10, &mt2, "INVITE");
+        story.see(if first_rings == 1 { 400 } else { 500 }, &mt1, "180#a");
+        story.see(if first_rings == 1 { 500 } else { 400 }, &mt2, "180#b");
+        story.see(9_000, &mt2, "603#b");
+        story.see(9_010, &mt1, "CANCEL");
+        story.see(9_050, &mt1, "487#a");
+        story.see(9_060, &gi("gi"), "603#b");
+        assert_eq!(story.outcome(), Outcome::Declined, "{first_rings}");
+    }
+}
+
+/// D60 with each side counting its own CSeq: catches the callee's first re-INVITE marking the caller's INVITE.
+#[test]
+fn the_callees_requests_have_numbers_of_their_own() {
+    let mut story = Story::new(&fixtures_config());
+    let gi = gi("gi");
+    story.see(0, &gi, "INVITE");
+    story.see(300, &gi, "180#t");
+    story.see(5_000, &gi, "200#t");
+    let (bytes, _) = text(
+        &Hop {
+            vias: vec!["re".to_owned()],
+            ..gi
+        },
+        "INVITE#caller",
+        1,
+        "",
+    );
+    let turned = String::from_utf8(bytes).unwrap().replace(
+        "From: <tel:+8613912345678>;tag=caller",
+        "From: <tel:+862583091001>;tag=t",
+    );
+    story.raw(6_000, CORE, MGCF, turned.as_bytes());
+    assert_eq!(story.outcome(), Outcome::Answered);
+}
+
+/// RFC 3261 §9.1: catches a CANCEL that waited for the phone's first response taken for the network's.
+#[test]
+fn a_cancel_that_was_held_back_is_the_callers() {
+    let mut story = Story::new(&fixtures_config());
+    let (mt, gt) = branch("1", PHONE, "gi");
+    for (ms, hop, word) in [
+        (0, &gi("gi"), "INVITE"),
+        (10, &mt, "INVITE"),
+        (20, &gt, "INVITE"),
+        (1_000, &gi("gi"), "CANCEL"),
+        (1_010, &gi("gi"), "487#x"),
+        (2_900, &gt, "180#a"),
+        (2_910, &mt, "CANCEL"),
+        (2_920, &gt, "CANCEL"),
+        (2_950, &gt, "487#a"),
+        (2_960, &mt, "487#a"),
+    ] {
+        story.see(ms, hop, word);
+    }
+    assert_eq!(story.outcome(), Outcome::CallerHungUp);
+}
