@@ -140,6 +140,10 @@ fn of_pair(
     segment: Segment,
     plan: &Plan,
 ) -> (Option<Identity>, Option<CompactString>) {
+    // Most INVITEs have one of these headers or none.
+    if msg.header(header).is_none() {
+        return (None, None);
+    }
     let (mut tel, mut sip) = (None, None);
     for address in msg.values(header).filter_map(name_addr) {
         let Some(uri) = uri(address.uri).filter(|uri| !is_anonymous(uri)) else {
@@ -169,6 +173,9 @@ fn remote_party(msg: &Message<'_>, segment: Segment, plan: &Plan, claim: &mut Ca
             .get(name)
             .is_some_and(|value| value.eq_ignore_ascii_case(wanted))
     };
+    if msg.header(Header::RemotePartyId).is_none() {
+        return;
+    }
     let mut best: Option<NameAddr<'_>> = None;
     for address in msg.values(Header::RemotePartyId).filter_map(name_addr) {
         let calling = !address.params.has(b"party") || is(&address, b"party", b"calling");

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use arrayvec::ArrayString;
 use compact_str::CompactString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -54,22 +55,21 @@ impl Identity {
         if let Some(digits) = text.strip_prefix('+') {
             return Self::number(&[digits]);
         }
-        let (scheme, rest) = text.split_once(':')?;
-        let plausible = scheme
-            .bytes()
-            .next()
-            .is_some_and(|byte| byte.is_ascii_lowercase())
-            && scheme
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte))
-            && !rest.is_empty();
+        // Most are addresses of record.
+        let plausible = match text.strip_prefix("sip:") {
+            Some(rest) => !rest.is_empty(),
+            None => text
+                .split_once(':')
+                .is_some_and(|(scheme, rest)| is_scheme(scheme) && !rest.is_empty()),
+        };
         plausible.then(|| Self(CompactString::new(text)))
     }
 
     /// `+` and the digits of `parts`; `None` if there are none or something else is among them.
     pub(crate) fn number(parts: &[&str]) -> Option<Self> {
-        let digits = parts.iter().flat_map(|part| part.bytes());
-        if parts.iter().all(|part| part.is_empty()) || !digits.clone().all(|byte| byte.is_ascii_digit()) {
+        let none = parts.iter().all(|part| part.is_empty());
+        let digits = |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit());
+        if none || !parts.iter().all(digits) {
             return None;
         }
         Self::concat("+", parts)
@@ -90,14 +90,13 @@ impl Identity {
     }
 
     fn concat(prefix: &str, parts: &[&str]) -> Option<Self> {
-        let len = prefix.len() + parts.iter().map(|part| part.len()).sum::<usize>();
-        if len > IDENTITY_BYTES_MAX {
-            return None;
+        // Put together beside it: each push into the inline form of a compact string works out its length anew.
+        let mut text = ArrayString::<IDENTITY_BYTES_MAX>::new();
+        text.try_push_str(prefix).ok()?;
+        for part in parts {
+            text.try_push_str(part).ok()?;
         }
-        let mut text = CompactString::with_capacity(len);
-        text.push_str(prefix);
-        parts.iter().for_each(|part| text.push_str(part));
-        Some(Self(text))
+        Some(Self(CompactString::new(text)))
     }
 
     /// The canonical text.
@@ -136,6 +135,14 @@ impl Identity {
     pub fn digits(&self) -> Option<&str> {
         self.0.strip_prefix('+')
     }
+}
+
+/// A scheme in lower case.
+fn is_scheme(scheme: &str) -> bool {
+    scheme.starts_with(|first: char| first.is_ascii_lowercase())
+        && scheme
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte))
 }
 
 impl fmt::Display for Identity {

@@ -4,6 +4,7 @@
 //! `tail`. How an identity is shown to people is in `display`.
 
 use std::net::IpAddr;
+use std::ops::Deref;
 
 use arrayvec::{ArrayString, ArrayVec};
 use compact_str::CompactString;
@@ -156,6 +157,9 @@ impl Plan {
         let phone_context = context(uri.params.get(b"phone-context"))?;
         // RFC 3966 §5.4: a mandatory parameter that is not understood forbids the use of the URI.
         let mandatory = uri.params.iter().any(|(name, _)| is_mandatory(name));
+        if let Some(identity) = self.plain_global(&number) {
+            return Some(identity).filter(|_| !mandatory);
+        }
         let around = Surroundings {
             segment,
             host: None,
@@ -170,34 +174,58 @@ impl Plan {
     fn sip(&self, uri: &Uri<'_>, segment: Segment) -> Option<Identity> {
         let host = host(uri.host)?;
         let Some(user) = uri.user.filter(|user| !user.is_empty()) else {
-            return self.address(&[], &host);
+            return self.address(&[], host.as_str());
         };
         let user = decoded(user)?;
         if says_phone(uri) || (is_numeric(&user) && (self.is_home(uri.host) || self.is_gateway(&host))) {
             // RFC 3261 §19.1.6 puts the number's parameters before the `@`; equipment also behind it.
             let phone_context = uri.user_params.get(b"phone-context");
             let phone_context = context(phone_context.or_else(|| uri.params.get(b"phone-context")))?;
+            let mandatory = uri.user_params.iter().any(|(name, _)| is_mandatory(name));
+            if let Some(identity) = self.plain_global(&user) {
+                return Some(identity).filter(|_| !mandatory);
+            }
             let around = Surroundings {
                 segment,
-                host: Some(&host),
+                host: Some(host.as_str()),
                 phone_context: phone_context.as_deref(),
             };
-            let mandatory = uri.user_params.iter().any(|(name, _)| is_mandatory(name));
             match self.dialled(&user, &around) {
                 Dialled::Identity(identity) => return Some(identity).filter(|_| !mandatory),
                 Dialled::NotAnIdentity => return None,
                 Dialled::NotANumber => {}
             }
         }
-        self.address(&user, &host)
+        self.address(&user, host.as_str())
+    }
+
+    /// The identity of `+` and digits that no rule concerns, which most numbers within a core are: nothing
+    /// around it matters.
+    fn plain_global(&self, octets: &[u8]) -> Option<Identity> {
+        if octets.first() != Some(&b'+') {
+            return None;
+        }
+        let number = plain_number(octets).filter(|number| !self.rules.concern(number))?;
+        match self.public.meaning(number, Habits::Foreign) {
+            Meaning::Known(identity) => Some(identity),
+            Meaning::Local | Meaning::NotAnIdentity => None,
+        }
     }
 
     /// Rules, then the public plan, then a local number in its context (semantics.md §3.5 steps 5 to 8).
     fn dialled(&self, octets: &[u8], around: &Surroundings<'_>) -> Dialled {
-        let Some(number) = without_separators(octets) else {
-            return Dialled::NotANumber;
+        let cleaned;
+        let number = match plain_number(octets) {
+            Some(plain) => plain,
+            None => {
+                let Some(number) = without_separators(octets) else {
+                    return Dialled::NotANumber;
+                };
+                cleaned = number;
+                &cleaned
+            }
         };
-        let ruled = self.rules.apply(&number, around);
+        let ruled = self.rules.apply(number, around);
         let number = match &ruled {
             Ruled::Final(identity) => return Dialled::Identity(identity.clone()),
             Ruled::Nothing => return Dialled::NotAnIdentity,
@@ -235,7 +263,7 @@ impl Plan {
                 .is_some_and(|label| label.is_empty() || label.ends_with('.'))
         };
         let ours =
-            self.home_domains.is_empty() || address(host).is_some() || self.home_domains.iter().any(within);
+            self.home_domains.is_empty() || self.home_domains.iter().any(within) || address(host).is_some();
         if ours { Habits::Home } else { Habits::Country }
     }
 
@@ -266,14 +294,14 @@ impl Plan {
             .any(|domain| domain.as_bytes().eq_ignore_ascii_case(host))
     }
 
-    fn is_gateway(&self, host: &str) -> bool {
+    fn is_gateway(&self, host: &Host<'_>) -> bool {
         let among = |address| self.gateways.iter().any(|net| net.contains(&address));
-        !self.gateways.is_empty() && address(host).is_some_and(among)
+        !self.gateways.is_empty() && address(host.as_str()).is_some_and(among)
     }
 
     fn is_number_at_gateway(&self, uri: &Uri<'_>) -> bool {
-        let numeric = uri.user.and_then(decoded).is_some_and(|user| is_numeric(&user));
-        numeric && host(uri.host).is_some_and(|host| self.is_gateway(&host))
+        let numeric = || uri.user.and_then(decoded).is_some_and(|user| is_numeric(&user));
+        !self.gateways.is_empty() && numeric() && host(uri.host).is_some_and(|host| self.is_gateway(&host))
     }
 }
 
@@ -300,12 +328,33 @@ fn is_mandatory(name: &[u8]) -> bool {
     matches!(name, [b'm' | b'M', b'-', ..])
 }
 
-fn decoded(part: &[u8]) -> Option<Octets> {
+/// A part of a URI, percent-decoded: itself, where nothing in it was escaped.
+enum Decoded<'a> {
+    AsIs(&'a [u8]),
+    Octets(Octets),
+}
+
+impl Deref for Decoded<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::AsIs(part) => part,
+            Self::Octets(octets) => octets,
+        }
+    }
+}
+
+/// `part` decoded; `None` if that is too long for any identity.
+fn decoded(part: &[u8]) -> Option<Decoded<'_>> {
+    if !part.contains(&b'%') {
+        return (part.len() <= IDENTITY_BYTES_MAX).then_some(Decoded::AsIs(part));
+    }
     let mut octets = Octets::new();
     for octet in percent_decode(part) {
         octets.try_push(octet).ok()?;
     }
-    Some(octets)
+    Some(Decoded::Octets(octets))
 }
 
 /// `[+]?[0-9*#().-]+` (semantics.md §3.5 step 4).
@@ -315,6 +364,15 @@ fn is_numeric(user: &[u8]) -> bool {
         && user
             .iter()
             .all(|octet| octet.is_ascii_digit() || b"*#().-".contains(octet))
+}
+
+/// A number in which there is nothing to remove: digits, a `+` before them perhaps.
+fn plain_number(octets: &[u8]) -> Option<&str> {
+    let digits = octets.strip_prefix(b"+").unwrap_or(octets);
+    let plain = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    (plain && octets.len() <= NUMBER_BYTES_MAX)
+        .then(|| std::str::from_utf8(octets).ok())
+        .flatten()
 }
 
 /// The number without visual separators (RFC 3966 §3) and spaces; `None` if it is none.
@@ -357,19 +415,67 @@ fn context(value: Option<&[u8]>) -> Option<Option<Number>> {
     (!context.is_empty()).then_some(Some(context))
 }
 
-/// A host in lower case without the root's dot.
-fn host(host: &[u8]) -> Option<Text> {
-    let mut text = Text::new();
-    for octet in host.strip_suffix(b".").unwrap_or(host) {
-        match octet.to_ascii_lowercase() {
-            octet @ (b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b':' | b'[' | b']') => {
-                text.try_push(char::from(octet)).ok()?;
-            }
-            _ => return None,
+/// A host in lower case: itself, where it was written so.
+enum Host<'a> {
+    /// Known to be ASCII. Text only when asked for, which a global number never does.
+    AsIs(&'a [u8]),
+    Lower(Text),
+}
+
+impl Host<'_> {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::AsIs(host) => std::str::from_utf8(host).unwrap_or_default(),
+            Self::Lower(host) => host,
         }
     }
-    (!text.is_empty()).then_some(text)
 }
+
+/// A host in lower case without the root's dot; `None` if it is none, or too long for any identity.
+fn host(host: &[u8]) -> Option<Host<'_>> {
+    let octets = host.strip_suffix(b".").unwrap_or(host);
+    let classes = octets.iter().fold(0, |classes, octet| {
+        classes
+            | HOST_CLASSES
+                .get(usize::from(*octet))
+                .copied()
+                .unwrap_or(NOT_IN_HOST)
+    });
+    if classes & NOT_IN_HOST != 0 || octets.is_empty() || octets.len() > IDENTITY_BYTES_MAX {
+        return None;
+    }
+    if classes & CAPITAL == 0 {
+        return Some(Host::AsIs(octets));
+    }
+    let mut lower = Text::from(std::str::from_utf8(octets).ok()?).ok()?;
+    lower.make_ascii_lowercase();
+    Some(Host::Lower(lower))
+}
+
+/// A letter that has to be put in lower case.
+const CAPITAL: u8 = 1;
+/// An octet that no host has.
+const NOT_IN_HOST: u8 = 2;
+
+/// What each octet means in a host: one look instead of half a dozen comparisons.
+#[allow(
+    clippy::indexing_slicing,
+    reason = "runs in the compiler only: an index out of bounds does not build"
+)]
+static HOST_CLASSES: [u8; 256] = {
+    let mut classes = [NOT_IN_HOST; 256];
+    let mut octet = 0_u8;
+    while octet < 0x80 {
+        let class = match octet {
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b':' | b'[' | b']' => 0,
+            b'A'..=b'Z' => CAPITAL,
+            _ => NOT_IN_HOST,
+        };
+        classes[octet as usize] = class;
+        octet += 1;
+    }
+    classes
+};
 
 fn push_escaped(text: &mut Text, octet: u8) -> Option<()> {
     const HEX: [char; 16] = [

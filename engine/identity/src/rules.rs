@@ -69,9 +69,14 @@ impl Rules {
         })
     }
 
+    /// Whether any rule matches `number`, its scope left aside.
+    pub(crate) fn concern(&self, number: &str) -> bool {
+        self.any.as_ref().is_some_and(|any| any.is_match(number))
+    }
+
     /// Runs `dialled` (separators removed) through the rules.
     pub(crate) fn apply<'a>(&self, dialled: &'a str, around: &Surroundings<'_>) -> Ruled<'a> {
-        if !self.any.as_ref().is_some_and(|any| any.is_match(dialled)) {
+        if !self.concern(dialled) {
             return Ruled::Dialled(Cow::Borrowed(dialled));
         }
         let mut number = Cow::Borrowed(dialled);

@@ -7,7 +7,7 @@ use memchr::memrchr;
 
 use crate::lex::{find_unquoted, quoted_string, split_around, trim};
 use crate::params::Params;
-use crate::swar::find;
+use crate::swar::{find, find2};
 
 /// One address of a header field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,13 +37,16 @@ pub fn name_addr(value: &[u8]) -> Option<NameAddr<'_>> {
     (!address.uri.is_empty()).then_some(address)
 }
 
-/// Where the address's `<` stands. Quotes are looked at only if some stand before it, which is rare enough on
-/// the hot path to try the plain search first.
+/// Where the address's `<` stands. Quotes are looked at only if some stand before it.
 fn open_angle(value: &[u8]) -> Option<usize> {
-    let open = find(b'<', value)?;
-    let Some(quote) = find(b'"', value.get(..open)?) else {
-        return Some(open);
-    };
+    if value.first() == Some(&b'<') {
+        return Some(0);
+    }
+    let first = find2(b'<', b'"', value)?;
+    if value.get(first) == Some(&b'<') {
+        return Some(first);
+    }
+    let quote = first;
     let closes = crate::lex::quoted_len(value.get(quote..)?).is_some();
     if closes {
         find_unquoted(b'<', value)
@@ -56,9 +59,13 @@ fn open_angle(value: &[u8]) -> Option<usize> {
 fn in_angles(value: &[u8], open: usize) -> Option<NameAddr<'_>> {
     let (name, rest) = split_around(value, open);
     let (uri, params) = split_around(rest, find(b'>', rest)?);
-    let (display, quoted) = match quoted_string(name) {
-        Ok((_, display)) => (display, true),
-        Err(_) => (trim(name), false),
+    let (display, quoted) = match name {
+        // Most addresses have no name.
+        [] => (name, false),
+        name => match quoted_string(name) {
+            Ok((_, display)) => (display, true),
+            Err(_) => (trim(name), false),
+        },
     };
     Some(NameAddr {
         display,

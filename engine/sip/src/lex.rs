@@ -6,7 +6,7 @@
 use memchr::{memchr, memchr2, memchr3};
 use nom::IResult;
 use nom::Parser;
-use nom::bytes::complete::{take_while, take_while_m_n, take_while1};
+use nom::bytes::complete::{take_while, take_while1};
 use nom::combinator::map_opt;
 use nom::sequence::preceded;
 
@@ -200,32 +200,28 @@ impl<'a> Iterator for CommaList<'a> {
 pub fn percent_decode(bytes: &[u8]) -> impl Iterator<Item = u8> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
-        let (after, byte) = escape(rest).or_else(|_| octet(rest)).ok()?;
+        let (octet, after) = match rest {
+            // "%" HEXDIG HEXDIG (RFC 3261 §25.1)
+            [b'%', high, low, after @ ..] => match hex(*high).zip(hex(*low)) {
+                Some((high, low)) => (high << 4 | low, after),
+                None => (b'%', rest.get(1..)?),
+            },
+            [octet, after @ ..] => (*octet, after),
+            [] => return None,
+        };
         rest = after;
-        Some(byte)
+        Some(octet)
     })
 }
 
-/// `"%" HEXDIG HEXDIG` (RFC 3261 §25.1).
-fn escape(input: &[u8]) -> Parsed<'_, u8> {
-    preceded(
-        nom::bytes::complete::tag(&b"%"[..]),
-        map_opt(
-            take_while_m_n(2, 2, |byte: u8| byte.is_ascii_hexdigit()),
-            |digits: &[u8]| {
-                digits.iter().try_fold(0u8, |value, digit| {
-                    let digit = char::from(*digit).to_digit(16)?;
-                    Some(value << 4 | u8::try_from(digit).ok()?)
-                })
-            },
-        ),
-    )
-    .parse(input)
-}
-
-/// Any one octet.
-fn octet(input: &[u8]) -> Parsed<'_, u8> {
-    nom::number::complete::u8(input)
+/// The value of a hexadecimal digit.
+const fn hex(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

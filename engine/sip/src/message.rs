@@ -77,7 +77,41 @@ pub struct Message<'a> {
     pub(crate) body: Span,
     pub(crate) body_truncated: bool,
     pub(crate) truncated: bool,
-    pub(crate) lines: ArrayVec<Line, KNOWN_HEADERS_MAX>,
+    pub(crate) lines: Lines,
+}
+
+/// The header fields of interest in order, and which names are among them: most questions are for a header
+/// that is not there.
+#[derive(Clone, Default)]
+pub(crate) struct Lines {
+    fields: ArrayVec<Line, KNOWN_HEADERS_MAX>,
+    /// One bit for each name.
+    present: u64,
+}
+
+const _: () = assert!(Header::ALL.len() <= u64::BITS as usize, "a bit for each name");
+
+impl Lines {
+    /// Adds a field; false if there are too many.
+    #[inline]
+    pub(crate) fn push(&mut self, line: Line) -> bool {
+        self.present |= Self::bit(line.name);
+        self.fields.try_push(line).is_ok()
+    }
+
+    /// The fields among which that name has to be looked for: none if it is not there.
+    #[inline]
+    fn with(&self, name: Header) -> &[Line] {
+        if self.present & Self::bit(name) == 0 {
+            &[]
+        } else {
+            &self.fields
+        }
+    }
+
+    const fn bit(name: Header) -> u64 {
+        1 << name as u32
+    }
 }
 
 impl<'a> Message<'a> {
@@ -200,6 +234,7 @@ impl<'a> Message<'a> {
     pub fn lines(&self, name: Header) -> impl Iterator<Item = &'a [u8]> {
         let frame = self.frame;
         self.lines
+            .with(name)
             .iter()
             .filter(move |line| line.name == name)
             .map(move |line| line.value.of(frame))
@@ -209,6 +244,7 @@ impl<'a> Message<'a> {
     pub fn headers(&self) -> impl Iterator<Item = (Header, &'a [u8])> {
         let frame = self.frame;
         self.lines
+            .fields
             .iter()
             .map(move |line| (line.name, line.value.of(frame)))
     }
@@ -258,7 +294,7 @@ impl fmt::Debug for Message<'_> {
                 &format_args!("{} {}", self.cseq, self.method_token().escape_ascii()),
             )
             .field("call_id", &format_args!("{}", self.call_id().escape_ascii()))
-            .field("headers", &self.lines.len())
+            .field("headers", &self.lines.fields.len())
             .field("body_bytes", &self.body().len())
             .finish_non_exhaustive()
     }

@@ -5,7 +5,7 @@
 //! are compared. A field that does not matter for calls costs a table entry and no comparison.
 
 use crate::header::Header;
-use crate::swar::octet_in;
+use crate::swar::first_in_word;
 
 /// Octets looked at: more than the longest name of interest, and whole words.
 const HEAD: usize = 24;
@@ -21,30 +21,31 @@ struct Folded {
 /// means, if any, and the colon's position. `None` if the name has to be looked for.
 #[inline]
 pub(crate) fn at_start(text: &[u8]) -> Option<(Option<Header>, usize)> {
-    const COLON: u8 = b':';
-    let [a, b, c] = words(text);
-    let folded = if let Some(at) = octet_in(COLON, a) {
-        Folded {
-            words: [fold(first_octets(a, at)), 0, 0],
-            len: at,
-        }
-    } else if let Some(at) = octet_in(COLON, b) {
-        Folded {
-            words: [fold(a), fold(first_octets(b, at)), 0],
-            len: 8 + at,
-        }
-    } else {
-        let at = octet_in(COLON, c)?;
-        Folded {
-            words: [fold(a), fold(b), fold(first_octets(c, at))],
-            len: 16 + at,
-        }
+    let words = match text.first_chunk() {
+        Some(head) => words_of(head),
+        None => words_of(&padded(text)),
     };
-    let header = folded.header();
-    if header.is_none() && matches!(text.get(..folded.len), Some([.., b' ' | b'\t'])) {
+    let colon = colon(words)?;
+    let header = header(words, colon);
+    if header.is_none() && matches!(text.get(..colon), Some([.., b' ' | b'\t'])) {
         return None;
     }
-    Some((header, folded.len))
+    Some((header, colon))
+}
+
+/// Position of the first colon.
+#[inline]
+fn colon([a, b, c]: [u64; HEAD / 8]) -> Option<usize> {
+    first_in_word(b':', a)
+        .or_else(|| first_in_word(b':', b).map(|at| 8 + at))
+        .or_else(|| first_in_word(b':', c).map(|at| 16 + at))
+}
+
+/// The octets of a text shorter than [`HEAD`], and zero octets behind it.
+fn padded(text: &[u8]) -> [u8; HEAD] {
+    let mut head = [0; HEAD];
+    head.iter_mut().zip(text).for_each(|(to, from)| *to = *from);
+    head
 }
 
 /// The header of a whole name.
@@ -52,24 +53,7 @@ pub(crate) fn whole(name: &[u8]) -> Option<Header> {
     if name.len() > HEAD {
         return None;
     }
-    Folded {
-        words: words(name).map(fold),
-        len: name.len(),
-    }
-    .header()
-}
-
-/// The first [`HEAD`] octets as words; what is missing is zero.
-#[inline]
-fn words(text: &[u8]) -> [u64; HEAD / 8] {
-    match text.first_chunk::<HEAD>() {
-        Some(head) => words_of(head),
-        None => {
-            let mut head = [0; HEAD];
-            head.iter_mut().zip(text).for_each(|(to, from)| *to = *from);
-            words_of(&head)
-        }
-    }
+    header(words_of(&padded(name)), name.len())
 }
 
 /// Octets as words.
@@ -85,42 +69,44 @@ const fn words_of(head: &[u8; HEAD]) -> [u64; HEAD / 8] {
     }
 }
 
-/// The first `len` octets of a word, `len` below 8.
-const fn first_octets(word: u64, len: usize) -> u64 {
-    word & ((1 << (8 * len)) - 1)
-}
-
 /// A word with its letters in lower case. Octets from 0x40 on get the bit that tells `a` from `A`; no other
 /// octet becomes a letter or a hyphen by it.
 const fn fold(word: u64) -> u64 {
     word | (word & u64::from_le_bytes([0x40; 8])) >> 1
 }
 
-impl Folded {
-    /// The header of a folded name.
-    #[inline]
-    fn header(&self) -> Option<Header> {
-        let mut next = *TABLE.slots.get(self.slot())?;
-        while let Some(known) = TABLE.known.get(usize::from(next)) {
-            if known.name.words == self.words {
-                return Some(known.header);
-            }
-            next = known.next;
+/// The header whose name is the first `len` octets of `words`, not folded yet.
+#[inline(always)]
+fn header([a, b, c]: [u64; HEAD / 8], len: usize) -> Option<Header> {
+    let a = fold(a);
+    let first = a.to_le_bytes()[0];
+    let mut next = *TABLE.slots.get(slot(first, len))?;
+    while let Some(known) = TABLE.known.get(usize::from(next)) {
+        let ([name_a, name_b, name_c], [mask_a, mask_b, mask_c]) = (known.name.words, known.masks);
+        // Most names end within the first word.
+        let same = a & mask_a == name_a
+            && known.name.len == len
+            && (len <= 8 || fold(b) & mask_b == name_b)
+            && (len <= 16 || fold(c) & mask_c == name_c);
+        if same {
+            return Some(known.header);
         }
-        None
+        next = known.next;
     }
+    None
+}
 
-    /// Where the table keeps the names of this first letter and length.
-    const fn slot(&self) -> usize {
-        let first = self.words[0].to_le_bytes()[0];
-        (first as usize & 31) << 5 | self.len & 31
-    }
+/// Where the table keeps the names of this first letter and length.
+const fn slot(first: u8, len: usize) -> usize {
+    (first as usize & 31) << 5 | len & 31
 }
 
 /// A name of interest, long or compact.
 #[derive(Clone, Copy)]
 struct Known {
     name: Folded,
+    /// The octets of the words that are the name's.
+    masks: [u64; HEAD / 8],
     header: Header,
     /// The next name in the same slot, [`END`] if there is none.
     next: u8,
@@ -168,6 +154,7 @@ impl Table {
                 words: [0; 3],
                 len: 0,
             },
+            masks: [0; 3],
             header: Header::Via,
             next: END,
         };
@@ -185,9 +172,10 @@ impl Table {
             };
             if let Some(name) = name {
                 let name = folded_name(name.as_bytes());
-                let slot = name.slot();
+                let slot = slot(name.words[0].to_le_bytes()[0], name.len);
                 table.known[count] = Known {
                     name,
+                    masks: masks(name.len),
                     header,
                     next: table.slots[slot],
                 };
@@ -198,6 +186,21 @@ impl Table {
         }
         table
     }
+}
+
+/// The masks of a name's length.
+#[allow(
+    clippy::indexing_slicing,
+    reason = "runs in the compiler only: an index out of bounds does not build"
+)]
+const fn masks(len: usize) -> [u64; HEAD / 8] {
+    let mut masks = [0; HEAD / 8];
+    let mut at = 0;
+    while at < len {
+        masks[at / 8] |= 0xff << (8 * (at % 8));
+        at += 1;
+    }
+    masks
 }
 
 /// A name of the table.

@@ -2,12 +2,11 @@
 
 use nom::Parser;
 use nom::branch::alt;
-use nom::bytes::complete::{tag, take_till};
-use nom::combinator::{map, opt};
-use nom::sequence::preceded;
+use nom::bytes::complete::take_till;
+use nom::combinator::map;
 
-use crate::lex::{Parsed, quoted_string, trim, trim_start};
-use crate::swar::find;
+use crate::lex::{Parsed, is_lws, quoted_string, trim, trim_start};
+use crate::swar::{find, find2};
 
 /// Parameters as they stand in the frame: `;a=b;c="q;r"`, the first semicolon optional, white space
 /// tolerated.
@@ -32,9 +31,14 @@ impl<'a> Params<'a> {
     /// The value of the first parameter of that name, in any case; empty if it has none.
     #[must_use]
     pub fn get(&self, name: &[u8]) -> Option<&'a [u8]> {
-        self.iter()
-            .find(|(found, _)| found.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.unwrap_or_default())
+        let mut rest = self.text;
+        while !rest.is_empty() {
+            rest = match step(rest, name) {
+                Step::Is(value) => return Some(value),
+                Step::Next(rest) => rest,
+            };
+        }
+        None
     }
 
     /// Whether there is a parameter of that name, in any case.
@@ -47,6 +51,51 @@ impl<'a> Params<'a> {
     #[must_use]
     pub const fn raw(&self) -> &'a [u8] {
         self.text
+    }
+}
+
+/// What a look-up learns of one parameter.
+enum Step<'a> {
+    /// It is the wanted one, of this value.
+    Is(&'a [u8]),
+    /// It is another; what follows it.
+    Next(&'a [u8]),
+}
+
+/// Looks at the first parameter of `rest`. Most that are not wanted differ in their first octet already, and
+/// without a quote they end at the next semicolon: nothing else of them is taken apart. The wanted one mostly
+/// stands there without white space.
+#[inline]
+fn step<'a>(rest: &'a [u8], wanted: &[u8]) -> Step<'a> {
+    if let [b';', behind @ ..] = rest {
+        return Step::Next(behind);
+    }
+    if let Some((name, [b'=', text @ ..])) = rest.split_at_checked(wanted.len())
+        && name.eq_ignore_ascii_case(wanted)
+        && let Ok((_, value)) = value(text)
+    {
+        return Step::Is(value);
+    }
+    if let ([first, ..], [letter, ..]) = (rest, wanted)
+        && !first.eq_ignore_ascii_case(letter)
+        && !is_lws(*first)
+    {
+        match find2(b';', b'"', rest) {
+            None => return Step::Next(&[]),
+            Some(end) => {
+                if let Some([b';', behind @ ..]) = rest.get(end..) {
+                    return Step::Next(behind);
+                }
+            }
+        }
+    }
+    let Ok((behind, (name, value))) = param(rest) else {
+        return Step::Next(&[]);
+    };
+    if name.eq_ignore_ascii_case(wanted) && (!name.is_empty() || value.is_some()) {
+        Step::Is(value.unwrap_or_default())
+    } else {
+        Step::Next(behind.get(1..).unwrap_or_default())
     }
 }
 
@@ -82,7 +131,11 @@ impl<'a> Iterator for ParamIter<'a> {
 
 /// `generic-param` (RFC 3261 §25.1), up to the semicolon that ends it.
 fn param(input: &[u8]) -> Parsed<'_, (&[u8], Option<&[u8]>)> {
-    (name, opt(preceded(tag(&b"="[..]), value))).parse(input)
+    let (rest, name) = name(input)?;
+    match rest {
+        [b'=', text @ ..] => value(text).map(|(rest, value)| (rest, (name, Some(value)))),
+        _ => Ok((rest, (name, None))),
+    }
 }
 
 /// A value in either form. A quoted string that never closes is none: then the value ends at the semicolon.
@@ -93,12 +146,9 @@ fn value(input: &[u8]) -> Parsed<'_, &[u8]> {
     }
 }
 
-/// What stands before `=` or `;`. A loop: names are a few octets.
+/// What stands before `=` or `;`.
 fn name(input: &[u8]) -> Parsed<'_, &[u8]> {
-    let end = input
-        .iter()
-        .position(|byte| matches!(byte, b'=' | b';'))
-        .unwrap_or(input.len());
+    let end = find2(b'=', b';', input).unwrap_or(input.len());
     let (name, rest) = input.split_at_checked(end).unwrap_or((input, &[]));
     Ok((rest, trim(name)))
 }
@@ -120,6 +170,8 @@ fn plain_value(input: &[u8]) -> Parsed<'_, &[u8]> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     type Names = &'static [(&'static str, Option<&'static str>)];
@@ -165,5 +217,20 @@ mod tests {
         assert_eq!(params.get(b"lr"), Some(&b""[..]));
         assert!(params.has(b"LR"));
         assert_eq!(params.get(b"ta"), None);
+    }
+
+    proptest! {
+        /// Catches a look-up that passes over what the iterator finds, or the other way round: semicolons in
+        /// quotes, white space around names, quotes that never close.
+        #[test]
+        fn lookup_agrees_with_iterator(
+            text in prop::collection::vec(prop::sample::select(&b"ab;;==\"\" \t\\"[..]), 0..40),
+        ) {
+            let params = Params::new(&text);
+            for name in [&b"a"[..], b"B", b"ab", b""] {
+                let found = params.iter().find(|(found, _)| found.eq_ignore_ascii_case(name));
+                prop_assert_eq!(params.get(name), found.map(|(_, value)| value.unwrap_or_default()));
+            }
+        }
     }
 }

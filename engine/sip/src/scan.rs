@@ -1,10 +1,9 @@
 //! The one pass over a message: start line, header lines, where the body begins.
 //!
-//! Line ends and names are found word by word instead of by combinators: every octet of the mirror comes
-//! through here. With memchr, whose calls outweigh the search in lines of some 50 octets, the whole parse
-//! took a tenth longer. The grammar of the values that every message needs follows behind the pass.
+//! Line ends and names are found sixteen octets at a time instead of by combinators: every octet of the
+//! mirror comes through here. Values that every message needs are tried in the form that everybody sends
+//! first; combinators read the other forms of their grammar.
 
-use arrayvec::ArrayVec;
 use memchr::memchr;
 use nom::Parser;
 use nom::bytes::complete::take_while1;
@@ -16,7 +15,7 @@ use crate::fault::Fault;
 use crate::header::Header;
 use crate::lex::{CommaList, Parsed, is_lws, number, split_around, token, trim};
 use crate::limits::{HEADERS_MAX, KNOWN_HEADERS_MAX, LINE_BYTES_MAX, MESSAGE_BYTES_MAX, VIAS_MAX};
-use crate::message::{ContentLength, Line, Message, Start, StartSpan};
+use crate::message::{ContentLength, Line, Lines, Message, Start, StartSpan};
 use crate::method::Method;
 use crate::name;
 use crate::recognise::{other_than_sip, without_line_ends};
@@ -49,14 +48,14 @@ pub fn parse(bytes: &[u8]) -> Result<Message<'_>, Fault> {
     }
     let (line, fields) = first_line(frame)?;
     let (start, request_method) = start_line(line)?;
-    let mut lines = ArrayVec::new();
+    let mut lines = Lines::default();
     let essentials = Essentials::collect(frame, fields, &mut lines)?;
     essentials.message(frame, start, request_method, lines)
 }
 
 /// The start line, trimmed, and what follows it.
 fn first_line(frame: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
-    let Some(end) = memchr(b'\n', frame) else {
+    let Some(end) = find(b'\n', frame) else {
         // Half a start line: of SIP, if what is there says so.
         let sip = crate::is_sip_start(frame) || frame.starts_with(b"SIP/2.0");
         return Err(if sip { Fault::Truncated } else { Fault::NotSip });
@@ -84,11 +83,7 @@ struct Essentials<'a> {
 
 impl<'a> Essentials<'a> {
     /// The pass. A last field that does not end within the frame is not believed: its value may be cut.
-    fn collect(
-        frame: &'a [u8],
-        fields: &'a [u8],
-        lines: &mut ArrayVec<Line, KNOWN_HEADERS_MAX>,
-    ) -> Result<Self, Fault> {
+    fn collect(frame: &'a [u8], fields: &'a [u8], lines: &mut Lines) -> Result<Self, Fault> {
         let mut found = Self::default();
         let mut rest = fields;
         let mut count = 0;
@@ -100,24 +95,26 @@ impl<'a> Essentials<'a> {
             let Some((field, behind)) = field(rest) else {
                 return Ok(found);
             };
-            let from_field = std::mem::replace(&mut rest, behind);
-            count += 1;
             if field.len() > LINE_BYTES_MAX {
                 return Err(Fault::LineTooLong);
             }
+            count += 1;
             if count > HEADERS_MAX {
                 return Err(Fault::TooManyHeaders);
             }
-            let Some((Some(name), value)) = name_and_value(field, from_field) else {
+            let named = name_and_value(field, rest);
+            rest = behind;
+            let Some((Some(name), value)) = named else {
                 continue;
             };
-            let value = trim(value);
-            lines
-                .try_push(Line {
-                    name,
-                    value: Span::within(frame, value),
-                })
-                .map_err(|_| Fault::TooManyHeaders)?;
+            let value = trim_line(value);
+            let line = Line {
+                name,
+                value: Span::within(frame, value),
+            };
+            if !lines.push(line) {
+                return Err(Fault::TooManyHeaders);
+            }
             found.note(name, value)?;
         }
     }
@@ -146,7 +143,8 @@ impl<'a> Essentials<'a> {
 
     /// Counts the values of a Via line, and takes down the first of the first.
     fn note_via(&mut self, line: &'a [u8]) -> Result<(), Fault> {
-        if find(b',', line).is_none() {
+        // A whole line is searched in vain, mostly: that is where memchr is the better one.
+        if memchr(b',', line).is_none() {
             if !line.is_empty() {
                 self.vias += 1;
                 self.top_via.get_or_insert(line);
@@ -179,7 +177,7 @@ impl<'a> Essentials<'a> {
         frame: &'a [u8],
         start: Start<'a>,
         request_method: &[u8],
-        lines: ArrayVec<Line, KNOWN_HEADERS_MAX>,
+        lines: Lines,
     ) -> Result<Message<'a>, Fault> {
         let truncated = self.rest.is_none();
         let needed = |field: Option<&'a [u8]>, fault| {
@@ -248,6 +246,18 @@ fn field(rest: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(end + 1)
 }
 
+/// A field's value without white space at both ends: ` value CR LF`, or in the general way.
+#[inline]
+fn trim_line(value: &[u8]) -> &[u8] {
+    match value {
+        [b' ', usual @ .., b'\r', b'\n'] => match usual {
+            [first, .., last] if !is_lws(*first) && !is_lws(*last) => usual,
+            _ => trim(usual),
+        },
+        _ => trim(value),
+    }
+}
+
 /// The header that a field is, if it is one of interest, and its value; `None` if there is no colon. `rest`
 /// is the frame from the field on: the look-up reads whole words, wherever the field ends.
 fn name_and_value<'a>(field: &'a [u8], rest: &[u8]) -> Option<(Option<Header>, &'a [u8])> {
@@ -261,12 +271,53 @@ fn name_and_value<'a>(field: &'a [u8], rest: &[u8]) -> Option<(Option<Header>, &
 
 /// `CSeq = 1*DIGIT LWS Method`.
 fn cseq_value(input: &[u8]) -> Parsed<'_, (u32, &[u8])> {
-    all_consuming(separated_pair(number, take_while1(is_lws), token)).parse(input)
+    match usual_cseq(input) {
+        Some(parts) => Ok((&[], parts)),
+        None => all_consuming(separated_pair(number, take_while1(is_lws), token)).parse(input),
+    }
+}
+
+/// At most nine digits, one space, and a method that is known, hence a token.
+fn usual_cseq(input: &[u8]) -> Option<(u32, &[u8])> {
+    let mut number = 0;
+    let mut rest = input;
+    while let [digit @ b'0'..=b'9', behind @ ..] = rest {
+        if input.len() - rest.len() == 9 {
+            return None;
+        }
+        number = number * 10 + u32::from(digit - b'0');
+        rest = behind;
+    }
+    let method = rest.strip_prefix(b" ").filter(|_| rest.len() < input.len())?;
+    (Method::of(method) != Method::Other).then_some((number, method))
 }
 
 /// The tag of a From or To value, if it has one that is not empty; `None` outside if the value is no address.
 fn tag(value: &[u8]) -> Option<Option<&[u8]>> {
+    if let Some(found) = usual_tag(value) {
+        return Some(found);
+    }
     Some(name_addr(value)?.params.get(b"tag").filter(|tag| !tag.is_empty()))
+}
+
+/// The tag of `<uri>`, `<uri>;tag=value` or `<uri>;tag=value;...` without white space and quotes, which is
+/// what nearly every message has. Every message has two of them: the general way cost a fifth of the parse.
+#[inline]
+fn usual_tag(value: &[u8]) -> Option<Option<&[u8]>> {
+    let [b'<', uri @ ..] = value else { return None };
+    let (uri, params) = split_around(uri, find(b'>', uri)?);
+    if is_lws(*uri.first()?) {
+        return None;
+    }
+    let text = match params {
+        [] => return Some(None),
+        [b';', b't', b'a', b'g', b'=', text @ ..] => text,
+        _ => return None,
+    };
+    let end = find(b';', text).unwrap_or(text.len());
+    let tag = text.get(..end)?;
+    let plain = !is_lws(*tag.last()?) && !is_lws(*tag.first()?) && tag.first() != Some(&b'"');
+    plain.then_some(Some(tag))
 }
 
 /// What one Content-Length says. What does not fit is larger than any frame, whatever it is (RFC 4475

@@ -1,19 +1,22 @@
 //! Places in a frame, small enough to keep many of them.
 
 /// A place in a frame of at most [`MESSAGE_BYTES_MAX`](crate::limits::MESSAGE_BYTES_MAX) octets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
     start: u16,
     len: u16,
 }
 
 impl Span {
+    /// The empty span.
+    pub(crate) const NOWHERE: Self = Self { start: 0, len: 0 };
+
     /// Where `part` lies in `frame`; the empty span if it is no part of it.
     pub(crate) fn within(frame: &[u8], part: &[u8]) -> Self {
         let start = part.as_ptr().addr().wrapping_sub(frame.as_ptr().addr());
         match (u16::try_from(start), u16::try_from(part.len())) {
             (Ok(start), Ok(len)) => Self { start, len },
-            _ => Self::default(),
+            _ => Self::NOWHERE,
         }
     }
 

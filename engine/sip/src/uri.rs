@@ -3,7 +3,7 @@
 //! Nothing is decoded or compared here: that a percent escape is a plus sign, and which two URIs name the
 //! same person, is the business of `ringtap-identity` (semantics.md §3.5).
 
-use memchr::{memchr, memrchr};
+use memchr::memrchr;
 use nom::Parser;
 use nom::bytes::complete::{tag, take_while};
 use nom::character::complete::satisfy;
@@ -12,6 +12,7 @@ use nom::sequence::terminated;
 
 use crate::lex::{Parsed, lws, number, split_around, trim};
 use crate::params::Params;
+use crate::swar::{find, find2};
 
 /// The schemes that matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,8 +56,10 @@ pub struct Uri<'a> {
 #[must_use]
 pub fn uri(bytes: &[u8]) -> Option<Uri<'_>> {
     let raw = without_angles(trim(bytes));
-    let (rest, name) = scheme_name(raw).ok()?;
-    let scheme = scheme(name);
+    let (scheme, rest) = usual_scheme(raw).or_else(|| {
+        let (rest, name) = scheme_name(raw).ok()?;
+        Some((scheme(name), rest))
+    })?;
     Some(match scheme {
         Scheme::Sip | Scheme::Sips => sip(scheme, raw, rest),
         Scheme::Tel | Scheme::Urn => opaque(scheme, raw, rest),
@@ -72,6 +75,15 @@ fn without_angles(text: &[u8]) -> &[u8] {
     match text {
         [b'<', inner @ .., b'>'] => trim(inner),
         _ => text,
+    }
+}
+
+/// The two schemes that nearly every URI has, in lower case as nearly everybody writes them.
+fn usual_scheme(text: &[u8]) -> Option<(Scheme, &[u8])> {
+    match text.split_first_chunk()? {
+        (b"sip:", rest) => Some((Scheme::Sip, rest)),
+        (b"tel:", rest) => Some((Scheme::Tel, rest)),
+        _ => None,
     }
 }
 
@@ -118,8 +130,7 @@ fn sip<'a>(scheme: Scheme, raw: &'a [u8], rest: &'a [u8]) -> Uri<'a> {
         None => (None, rest),
     };
     let (user, user_params) = userinfo.map(user_and_params).unzip();
-    let (rest, headers) = split_at(rest, b'?');
-    let (hostport, params) = split_at(rest, b';');
+    let (hostport, params, headers) = parts(rest);
     let (host, port) = host_and_port(trim(hostport));
     Uri {
         user,
@@ -135,8 +146,7 @@ fn sip<'a>(scheme: Scheme, raw: &'a [u8], rest: &'a [u8]) -> Uri<'a> {
 /// `subscriber *( ";" par )` (RFC 3966 §3), and the like for `urn:`. A `?` is not part of either grammar, but
 /// appears where equipment escapes header fields into History-Info.
 fn opaque<'a>(scheme: Scheme, raw: &'a [u8], rest: &'a [u8]) -> Uri<'a> {
-    let (rest, headers) = split_at(rest, b'?');
-    let (user, params) = split_at(rest, b';');
+    let (user, params, headers) = parts(rest);
     Uri {
         user: Some(trim(user)),
         params: Params::new(params),
@@ -149,14 +159,23 @@ fn opaque<'a>(scheme: Scheme, raw: &'a [u8], rest: &'a [u8]) -> Uri<'a> {
 /// the headers is one that somebody forgot to escape in them (a Call-ID within Replaces, mostly). A `?`
 /// before the first `@` belongs to the user.
 fn last_at(rest: &[u8]) -> Option<usize> {
-    let first = memchr(b'@', rest)?;
+    let first = find(b'@', rest)?;
     let (_, behind) = split_around(rest, first);
-    let headers = memchr(b'?', behind).map_or(rest.len(), |at| first + 1 + at);
+    let Some(next) = find2(b'@', b'?', behind) else {
+        return Some(first);
+    };
+    let headers = match find(b'?', behind.get(next..)?) {
+        Some(at) => first + 1 + next + at,
+        None => rest.len(),
+    };
     memrchr(b'@', rest.get(..headers)?)
 }
 
 /// The user without its password, and the parameters within it.
 fn user_and_params(userinfo: &[u8]) -> (&[u8], Params<'_>) {
+    if find2(b':', b';', userinfo).is_none() {
+        return (trim(userinfo), Params::default());
+    }
     let (user, _password) = split_at(userinfo, b':');
     let (user, params) = split_at(user, b';');
     (trim(user), Params::new(params))
@@ -164,8 +183,11 @@ fn user_and_params(userinfo: &[u8]) -> (&[u8], Params<'_>) {
 
 /// `host [ ":" port ]`, where the host may be an IPv6 address in brackets (RFC 5118 §4).
 fn host_and_port(hostport: &[u8]) -> (&[u8], Option<u16>) {
+    if hostport.first() != Some(&b'[') && find(b':', hostport).is_none() {
+        return (hostport, None);
+    }
     let bracket = if hostport.first() == Some(&b'[') {
-        memchr(b']', hostport).map_or(0, |at| at + 1)
+        find(b']', hostport).map_or(0, |at| at + 1)
     } else {
         0
     };
@@ -177,6 +199,9 @@ fn host_and_port(hostport: &[u8]) -> (&[u8], Option<u16>) {
 
 /// A port that fits 16 bits.
 fn port_number(text: &[u8]) -> Option<u16> {
+    if text.is_empty() {
+        return None;
+    }
     let (rest, port) = number(trim(text)).ok()?;
     if rest.is_empty() {
         u16::try_from(port).ok()
@@ -185,9 +210,23 @@ fn port_number(text: &[u8]) -> Option<u16> {
     }
 }
 
+/// What stands before the parameters, the parameters, and what stands behind the first `?`.
+fn parts(text: &[u8]) -> (&[u8], &[u8], &[u8]) {
+    let at = find2(b';', b'?', text).unwrap_or(text.len());
+    let (first, behind) = text.split_at_checked(at).unwrap_or((text, &[]));
+    match behind {
+        [b';', behind @ ..] => {
+            let (params, headers) = split_at(behind, b'?');
+            (first, params, headers)
+        }
+        [b'?', headers @ ..] => (first, &[], headers),
+        _ => (first, &[], &[]),
+    }
+}
+
 /// `text` before and after the first `separator`, which belongs to neither.
 fn split_at(text: &[u8], separator: u8) -> (&[u8], &[u8]) {
-    split_around(text, memchr(separator, text).unwrap_or(text.len()))
+    split_around(text, find(separator, text).unwrap_or(text.len()))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use nom::Parser;
 use nom::bytes::complete::tag;
 use nom::sequence::preceded;
 
-use crate::lex::{Parsed, lws, split_around, token, trim};
+use crate::lex::{Parsed, is_lws, lws, split_around, token, trim};
 use crate::params::Params;
 use crate::swar::find;
 
@@ -48,8 +48,8 @@ impl<'a> Via<'a> {
         let end = find(b';', rest).unwrap_or(rest.len());
         let (sent_by, params) = split_around(rest, end);
         let sent_by = trim(sent_by);
-        let branch = Params::new(params)
-            .get(b"branch")
+        let branch = usual_branch(params)
+            .or_else(|| Params::new(params).get(b"branch"))
             .filter(|branch| !branch.is_empty());
         (!sent_by.is_empty()).then_some(Self {
             sent_by,
@@ -62,16 +62,30 @@ impl<'a> Via<'a> {
 /// `sent-protocol = protocol-name SLASH protocol-version SLASH transport`, white space around the slashes
 /// allowed.
 fn sent_protocol(input: &[u8]) -> Parsed<'_, ()> {
-    let (rest, _) = match usual_protocol(input) {
-        Ok(found) => found,
-        Err(_) => any_protocol(input)?,
-    };
-    Ok((rest, ()))
+    match usual_protocol(input) {
+        Some(rest) => Ok((rest, ())),
+        None => any_protocol(input).map(|(rest, _)| (rest, ())),
+    }
 }
 
-/// `SIP/2.0/` without white space and in capitals, which is what everybody sends.
-fn usual_protocol(input: &[u8]) -> Parsed<'_, &[u8]> {
-    preceded(tag(&b"SIP/2.0/"[..]), token).parse(input)
+/// `SIP/2.0/UDP` or another of three letters, without white space and in capitals, which is what everybody
+/// sends: what follows.
+fn usual_protocol(input: &[u8]) -> Option<&[u8]> {
+    let ([b'S', b'I', b'P', b'/', b'2', b'.', b'0', b'/', transport @ ..], rest) =
+        input.split_first_chunk::<11>()?
+    else {
+        return None;
+    };
+    let whole = matches!(transport, b"UDP" | b"TCP" | b"TLS") && rest.first() == Some(&b' ');
+    whole.then_some(rest)
+}
+
+/// The branch where it is the first parameter, without white space and quotes, as in most topmost Vias.
+fn usual_branch(params: &[u8]) -> Option<&[u8]> {
+    let text = params.strip_prefix(b"branch=")?;
+    let branch = text.get(..find(b';', text).unwrap_or(text.len()))?;
+    let plain = !is_lws(*branch.last()?) && !is_lws(*branch.first()?) && branch.first() != Some(&b'"');
+    plain.then_some(branch)
 }
 
 /// Any protocol, white space wherever the grammar allows it (RFC 4475 §3.1.1.1).

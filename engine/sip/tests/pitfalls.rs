@@ -476,7 +476,10 @@ fn multipart() {
                 "--b1\r\nc: multipart/alternative;boundary=b2\r\n\r\n--b2\r\n{sdp_part}--b2--\r\n--b1--\r\n"
             ),
         ),
-        ("application/SDP", "v=0\r\nm=audio 4000 RTP/AVP 0\r\nm=viDeo 9 RTP/AVP 31\r\n".to_owned()),
+        (
+            "application/SDP",
+            "v=0\r\nm=audio 4000 RTP/AVP 0\r\nm=viDeo 9 RTP/AVP 31\r\n".to_owned(),
+        ),
     ];
     for (content_type, body) in cases {
         let text = message(
