@@ -3,10 +3,13 @@
 //! Layers, lowest first: [`capture`] brings frames, [`decode`] finds the UDP payload in them, `ringtap-sip`
 //! reads what is said there and `ringtap-calls` judges it. [`worker`] ties one core's share of that
 //! together, [`settle`] is the thread behind the workers that turns closed legs into records, [`sink`] is
-//! where records go. [`replay`] drives it all from capture files; [`cli`] is the command line.
+//! where records go. [`replay`] drives it all from capture files by the [`clock`] of their stamps; [`cli`] is
+//! the command line.
 
 pub mod capture;
 pub mod cli;
+pub mod clock;
+mod crew;
 pub mod decode;
 pub mod replay;
 pub mod settle;

@@ -2,7 +2,8 @@
 //!
 //! Time is capture time. It is cut into epochs; at each boundary, when every message before it has been
 //! joined and none after it, legs are closed whose deadline has come. Because boundaries are fixed points
-//! of capture time, a replay gives the same records at any speed and on any number of cores.
+//! of capture time, a replay gives the same records at any speed and on any number of cores. Which stamps
+//! move the time is for the clock to say, and dividing the work is left to the crew.
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -11,24 +12,27 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, Sender, bounded};
+use crossbeam::channel::Sender;
 use ringtap_calls::LegFacts;
 use ringtap_calls::LegTable;
 use ringtap_calls::table::TableCounters;
 use ringtap_record::Time;
 use thiserror::Error;
 
+use crate::capture::Chunk;
 use crate::capture::pcap::{CaptureError, CaptureFile};
-use crate::capture::{Chunk, Frame};
+use crate::clock::{Clock, ClockCounters, Step};
+use crate::crew::{self, Crew};
 use crate::decode::Decoder;
 use crate::settle::{Settled, SettlerThread};
 use crate::sink::{RecordSink, SinkError};
-use crate::worker::{Shared, Worker, WorkerCounters};
+use crate::worker::{Shared, WorkerCounters};
 
-/// Width of an epoch: how finely deadlines are kept.
-const EPOCH_US: i64 = 128_000;
 /// A file that begins this much before the end of the one before is another capture, not its continuation.
 const REWIND_US: i64 = 1_000_000;
+/// Frames at a file's begin of which one must continue the file before, if it is a continuation: so many may
+/// have a wild stamp.
+const BEGIN_FRAMES: usize = 4;
 
 /// How fast to replay.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -85,7 +89,9 @@ pub struct Outcome {
     pub settled: Settled,
     /// Files whose last packet was cut off.
     pub truncated: Vec<PathBuf>,
-    /// First and last capture time.
+    /// Stamps far from the clock.
+    pub clock: ClockCounters,
+    /// First and last stamp, wild ones too.
     pub span: Option<(Time, Time)>,
     /// Time on the wall.
     pub elapsed: Duration,
@@ -94,9 +100,33 @@ pub struct Outcome {
 /// How far a replay is: octets read of the file that is being read.
 pub type Progress<'a> = &'a mut dyn FnMut(&Path, u64);
 
-/// Replays files one after the other into the sinks.
+/// A capture that is about to be replayed.
+#[derive(Debug)]
+pub struct Input {
+    path: PathBuf,
+    file: CaptureFile,
+}
+
+/// Opens captures, all before anything is written: a name that is wrong is told first. Each is opened once, for
+/// what was read of a pipe does not come again.
+pub fn open(paths: &[PathBuf]) -> Result<Vec<Input>, ReplayError> {
+    let opened = paths.iter().map(|path| {
+        Ok(Input {
+            path: path.clone(),
+            file: CaptureFile::open(path)?,
+        })
+    });
+    opened.collect()
+}
+
+/// Whether the options can be met on this machine.
+pub fn check(options: &Options) -> Result<(), ReplayError> {
+    crew::check_cores(&options.cores)
+}
+
+/// Replays captures one after the other into the sinks.
 pub fn replay(
-    files: &[PathBuf],
+    inputs: Vec<Input>,
     shared: Shared,
     decoder: &Decoder,
     options: &Options,
@@ -104,35 +134,35 @@ pub fn replay(
     progress: Progress<'_>,
 ) -> Result<Outcome, ReplayError> {
     let began = Instant::now();
-    // Opened first, so that a name that is wrong is told before anything is written.
-    let files = files
-        .iter()
-        .map(|path| Ok((path, CaptureFile::open(path)?)))
-        .collect::<Result<Vec<_>, CaptureError>>()?;
+    check(options)?;
     let shared = Arc::new(shared);
+    let crew = Crew::new(&shared, decoder, &options.cores)?;
     let settler = SettlerThread::spawn(Arc::clone(&shared), sinks, options.keep_all)?;
     let mut run = Run {
-        crew: Crew::new(&shared, decoder, options)?,
+        crew,
         shared: &shared,
-        legs: settler.sender().clone(),
+        legs: Some(settler.sender().clone()),
         pace: Pace::new(options.speed),
-        epoch: None,
+        clock: Clock::new(shared.rules.timers.ring_max_ms),
+        due: None,
+        held: Vec::new(),
         span: None,
     };
     let mut truncated = Vec::new();
     let mut failed = None;
-    for (path, mut file) in files {
-        let read = run.file(&mut file, &mut |at| progress(path, at));
+    for Input { path, mut file } in inputs {
+        let read = run.file(&mut file, &mut |at| progress(&path, at));
         if file.truncated_tail() {
-            truncated.push(path.clone());
+            truncated.push(path);
         }
         if let Err(error) = read {
             failed = Some(error);
             break;
         }
     }
-    run.end();
-    let (span, seen) = (run.span, run.crew.finish());
+    let last = run.clock.end();
+    run.end(last);
+    let (span, clock, seen) = (run.span, run.clock.counters(), run.crew.finish());
     drop(run.legs);
     // What was read before a damaged block is settled and kept all the same.
     let settled = settler.finish()?;
@@ -143,6 +173,7 @@ pub fn replay(
             table: shared.table.counters(),
             settled,
             truncated,
+            clock,
             span,
             elapsed: began.elapsed(),
         }),
@@ -153,66 +184,60 @@ pub fn replay(
 struct Run<'a> {
     crew: Crew,
     shared: &'a Arc<Shared>,
-    legs: Sender<Vec<LegFacts>>,
+    /// The way to the settler; `None` once that is gone.
+    legs: Option<Sender<Vec<LegFacts>>>,
     pace: Pace,
-    /// The epoch that is being gathered.
-    epoch: Option<i64>,
+    clock: Clock,
+    /// Frames of the present epoch that are still to be worked on.
+    due: Option<(Arc<Chunk>, Range<usize>)>,
+    /// Frames of which the clock does not know yet what to think.
+    held: Vec<Held>,
     span: Option<(Time, Time)>,
+}
+
+struct Held {
+    chunk: Arc<Chunk>,
+    at: usize,
+    stamp: Time,
 }
 
 impl Run<'_> {
     fn file(&mut self, file: &mut CaptureFile, progress: &mut dyn FnMut(u64)) -> Result<(), CaptureError> {
         let mut first = true;
         let mut spare: Vec<Arc<Chunk>> = Vec::new();
-        loop {
+        // Without a settler there is nobody to work for: its sinks failed, or nobody reads them any more.
+        while self.legs.is_some() {
             let mut chunk = spare.pop().unwrap_or_else(|| Arc::new(Chunk::new()));
+            // Frames of it are held still.
             let Some(writable) = Arc::get_mut(&mut chunk) else {
                 continue;
             };
             if !file.next_chunk(writable)? {
-                return Ok(());
+                break;
             }
             if std::mem::take(&mut first) {
-                self.begin_file(chunk.frame(0).map(|frame| frame.time));
+                self.begin_file(&chunk);
             }
-            self.chunk(&chunk);
+            for (at, frame) in chunk.frames().enumerate() {
+                self.note(frame.time);
+                self.frame(&chunk, at, frame.time);
+            }
+            self.work();
             progress(file.position());
             spare.push(chunk);
         }
+        Ok(())
     }
 
     /// A file that begins earlier than the last one ended is a capture of its own: the clock starts anew.
-    fn begin_file(&mut self, starts: Option<Time>) {
-        let rewinds = match (starts, self.span) {
-            (Some(starts), Some((_, last))) => last - starts > REWIND_US,
-            _ => false,
-        };
-        if rewinds {
-            self.end();
-            self.epoch = None;
+    fn begin_file(&mut self, chunk: &Chunk) {
+        let begins = chunk.frames().take(BEGIN_FRAMES).map(|frame| frame.time).max();
+        if let (Some(begins), Some(now)) = (begins, self.clock.now())
+            && now - begins > REWIND_US
+        {
+            let last = self.clock.end();
+            self.end(last);
         }
-    }
-
-    /// Gives the chunk's frames to the workers, epoch by epoch.
-    fn chunk(&mut self, chunk: &Arc<Chunk>) {
-        let mut from = 0;
-        for (at, frame) in chunk.frames().enumerate() {
-            self.note(frame.time);
-            let epoch = frame.time.as_micros().div_euclid(EPOCH_US);
-            match self.epoch {
-                Some(current) if epoch <= current => {}
-                _ => {
-                    self.work(chunk, from..at);
-                    from = at;
-                    if self.epoch.is_some() {
-                        self.tick(Time::from_micros(epoch.saturating_mul(EPOCH_US)));
-                    }
-                    self.epoch = Some(epoch);
-                    self.pace.wait(frame.time);
-                }
-            }
-        }
-        self.work(chunk, from..chunk.len());
     }
 
     fn note(&mut self, time: Time) {
@@ -222,34 +247,105 @@ impl Run<'_> {
         });
     }
 
-    fn work(&mut self, chunk: &Arc<Chunk>, frames: Range<usize>) {
-        if !frames.is_empty() {
-            self.crew.process(chunk, frames, self.shared);
+    /// Puts a frame into its epoch.
+    fn frame(&mut self, chunk: &Arc<Chunk>, at: usize, stamp: Time) {
+        loop {
+            match self.clock.feed(stamp) {
+                Step::Go => return self.add(chunk, at),
+                Step::Start => {
+                    self.pace.wait(stamp);
+                    return self.add(chunk, at);
+                }
+                Step::Tick(now) => {
+                    self.work();
+                    self.tick(now);
+                    self.pace.wait(stamp);
+                    return self.add(chunk, at);
+                }
+                Step::Hold => {
+                    let chunk = Arc::clone(chunk);
+                    return self.held.push(Held { chunk, at, stamp });
+                }
+                Step::Outliers => self.release(),
+                Step::Follow(now) => {
+                    self.work();
+                    self.tick(now);
+                    self.pace.wait(now);
+                    self.again();
+                }
+                Step::Restart(last) => {
+                    let held = std::mem::take(&mut self.held);
+                    self.end(Some(last));
+                    self.held = held;
+                    self.again();
+                }
+            }
+        }
+    }
+
+    /// Feeds the frames that were held once more.
+    fn again(&mut self) {
+        for held in std::mem::take(&mut self.held) {
+            self.frame(&held.chunk, held.at, held.stamp);
+        }
+    }
+
+    /// Takes the frames that were held into the present epoch.
+    fn release(&mut self) {
+        for held in std::mem::take(&mut self.held) {
+            self.add(&held.chunk, held.at);
+        }
+    }
+
+    fn add(&mut self, chunk: &Arc<Chunk>, at: usize) {
+        match &mut self.due {
+            Some((due, frames)) if frames.end == at && Arc::ptr_eq(due, chunk) => frames.end += 1,
+            _ => {
+                self.work();
+                self.due = Some((Arc::clone(chunk), at..at + 1));
+            }
+        }
+    }
+
+    /// Gives the frames that are due to the workers.
+    fn work(&mut self) {
+        if let Some((chunk, frames)) = self.due.take() {
+            let evicted = self.crew.process(&chunk, frames, self.shared);
+            self.send(evicted);
         }
     }
 
     fn tick(&mut self, now: Time) {
-        for closed in self.crew.expire(now, self.shared) {
-            self.send(closed);
-        }
+        let closed = self.crew.expire(now, self.shared);
+        self.send(closed);
     }
 
-    /// The end of input: whatever is open now stays without an end.
-    fn end(&mut self) {
-        // A tick at the last message's own time gives up nothing and brings in evicted legs.
-        if let Some((_, last)) = self.span {
+    /// The end of input, or a gap: whatever is open now stays without an end (semantics.md D89). `last` is
+    /// where the clock stood.
+    fn end(&mut self, last: Option<Time>) {
+        self.work();
+        if let Some(last) = last {
             self.tick(last);
         }
+        // After the last tick: no deadline is judged by a stamp that nothing confirmed.
+        self.release();
+        self.work();
         let mut closed = Vec::new();
         self.shared.table.close_all(&self.shared.rules, &mut closed);
         self.send(closed);
         self.shared.table.reset();
+        self.pace.restart();
     }
 
-    fn send(&self, closed: Vec<LegFacts>) {
-        if !closed.is_empty() {
-            // Fails only when a sink failed; `finish` reports that.
-            let _settler_gone = self.legs.send(closed);
+    /// Sends legs on in an order that is the same in every run.
+    fn send(&mut self, mut closed: Vec<LegFacts>) {
+        if closed.is_empty() {
+            return;
+        }
+        closed.sort_unstable_by_key(LegFacts::order);
+        // Fails only when a sink failed, which the settler reports at the end.
+        if self.legs.as_ref().is_some_and(|legs| legs.send(closed).is_err()) {
+            self.legs = None;
         }
     }
 }
@@ -265,6 +361,11 @@ impl Pace {
         Self { speed, origin: None }
     }
 
+    /// A gap is not waited for.
+    const fn restart(&mut self) {
+        self.origin = None;
+    }
+
     fn wait(&mut self, at: Time) {
         let Speed::Times(times) = self.speed else { return };
         let (began, first) = *self.origin.get_or_insert_with(|| (Instant::now(), at));
@@ -277,167 +378,9 @@ impl Pace {
     }
 }
 
-/// The workers: one in this thread, or several in threads of their own.
-enum Crew {
-    One(Box<Worker>),
-    Many(Vec<Hand>),
-}
-
-/// A worker in its own thread.
-struct Hand {
-    jobs: Sender<Job>,
-    done: Receiver<Vec<LegFacts>>,
-    thread: thread::JoinHandle<WorkerCounters>,
-}
-
-enum Job {
-    Process(Arc<Chunk>, Range<usize>),
-    Expire(Time),
-}
-
-impl Crew {
-    fn new(shared: &Arc<Shared>, decoder: &Decoder, options: &Options) -> Result<Self, ReplayError> {
-        let workers = options.cores.len();
-        if workers <= 1 {
-            if let Some(core) = options.cores.first() {
-                pin(*core)?;
-            }
-            return Ok(Self::One(Box::new(Worker::new(decoder.clone()))));
-        }
-        let hands = options.cores.iter().enumerate().map(|(share, core)| {
-            Hand::start(
-                share,
-                workers,
-                *core,
-                Worker::new(decoder.clone()),
-                Arc::clone(shared),
-            )
-        });
-        Ok(Self::Many(hands.collect::<Result<_, _>>()?))
-    }
-
-    /// Joins the messages of these frames; returns when all are joined.
-    fn process(&mut self, chunk: &Arc<Chunk>, frames: Range<usize>, shared: &Shared) {
-        match self {
-            Self::One(worker) => worker.process(select(chunk, frames), shared),
-            Self::Many(hands) => {
-                let each = frames.len().div_ceil(hands.len()).max(1);
-                let mut busy = Vec::with_capacity(hands.len());
-                for (hand, from) in hands.iter().zip(frames.clone().step_by(each)) {
-                    let part = from..(from + each).min(frames.end);
-                    if hand.jobs.send(Job::Process(Arc::clone(chunk), part)).is_ok() {
-                        busy.push(hand);
-                    }
-                }
-                for hand in busy {
-                    let _nothing_closed = hand.done.recv();
-                }
-            }
-        }
-    }
-
-    fn expire(&mut self, now: Time, shared: &Shared) -> Vec<Vec<LegFacts>> {
-        match self {
-            Self::One(worker) => {
-                let mut closed = Vec::new();
-                worker.expire(0, 1, now, shared, &mut closed);
-                vec![closed]
-            }
-            Self::Many(hands) => {
-                let asked: Vec<_> = hands
-                    .iter()
-                    .filter(|hand| hand.jobs.send(Job::Expire(now)).is_ok())
-                    .collect();
-                asked
-                    .into_iter()
-                    .filter_map(|hand| hand.done.recv().ok())
-                    .collect()
-            }
-        }
-    }
-
-    fn finish(self) -> WorkerCounters {
-        let mut sum = WorkerCounters::default();
-        match self {
-            Self::One(worker) => sum.merge(worker.counters()),
-            Self::Many(hands) => {
-                for hand in hands {
-                    drop(hand.jobs);
-                    match hand.thread.join() {
-                        Ok(counters) => sum.merge(&counters),
-                        Err(panic) => std::panic::resume_unwind(panic),
-                    }
-                }
-            }
-        }
-        sum
-    }
-}
-
-impl Hand {
-    fn start(
-        share: usize,
-        of: usize,
-        core: usize,
-        mut worker: Worker,
-        shared: Arc<Shared>,
-    ) -> Result<Self, ReplayError> {
-        let (jobs, inbox) = bounded::<Job>(1);
-        let (outbox, done) = bounded(1);
-        let (pinned, is_pinned) = bounded(1);
-        let thread = thread::Builder::new()
-            .name(format!("worker {core}"))
-            .spawn(move || {
-                let _starter_gone = pinned.send(pin(core));
-                for job in inbox {
-                    let mut closed = Vec::new();
-                    match job {
-                        Job::Process(chunk, frames) => {
-                            worker.process(select(&chunk, frames), &shared);
-                            // Given back before the answer, so that the reader can fill it again.
-                            drop(chunk);
-                        }
-                        Job::Expire(now) => worker.expire(share, of, now, &shared, &mut closed),
-                    }
-                    if outbox.send(closed).is_err() {
-                        break;
-                    }
-                }
-                worker.counters().clone()
-            })?;
-        match is_pinned.recv() {
-            Ok(Err(error)) => Err(error),
-            _ => Ok(Self { jobs, done, thread }),
-        }
-    }
-}
-
-fn select(chunk: &Chunk, frames: Range<usize>) -> impl Iterator<Item = Frame<'_>> {
-    frames.filter_map(|at| chunk.frame(at))
-}
-
-/// Pins this thread to one core.
-fn pin(core: usize) -> Result<(), ReplayError> {
-    let failed = |source| ReplayError::Core { core, source };
-    if core >= rustix::thread::CpuSet::MAX_CPU {
-        return Err(failed(std::io::Error::from(std::io::ErrorKind::InvalidInput)));
-    }
-    let mut set = rustix::thread::CpuSet::new();
-    set.set(core);
-    rustix::thread::sched_setaffinity(None, &set).map_err(|errno| failed(errno.into()))
-}
-
 /// A table fit for these options.
 #[must_use]
 pub fn table(options: &Options) -> LegTable {
     let workers = NonZeroUsize::new(options.cores.len()).map_or(1, NonZeroUsize::get);
     LegTable::new(options.legs_max, workers)
-}
-
-/// Whether a file can be replayed: it exists, may be read, and is a capture. Standard input is not looked at.
-pub fn check(path: &Path) -> Result<(), ReplayError> {
-    if path != Path::new("-") {
-        CaptureFile::open(path)?;
-    }
-    Ok(())
 }

@@ -7,7 +7,7 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use ringtap_calls::settler::SettlerCounters;
 use ringtap_calls::{LegFacts, Settler};
 use ringtap_journal::Totals;
-use ringtap_record::Outcome;
+use ringtap_record::{CallRecord, Outcome};
 
 use crate::sink::{RecordSink, SinkError};
 use crate::worker::Shared;
@@ -82,7 +82,8 @@ impl Work {
     fn run(mut self, legs: &Receiver<Vec<LegFacts>>) -> Result<Settled, SinkError> {
         let mut settler = Settler::default();
         self.settled.outcomes = vec![0; Outcome::ALL.len()];
-        // A sink that fails ends the thread; senders notice because the channel closes.
+        // A sink that fails ends the thread, and so does the last reader that went away; senders notice
+        // because the channel closes.
         for leg in legs.iter().flatten() {
             let Some(record) = settler.settle(leg, &self.shared.rules) else {
                 continue;
@@ -96,16 +97,33 @@ impl Work {
                 continue;
             }
             self.settled.records += 1;
-            for sink in &mut self.sinks {
-                sink.put(&record)?;
+            self.put(&record)?;
+            if self.sinks.is_empty() {
+                break;
             }
         }
         self.settled.counters = settler.counters();
         for sink in &mut self.sinks {
-            if let Some(totals) = sink.finish()? {
-                self.settled.journal = Some(totals);
+            match sink.finish() {
+                Ok(Some(totals)) => self.settled.journal = Some(totals),
+                Ok(None) | Err(SinkError::NotRead) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(self.settled)
+    }
+
+    /// Gives a record to every sink. One whose reader went away has done its work.
+    fn put(&mut self, record: &CallRecord) -> Result<(), SinkError> {
+        let mut failed = None;
+        self.sinks.retain_mut(|sink| match sink.put(record) {
+            Err(SinkError::NotRead) => false,
+            Err(error) => {
+                failed = Some(error);
+                true
+            }
+            Ok(()) => true,
+        });
+        failed.map_or(Ok(()), Err)
     }
 }

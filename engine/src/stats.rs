@@ -31,6 +31,7 @@ impl Display for Summary<'_> {
             let span = (last - first) as f64 / 1e6;
             writeln!(f, "capture time    {first} to {last}  ({span:.3} s)")?;
         }
+        self.counts(f, "  clock", outcome.clock.iter())?;
         self.counts(f, "  frame", outcome.seen.frames.iter())?;
         writeln!(
             f,

@@ -148,6 +148,12 @@ impl Worker {
         sum.of_no_leg += applied.of_no_leg;
     }
 
+    /// Legs that had to leave a full table. To be asked after each [`process`](Self::process): what stays here
+    /// is counted by nobody's limit.
+    pub fn take_evicted(&mut self) -> Vec<LegFacts> {
+        std::mem::take(&mut self.routing.evicted)
+    }
+
     /// Closes what is due by `now` in this worker's share of the shards, `of` workers in all, and adds legs
     /// that had to leave a full table.
     pub fn expire(
@@ -168,5 +174,38 @@ impl Worker {
     #[must_use]
     pub const fn counters(&self) -> &WorkerCounters {
         &self.counters
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::{CaptureFile, Chunk};
+    use ringtap_testkit::{Format, capture, messages_salted, scenario};
+
+    const CALLS: u64 = 200;
+
+    /// Catches legs that leave a full table and are not handed over at once, or twice.
+    #[test]
+    fn evicted_legs_are_handed_over() {
+        let case = &scenario("S01").unwrap().cases()[0];
+        let invites: Vec<_> = (0..CALLS)
+            .map(|salt| messages_salted(case, salt)[0].clone())
+            .collect();
+        let bytes = std::io::Cursor::new(capture(&invites, Format::Pcap));
+        let mut file = CaptureFile::from_reader("made", Box::new(bytes)).unwrap();
+        let mut chunk = Chunk::new();
+        assert!(file.next_chunk(&mut chunk).unwrap());
+        let shared = Shared {
+            table: LegTable::new(8, 1),
+            rules: Rules::new(&ringtap_config::from_toml("", "defaults").unwrap()),
+        };
+        let mut worker = Worker::new(Decoder::new([5060].into_iter().collect()));
+        worker.process(chunk.frames(), &shared);
+        let counters = shared.table.counters();
+        assert_eq!(counters.legs_made, CALLS);
+        assert!(counters.evicted_open > CALLS / 2);
+        assert_eq!(worker.take_evicted().len() as u64, counters.evicted_open);
+        assert_eq!(worker.take_evicted().len(), 0);
     }
 }

@@ -7,8 +7,9 @@
     reason = "a test"
 )]
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use ringtap_testkit::{Format, capture, fixtures, messages_salted, mutate};
 use tempfile::TempDir;
@@ -207,6 +208,34 @@ fn bad_input_is_named_and_leaves_nothing() {
         );
         assert!(!journal.exists(), "{name}: a journal was left behind");
     }
+    let good = lab.write("corpus.pcap", &corpus(Format::Pcap));
+    let (good, journal_name) = (good.to_str().unwrap(), journal.to_str().unwrap());
+    for (more, status, name) in [
+        (["--records", "/nowhere/at/all.jsonl"], 1, "/nowhere/at/all.jsonl"),
+        (["--cores", "1023"], 2, "core 1023"),
+        (["--cores", "4000"], 2, "core 4000"),
+        (["--records", journal_name], 2, "is the journal"),
+    ] {
+        let output = ringtap(&[&["replay", "--journal", journal_name, good], &more[..]].concat());
+        assert_eq!(output.status.code(), Some(status), "{name}");
+        assert!(
+            text(&output.stderr).contains(name),
+            "{name}: {}",
+            text(&output.stderr)
+        );
+        assert!(!journal.exists(), "{name}: a journal was left behind");
+    }
+    let records = lab.path("records.jsonl");
+    let output = ringtap(&[
+        "replay",
+        "--records",
+        records.to_str().unwrap(),
+        "--journal",
+        "/nowhere/at/all.db",
+        good,
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!records.exists(), "records without their journal");
     let config = lab.write("bad.toml", b"[capture]\nports = [5060]\nprots = [1]\n");
     let output = ringtap(&["replay", "--config", config.to_str().unwrap(), "x.pcap"]);
     assert_eq!(output.status.code(), Some(2));
@@ -268,6 +297,86 @@ fn parse_prints_what_it_sees() {
     assert_eq!(output.status.code(), Some(1));
     assert!(
         text(&output.stderr).contains("missing"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+/// Catches an output that is one of the inputs, by whatever name: it would be truncated before it was read.
+#[test]
+fn an_input_is_never_an_output() {
+    let lab = Lab::new();
+    let bytes = corpus(Format::Pcap);
+    let capture = lab.write("corpus.pcap", &bytes);
+    std::os::unix::fs::symlink("corpus.pcap", lab.path("soft")).unwrap();
+    std::fs::hard_link(&capture, lab.path("hard")).unwrap();
+    for option in ["--records", "--journal"] {
+        for name in ["corpus.pcap", "soft", "hard"] {
+            let output = ringtap(&[
+                "replay",
+                option,
+                lab.path(name).to_str().unwrap(),
+                capture.to_str().unwrap(),
+            ]);
+            assert_eq!(output.status.code(), Some(2), "{option} {name}");
+            assert!(text(&output.stderr).contains(name), "{}", text(&output.stderr));
+        }
+        let output = Command::new(env!("CARGO_BIN_EXE_ringtap"))
+            .args(["replay", option, lab.path("hard").to_str().unwrap(), "-"])
+            .stdin(std::fs::File::open(&capture).unwrap())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2), "{option} from standard input");
+        assert!(text(&output.stderr).contains("standard input"));
+    }
+    assert_eq!(std::fs::read(&capture).unwrap(), bytes);
+}
+
+/// Catches an error, or a panic, because nobody reads standard output any more. The capture comes last, so that
+/// the reader has gone by then for sure.
+#[test]
+fn a_reader_may_go() {
+    let lab = Lab::new();
+    let bytes = corpus(Format::Pcap);
+    for more in [&["--records", "-", "--records-all"][..], &[]] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_ringtap"))
+            .args(["replay", "--config", lab.path("ringtap.toml").to_str().unwrap()])
+            .args(more)
+            .arg("-")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        // It may stop reading as soon as it has noticed.
+        let _ended = child.stdin.take().unwrap().write_all(&bytes);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{more:?}");
+        assert_eq!(text(&output.stderr), "", "{more:?}");
+    }
+}
+
+/// Catches an error that calls standard output `-`, and a full disk that is not told.
+#[test]
+fn standard_output_is_named() {
+    let lab = Lab::new();
+    let capture = lab.write("corpus.pcap", &corpus(Format::Pcap));
+    let output = Command::new(env!("CARGO_BIN_EXE_ringtap"))
+        .args([
+            "replay",
+            "--records",
+            "-",
+            "--records-all",
+            capture.to_str().unwrap(),
+        ])
+        .stdout(std::fs::File::create("/dev/full").unwrap())
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).contains("to standard output:"),
         "{}",
         text(&output.stderr)
     );

@@ -195,15 +195,20 @@ fn once(mut service: Service) -> Result<(), Failure> {
         "{} records read, {} mails queued, {} sent",
         taken.records, taken.queued, sent.sent
     );
-    if depth.pending == 0 && sent.dead == 0 {
-        say(&text)
-    } else {
+    let all_sent = depth.pending == 0 && sent.dead == 0;
+    if !all_sent {
         let _ = write!(
             text,
-            "; {} not sent yet, {} given up now",
+            "; {} not sent yet, {} given up now (`ringtap-notifier outbox list` says why)",
             depth.pending, sent.dead
         );
-        text.push_str(" (`ringtap-notifier outbox list` says why)");
+    }
+    if taken.damaged > 0 {
+        let _ = write!(text, "; {} damaged records passed over", taken.damaged);
+    }
+    if all_sent && taken.damaged == 0 {
+        say(&text)
+    } else {
         Err(Failure::work(text))
     }
 }

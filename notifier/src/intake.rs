@@ -38,6 +38,8 @@ pub struct IntakeTotals {
     pub repeated: u64,
     /// Missed calls older than `stale_after_h`.
     pub stale: u64,
+    /// Records that could not be read and were passed over.
+    pub damaged: u64,
 }
 
 /// The rules of intake.
@@ -50,7 +52,8 @@ pub struct Rules<'a> {
 }
 
 impl Rules<'_> {
-    /// Works off one batch of the journal; `None` when there is nothing new.
+    /// Works off one batch of the journal; `None` when there is nothing new. A damaged record is passed over:
+    /// waiting would not mend it, and the calls after it are people's too.
     pub fn take_batch(
         &self,
         journal: &Reader,
@@ -58,7 +61,7 @@ impl Rules<'_> {
         store: &mut Store,
         now: Time,
     ) -> Result<Option<IntakeTotals>, IntakeError> {
-        let records = journal.after(store.cursor(journal.id())?, BATCH)?;
+        let records = journal.each_after(store.cursor(journal.id())?, BATCH)?;
         let Some((last, _)) = records.last() else {
             return Ok(None);
         };
@@ -71,10 +74,17 @@ impl Rules<'_> {
             let mut totals = IntakeTotals::default();
             for (_, record) in &records {
                 totals.records += 1;
-                self.take(record, intake, now, &mut totals)?;
+                match record {
+                    Ok(record) => self.take(record, intake, now, &mut totals)?,
+                    Err(_) => totals.damaged += 1,
+                }
             }
             Ok(totals)
         })?;
+        // Said once, now that the cursor has passed them for good.
+        for fault in records.iter().filter_map(|(_, record)| record.as_ref().err()) {
+            tracing::error!("{fault}; passed over, nobody is told of this call");
+        }
         Ok(Some(totals))
     }
 

@@ -3,18 +3,14 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use lettre::transport::smtp::PoolConfig;
+use lettre::Message;
 use lettre::transport::smtp::authentication::Credentials;
-use lettre::{Message, SmtpTransport, Transport as _};
 use ringtap_config::SmtpConfig;
 use serde::Deserialize;
 
-/// Longest wait for the server, for any one command.
-const TIMEOUT: Duration = Duration::from_secs(30);
-/// Connections kept open.
-const POOL: u32 = 4;
+use crate::link::{Link, LinkError};
+
 /// Longest text of an error kept.
 const ERROR_CHARS_MAX: usize = 300;
 
@@ -22,10 +18,8 @@ const ERROR_CHARS_MAX: usize = 300;
 #[derive(Debug, thiserror::Error)]
 pub enum MailerError {
     /// The address of the server.
-    #[error("notifier.smtp.url: {url:?}: {reason}")]
+    #[error("notifier.smtp.url: {reason}")]
     Url {
-        /// What stands there.
-        url: String,
         /// What is wrong with it.
         reason: String,
     },
@@ -52,38 +46,29 @@ pub enum Answer {
     Refused(String),
 }
 
-/// The way to the mail server; connections are kept and reused.
+/// The way to the mail server.
 pub struct Mailer {
-    transport: SmtpTransport,
+    link: Link,
 }
 
 impl Mailer {
     /// A mailer as configured. Nothing is sent yet, not even a greeting.
     pub fn new(config: &SmtpConfig) -> Result<Self, MailerError> {
-        let bad = |reason: String| MailerError::Url {
-            url: config.url.clone(),
-            reason,
-        };
-        let mut builder = SmtpTransport::from_url(&library_url(&config.url).map_err(bad)?)
-            .map_err(|error| bad(error.to_string()))?
-            .timeout(Some(TIMEOUT))
-            .pool_config(PoolConfig::new().max_size(POOL));
-        if let Some(path) = &config.credentials_file {
-            let reason = |reason| MailerError::Credentials {
+        let credentials = match &config.credentials_file {
+            None => None,
+            Some(path) => Some(credentials(path).map_err(|reason| MailerError::Credentials {
                 path: path.clone(),
                 reason,
-            };
-            builder = builder.credentials(credentials(path).map_err(reason)?);
-        }
-        Ok(Self {
-            transport: builder.build(),
-        })
+            })?),
+        };
+        let link = Link::new(&config.url, credentials).map_err(|reason| MailerError::Url { reason })?;
+        Ok(Self { link })
     }
 
     /// Hands one mail to the server.
     #[must_use]
-    pub fn send(&self, mail: &Message) -> Answer {
-        let Err(error) = self.transport.send(mail) else {
+    pub fn send(&mut self, mail: &Message) -> Answer {
+        let Err(error) = self.link.send(mail) else {
             return Answer::Sent;
         };
         let text = error.to_string();
@@ -92,6 +77,9 @@ impl Mailer {
             .map(|c| if c.is_control() { ' ' } else { c })
             .take(ERROR_CHARS_MAX)
             .collect();
+        let LinkError::Smtp(error) = error else {
+            return Answer::Refused(text);
+        };
         match error.status().map(u16::from) {
             // Wrong or missing credentials (RFC 4954 §6) say nothing about the mail.
             Some(530 | 534 | 535 | 538) => Answer::NoServer(text),
@@ -102,17 +90,10 @@ impl Mailer {
             None => Answer::NoServer(text),
         }
     }
-}
 
-/// The library writes STARTTLS as a parameter.
-fn library_url(url: &str) -> Result<String, String> {
-    if url.contains(['?', '#']) {
-        return Err("takes no parameters".to_owned());
-    }
-    match url.split_once("://") {
-        Some(("smtp" | "smtps", _)) => Ok(url.to_owned()),
-        Some(("smtp+starttls", server)) => Ok(format!("smtp://{server}?tls=required")),
-        _ => Err("wanted is smtp://, smtps:// or smtp+starttls:// and a server".to_owned()),
+    /// There is nothing to send at present: an unused connection need not stay open for long.
+    pub fn rest(&mut self) {
+        self.link.rest();
     }
 }
 
@@ -144,20 +125,6 @@ fn credentials(path: &Path) -> Result<Credentials, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Catches a URL that would quietly lose its TLS.
-    #[test]
-    fn schemes() {
-        assert_eq!(library_url("smtp://h:25").unwrap(), "smtp://h:25");
-        assert_eq!(library_url("smtps://h").unwrap(), "smtps://h");
-        assert_eq!(
-            library_url("smtp+starttls://h:587").unwrap(),
-            "smtp://h:587?tls=required"
-        );
-        for bad in ["h:25", "http://h", "smtp+starttls://h?tls=opportunistic"] {
-            assert!(library_url(bad).is_err(), "{bad}");
-        }
-    }
 
     /// Catches a password file that others can read being used, and one that leaks into an error.
     #[test]

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ringtap_config::Config;
 use ringtap_journal::{JournalError, Reader};
@@ -13,7 +13,7 @@ use ringtap_record::Time;
 use crate::intake::{IntakeError, IntakeTotals, Rules};
 use crate::mailer::{Answer, Mailer, MailerError};
 use crate::render::{RenderError, Renderer};
-use crate::store::{Queued, State, Store, StoreError};
+use crate::store::{Claim, Queued, Retention, State, Store, StoreError, Unreadable};
 
 /// How often `run` looks at the journal and the outbox.
 const POLL: Duration = Duration::from_millis(200);
@@ -25,6 +25,9 @@ const ROUND: u32 = 50;
 const NO_SERVER_MAX: u32 = 3;
 /// First and longest wait before a mail is tried again.
 const BACKOFF_S: (u64, u64) = (5, 4 * 3600);
+
+/// How often `run` forgets what is old.
+const SWEEP: Duration = Duration::from_secs(3600);
 
 /// Why the service cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -72,10 +75,13 @@ pub struct Service {
     store: Store,
     renderer: Renderer,
     mailer: Mailer,
+    swept: Option<Instant>,
+    _claim: Claim,
 }
 
 impl Service {
-    /// Opens the database and prepares the way to the server; the journal may come later.
+    /// Opens the database, claims it, and prepares the way to the server; the journal may come later. Fails if
+    /// another service works off this database.
     pub fn new(config: Config, journal: &Path, database: &Path) -> Result<Self, ServiceError> {
         let notifier = &config.notifier;
         let renderer = Renderer::new(
@@ -85,12 +91,15 @@ impl Service {
         )?;
         let mailer = Mailer::new(&notifier.smtp)?;
         let store = Store::open(database)?;
+        let claim = Claim::take(database)?;
         Ok(Self {
             journal_path: journal.to_owned(),
             journal: None,
             store,
             renderer,
             mailer,
+            swept: None,
+            _claim: claim,
             config,
         })
     }
@@ -102,6 +111,7 @@ impl Service {
         let mut totals = DeliveryTotals::default();
         let started = now();
         while self.deliver(started, &mut totals, &AtomicBool::new(false))? {}
+        self.sweep()?;
         Ok((taken, totals))
     }
 
@@ -136,6 +146,11 @@ impl Service {
 
     /// One look at the journal and one round of delivery; true if there may be more to do at once.
     fn turn(&mut self, stop: &AtomicBool) -> Result<bool, ServiceError> {
+        if self.swept.is_none_or(|last| last.elapsed() >= SWEEP) {
+            // Marked first: a sweep that fails is tried again in an hour, the mails need not wait for it.
+            self.swept = Some(Instant::now());
+            self.sweep()?;
+        }
         let mut totals = DeliveryTotals::default();
         // Mails that are queued already need no journal.
         let more = self.deliver(now(), &mut totals, stop)?;
@@ -143,11 +158,26 @@ impl Service {
             Some(journal) => journal,
             none => none.insert(Reader::open(&self.journal_path).map_err(IntakeError::from)?),
         };
-        if !journal.has_changed().map_err(IntakeError::from)? {
-            return Ok(more);
+        if journal.has_changed().map_err(IntakeError::from)? {
+            let taken = self.take_all(stop)?;
+            return Ok(more || taken.queued > 0);
         }
-        let taken = self.take_all(stop)?;
-        Ok(more || taken.queued > 0)
+        if !journal.is_in_place() {
+            tracing::warn!(
+                "journal {}: was removed or replaced; opening what is there now",
+                self.journal_path.display()
+            );
+            self.journal = None;
+            return Ok(true);
+        }
+        Ok(more)
+    }
+
+    /// Forgets what is old.
+    fn sweep(&mut self) -> Result<(), StoreError> {
+        let swept = self.store.sweep(Retention::new(&self.config), now())?;
+        tracing::debug!(?swept, "what is old was forgotten");
+        Ok(())
     }
 
     fn take_all(&mut self, stop: &AtomicBool) -> Result<IntakeTotals, IntakeError> {
@@ -165,6 +195,7 @@ impl Service {
             all.queued += batch.queued;
             all.repeated += batch.repeated;
             all.stale += batch.stale;
+            all.damaged += batch.damaged;
             if stop.load(Ordering::Relaxed) {
                 break;
             }
@@ -174,6 +205,7 @@ impl Service {
                 records = all.records,
                 queued = all.queued,
                 stale = all.stale,
+                damaged = all.damaged,
                 "journal read"
             );
         }
@@ -188,12 +220,19 @@ impl Service {
         stop: &AtomicBool,
     ) -> Result<bool, StoreError> {
         let queue = self.store.due(due, ROUND)?;
+        if queue.is_empty() {
+            self.mailer.rest();
+        }
         let mut no_server = 0;
         for queued in &queue {
             if stop.load(Ordering::Relaxed) || no_server >= NO_SERVER_MAX {
                 return Ok(false);
             }
-            no_server = match self.deliver_one(queued, totals)? {
+            let answer = match queued {
+                Ok(queued) => self.deliver_one(queued, totals)?,
+                Err(unreadable) => self.give_up(unreadable, totals)?,
+            };
+            no_server = match answer {
                 Some(Answer::NoServer(_)) => no_server + 1,
                 _ => 0,
             };
@@ -219,6 +258,19 @@ impl Service {
         };
         self.record(queued, &person.key, &answer, totals)?;
         Ok(Some(answer))
+    }
+
+    /// Sets a mail aside that can never be sent, for the operator to see.
+    fn give_up(
+        &mut self,
+        unreadable: &Unreadable,
+        totals: &mut DeliveryTotals,
+    ) -> Result<Option<Answer>, StoreError> {
+        let Unreadable { id, why } = unreadable;
+        totals.dead += 1;
+        tracing::error!(id, error = why, "mail given up");
+        self.store.close(*id, State::Dead, Some(why), now())?;
+        Ok(None)
     }
 
     /// Writes down, in its own commit, what became of a mail.

@@ -129,7 +129,8 @@ fn header<'a>(mail: &'a str, name: &str) -> &'a str {
         .trim()
 }
 
-/// Catches a second mail for a person's second account, a missing one for a second owner, one for somebody
+/// Catches a mail whose final dot waits 40 ms for an acknowledgement of the rest, and with it a second mail
+/// for a person's second account, a missing one for a second owner, one for somebody
 /// who has not subscribed, and any mail at all when the same capture is replayed into the journal.
 #[test]
 fn each_person_is_told_once() {
@@ -142,6 +143,7 @@ fn each_person_is_told_once() {
     ];
     lab.write(calls);
     assert_eq!(lab.once().sent, 3);
+    assert_eq!(lab.sink.in_pieces(), 0);
     let told: Vec<_> = lab
         .sink
         .mails()
@@ -368,6 +370,142 @@ fn run_waits_follows_and_stops() {
     stop.store(true, Ordering::Relaxed);
     running.join().unwrap();
     assert_eq!(lab.sink.mails().len(), 2);
+}
+
+/// Catches `run` clinging to a journal that was removed or replaced under it: its reader still has the old file
+/// and would wait there for ever.
+#[test]
+fn run_turns_to_a_journal_put_in_place_of_another() {
+    let lab = Lab::new(&[]);
+    lab.write(&[("a", &["+862583091001"])]);
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut service = lab.service(lab.config());
+    let told = Arc::clone(&stop);
+    let running = std::thread::spawn(move || service.run(&told));
+    let wait = |count: usize| {
+        let patience = std::time::Instant::now() + Duration::from_secs(60);
+        while lab.sink.mails().len() < count {
+            assert!(std::time::Instant::now() < patience, "mail {count} did not come");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    wait(1);
+    std::fs::rename(lab.path("j.db"), lab.path("old.db")).unwrap();
+    lab.write(&[("a", &["+862583091001"]), ("b", &["+862583091001"])]);
+    wait(2);
+    std::fs::remove_file(lab.path("j.db")).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    lab.write(&[("c", &["+862583091001"])]);
+    wait(3);
+    stop.store(true, Ordering::Relaxed);
+    running.join().unwrap();
+    assert_eq!(lab.sink.mails().len(), 3);
+}
+
+/// Catches one row that cannot be read holding back the mails of everybody, and one that is tried for ever.
+#[test]
+fn an_unreadable_notice_is_set_aside() {
+    for damage in [
+        "UPDATE outbox SET notice = '{\"call\"' WHERE call = 'a'",
+        "UPDATE outbox SET notice = x'ff' WHERE call = 'a'",
+        "UPDATE outbox SET attempts = -1 WHERE call = 'a'",
+    ] {
+        let lab = Lab::new(&[Reply::Code(451), Reply::Code(451)]);
+        lab.write(&[("a", &["+862583091001"]), ("b", &["+862583091001"])]);
+        assert_eq!(lab.once().put_off, 2);
+        lab.hurry();
+        let sql = rusqlite::Connection::open(lab.path("n.db")).unwrap();
+        sql.execute_batch(damage).unwrap();
+        let totals = lab.once();
+        assert_eq!((totals.sent, totals.dead), (1, 1), "{damage}");
+        let rows = lab.store().outbox(false, 10).unwrap();
+        let why = rows[0].last_error.clone().unwrap();
+        assert!(rows[0].call == "a" && rows[0].state == "dead", "{rows:?}");
+        assert!(why.contains("cannot be read"), "{why}");
+    }
+}
+
+/// Catches a damaged record of the journal that keeps everybody from hearing of the calls after it.
+#[test]
+fn a_damaged_record_is_passed_over() {
+    let lab = Lab::new(&[]);
+    lab.write(&[
+        ("a", &["+862583091001"]),
+        ("b", &["+862583091001"]),
+        ("c", &["+862583091001"]),
+    ]);
+    let sql = rusqlite::Connection::open(lab.path("j.db")).unwrap();
+    sql.execute_batch("UPDATE target SET outcome = 'X' WHERE seq = 2")
+        .unwrap();
+    let (taken, sent) = lab.service(lab.config()).once().unwrap();
+    assert_eq!((taken.records, taken.damaged, taken.queued), (3, 1, 2));
+    assert_eq!(sent.sent, 2);
+    let (again, _) = lab.service(lab.config()).once().unwrap();
+    assert_eq!(again.records, 0, "the cursor has passed it");
+}
+
+/// Catches calls, numbers and names kept for ever; forgetting a mail that is still to be sent; and forgetting
+/// that a person was told while a journal may still tell of the call.
+#[test]
+fn what_is_old_is_forgotten() {
+    let lab = Lab::new(&[]);
+    let sql = rusqlite::Connection::open(lab.path("n.db")).unwrap();
+    let age = |call: &str, days: u32| {
+        sql.execute_batch(&format!(
+            "UPDATE notified SET at_ms = at_ms - {days} * 86400000 WHERE call = '{call}';
+             UPDATE outbox SET created_ms = created_ms - {days} * 86400000,
+             done_ms = done_ms - {days} * 86400000 WHERE call = '{call}'"
+        ))
+        .unwrap();
+    };
+    // Per call: told, rows in the outbox, of these with content.
+    let left = |call: &str| -> (i64, i64, i64) {
+        sql.query_row(
+            "SELECT (SELECT count(*) FROM notified WHERE call = ?1), count(*), ifnull(sum(notice != ''), 0) \
+             FROM outbox WHERE call = ?1",
+            [call],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )
+        .unwrap()
+    };
+    lab.write(&[
+        ("new", &["+862583091001"]),
+        ("month", &["+862583091001"]),
+        ("older", &["+862583091001"]),
+    ]);
+    assert_eq!(lab.once().sent, 3);
+    age("new", 29);
+    age("month", 30);
+    age("older", 31);
+    lab.once();
+    assert_eq!(left("new"), (1, 1, 1));
+    assert_eq!(left("month"), (1, 1, 0));
+    assert_eq!(left("older"), (0, 0, 0));
+    // What was sent is still listed, and told once, without its content.
+    std::fs::remove_file(lab.path("j.db")).unwrap();
+    lab.write(&[("month", &["+862583091001"])]);
+    assert_eq!(lab.once().sent, 0);
+    assert_eq!(lab.store().outbox(true, 10).unwrap().len(), 2);
+    // A mail that waits is kept, and so is the memory of its call.
+    lab.write(&[("waits", &["+862583091001"])]);
+    lab.sink.answer(&[Reply::Code(451)]);
+    assert_eq!(lab.once().put_off, 1);
+    age("waits", 90);
+    age("new", 90);
+    lab.once();
+    assert_eq!(left("waits"), (1, 1, 1));
+    // `run` sweeps as it starts.
+    sql.execute_batch("UPDATE outbox SET state = 'sent', done_ms = created_ms WHERE call = 'waits'")
+        .unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut service = lab.service(lab.config());
+    let told = Arc::clone(&stop);
+    let running = std::thread::spawn(move || service.run(&told));
+    while left("waits") != (0, 0, 0) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    stop.store(true, Ordering::Relaxed);
+    running.join().unwrap();
 }
 
 /// Catches a database of a later program being opened, or refused without saying which file and versions.

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::schema::SchemaError;
+use crate::JOURNAL;
+use crate::schema::{SchemaError, is_no_access};
 
 /// A fault of the journal, never of a record.
 #[derive(Debug, thiserror::Error)]
@@ -59,10 +60,17 @@ impl JournalError {
     }
 
     pub(crate) fn sqlite(path: &Path, doing: &'static str) -> impl FnOnce(rusqlite::Error) -> Self {
-        move |source| Self::Sqlite {
-            path: path.to_owned(),
-            doing,
-            source,
+        move |source| match is_no_access(&source) {
+            true => Self::File(SchemaError::NoAccess {
+                what: JOURNAL.what,
+                path: path.to_owned(),
+                source,
+            }),
+            false => Self::Sqlite {
+                path: path.to_owned(),
+                doing,
+                source,
+            },
         }
     }
 }

@@ -15,7 +15,7 @@ pub mod schema;
 mod writer;
 
 pub use error::JournalError;
-pub use reader::Reader;
+pub use reader::{Found, Reader};
 pub use ringtap_record::{CallRecord, Caller, Flag, NameSource, Outcome, Target, Time};
 pub use writer::{Options, Totals, Writer};
 

@@ -1,5 +1,7 @@
 //! Following the journal: read-only, with the caller's own cursor, from another process if need be.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,12 +21,20 @@ pub struct Reader {
     path: PathBuf,
     connection: Connection,
     id: String,
+    /// Device and inode that the path had when it was opened.
+    file: Option<(u64, u64)>,
     seen: Option<i64>,
 }
+
+/// One record as found: its cursor, and what it says or why that cannot be read (always
+/// [`JournalError::Damaged`]).
+pub type Found = (u64, Result<CallRecord, JournalError>);
 
 impl Reader {
     /// Opens the journal at `path`, which must exist and be of this program's version.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
+        // Looked at before it is opened: a file that takes its place in between is noticed as another one.
+        let file = file_at(path);
         let connection = JOURNAL.open_read_only(path)?;
         let id = connection
             .query_row("SELECT id FROM journal", (), |row| row.get(0))
@@ -33,6 +43,7 @@ impl Reader {
             path: path.to_owned(),
             connection,
             id,
+            file,
             seen: None,
         })
     }
@@ -45,7 +56,18 @@ impl Reader {
     }
 
     /// The records after `seq` (0 = from the beginning), oldest first, at most `limit`, each with its cursor.
+    /// Fails at a damaged record.
     pub fn after(&self, seq: u64, limit: usize) -> Result<Vec<(u64, CallRecord)>, JournalError> {
+        let found = self.each_after(seq, limit)?;
+        found
+            .into_iter()
+            .map(|(seq, record)| Ok((seq, record?)))
+            .collect()
+    }
+
+    /// As [`after`](Self::after), but a damaged record takes its place among the others, for followers that
+    /// must get past it.
+    pub fn each_after(&self, seq: u64, limit: usize) -> Result<Vec<Found>, JournalError> {
         row::after(&self.connection, &self.path, seq, limit)
     }
 
@@ -65,6 +87,13 @@ impl Reader {
         Ok(changed)
     }
 
+    /// Whether the path still names the file that was opened. If not, the journal was removed or another was
+    /// put in its place, and nothing more will be found here.
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        self.file.is_some() && self.file == file_at(&self.path)
+    }
+
     /// Waits until somebody commits, at most `timeout`; false if nobody did.
     pub fn wait(&mut self, timeout: Duration) -> Result<bool, JournalError> {
         let until = Instant::now() + timeout;
@@ -79,4 +108,10 @@ impl Reader {
             thread::sleep(left.min(POLL));
         }
     }
+}
+
+/// Device and inode of the file at `path`.
+fn file_at(path: &Path) -> Option<(u64, u64)> {
+    let found = fs::metadata(path).ok()?;
+    Some((found.dev(), found.ino()))
 }

@@ -7,6 +7,7 @@ use ringtap_record::{CallRecord, Caller, Flag, NameSource, Outcome, Target, Time
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::error::JournalError;
+use crate::reader::Found;
 
 const INSERT_CALL: &str = "INSERT INTO call (seq, call, started, ended, caller, caller_name, name_source, withheld, \
      dialled, answered_by, machine, legs, flags, written) \
@@ -64,32 +65,51 @@ pub(crate) fn insert(
     Ok(true)
 }
 
-/// The records after `seq`, oldest first, at most `limit`.
+/// The records after `seq`, oldest first, at most `limit`; damaged ones in their place.
 pub(crate) fn after(
     connection: &Connection,
     path: &Path,
     seq: u64,
     limit: usize,
-) -> Result<Vec<(u64, CallRecord)>, JournalError> {
+) -> Result<Vec<Found>, JournalError> {
     let doing = JournalError::sqlite(path, "read records");
     let transaction = connection
         .unchecked_transaction()
         .map_err(JournalError::sqlite(path, "read records"))?;
-    let read = || -> rusqlite::Result<Vec<RawCall>> {
+    let read = || -> rusqlite::Result<Vec<Found>> {
         let seq = i64::try_from(seq).unwrap_or(i64::MAX);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut calls =
             transaction.prepare_cached(&format!("{CALL} WHERE seq > ?1 ORDER BY seq LIMIT ?2"))?;
-        let calls = calls.query_map((seq, limit), RawCall::read)?;
-        calls
-            .map(|call| call.and_then(|call| call.with_targets(&transaction)))
-            .collect()
+        let mut rows = calls.query((seq, limit))?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            let seq = row.get::<_, i64>(0)?.unsigned_abs();
+            let record = match RawCall::read(row).and_then(|call| call.with_targets(&transaction)) {
+                Ok(raw) => raw.checked(path).map(|(_, record)| record),
+                Err(fault) => Err(damage(path, seq, fault)?),
+            };
+            found.push((seq, record));
+        }
+        Ok(found)
     };
-    read()
-        .map_err(doing)?
-        .into_iter()
-        .map(|raw| raw.checked(path))
-        .collect()
+    read().map_err(doing)
+}
+
+/// A value that has not the type of its column harms this record alone; any other fault is handed back.
+fn damage(path: &Path, seq: u64, fault: rusqlite::Error) -> rusqlite::Result<JournalError> {
+    use rusqlite::Error;
+    match fault {
+        Error::FromSqlConversionFailure(..)
+        | Error::IntegralValueOutOfRange(..)
+        | Error::InvalidColumnType(..)
+        | Error::Utf8Error(..) => Ok(JournalError::Damaged {
+            path: path.to_owned(),
+            seq,
+            what: fault.to_string(),
+        }),
+        other => Err(other),
+    }
 }
 
 /// The record named `call`.

@@ -95,6 +95,21 @@ pub enum SchemaError {
         /// The system's reason.
         source: io::Error,
     },
+    /// The files that SQLite keeps beside it cannot be made or written, which takes even reading away.
+    #[error(
+        "{what} {path}: {source}: reading needs {path}-wal and {path}-shm as well, and this user may not make or \
+         write them; give it write access to {folder} and to these files, or run both programs as the same user",
+        path = path.display(),
+        folder = folder(path)
+    )]
+    NoAccess {
+        /// Kind of file.
+        what: &'static str,
+        /// The path asked for.
+        path: PathBuf,
+        /// SQLite's reason.
+        source: rusqlite::Error,
+    },
     /// SQLite refused.
     #[error("{what} {path}: {source}", path = path.display())]
     Sqlite {
@@ -223,8 +238,24 @@ impl Schema {
         let (what, path) = (self.what, path.to_owned());
         match source.sqlite_error_code() {
             Some(ErrorCode::NotADatabase) => SchemaError::Foreign { what, path },
+            _ if is_no_access(&source) => SchemaError::NoAccess { what, path, source },
             _ => SchemaError::Sqlite { what, path, source },
         }
+    }
+}
+
+/// Whether SQLite lacks the right to use the file or what it keeps beside it.
+pub(crate) fn is_no_access(fault: &rusqlite::Error) -> bool {
+    matches!(
+        fault.sqlite_error_code(),
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied)
+    )
+}
+
+fn folder(path: &Path) -> String {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.display().to_string(),
+        _ => "the current folder".to_owned(),
     }
 }
 

@@ -229,3 +229,48 @@ fn what_is_no_journal_is_refused_by_name() {
         Err(JournalError::File(_))
     ));
 }
+
+/// Catches a damaged record that hides the ones after it, whatever is wrong with it: an unknown word, a value
+/// of another type, a number out of range.
+#[test]
+fn a_damaged_record_stands_among_the_others() {
+    for damage in [
+        "UPDATE call SET flags = 'odd' WHERE seq = 2",
+        "UPDATE call SET flags = x'ff00' WHERE seq = 2",
+        "UPDATE call SET legs = -1 WHERE seq = 2",
+        "UPDATE call SET caller = x'07' WHERE seq = 2",
+        "UPDATE target SET started = 'noon' WHERE seq = 2",
+        "UPDATE target SET outcome = CAST(x'ff' AS TEXT) WHERE seq = 2",
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.db");
+        write(&path, (5..8).map(record));
+        let sql = rusqlite::Connection::open(&path).unwrap();
+        sql.execute_batch(damage).unwrap();
+        let found = Reader::open(&path).unwrap().each_after(0, 10).unwrap();
+        let read: Vec<_> = found.iter().map(|(seq, record)| (*seq, record.is_ok())).collect();
+        assert_eq!(read, [(1, true), (2, false), (3, true)], "{damage}");
+        let text = found[1].1.as_ref().unwrap_err().to_string();
+        assert!(
+            text.contains("journal.db") && text.contains("record 2"),
+            "{damage}: {text}"
+        );
+    }
+}
+
+/// Catches a reader that takes a removed or replaced journal for the one it has open.
+#[test]
+fn a_replaced_file_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, other) = (dir.path().join("journal.db"), dir.path().join("other.db"));
+    write(&path, (0..1).map(record));
+    write(&other, (0..2).map(record));
+    let reader = Reader::open(&path).unwrap();
+    assert!(reader.is_in_place());
+    std::fs::rename(&other, &path).unwrap();
+    assert!(!reader.is_in_place());
+    let reader = Reader::open(&path).unwrap();
+    assert!(reader.is_in_place());
+    std::fs::remove_file(&path).unwrap();
+    assert!(!reader.is_in_place());
+}

@@ -16,7 +16,8 @@ use ringtap_record::Time;
 /// One captured frame, borrowed from the chunk or ring that holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
-    /// When it was captured; a file's clock may step backwards and is passed on as it is.
+    /// When it was captured; a file's clock may step backwards and is passed on as it is, within
+    /// [`pcap::TIME_MIN`] and [`pcap::TIME_MAX`].
     pub time: Time,
     /// What its first header is.
     pub link: Link,

@@ -3,10 +3,12 @@
 //! Exit status: 0 done, 1 failed while working, 2 wrong usage or configuration. Errors go to standard
 //! error and name the file, line, key or interface that is at fault.
 
+mod outputs;
 mod parse;
 mod replay;
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -81,8 +83,13 @@ pub fn main() -> ExitCode {
         Err(Failure::Work(message)) => (1, message),
         Err(Failure::Usage(message)) => (2, message),
     };
-    eprintln!("ringtap: {message}");
+    say(format_args!("ringtap: {message}\n"));
     ExitCode::from(code)
+}
+
+/// Writes to standard error. Nobody may be there to read it, which is no reason to panic.
+fn say(text: fmt::Arguments<'_>) {
+    let _nobody_reads = std::io::stderr().write_fmt(text);
 }
 
 impl Common {

@@ -1,6 +1,6 @@
 //! `ringtap parse`: what the parser sees in one message.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read, Write};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -33,8 +33,13 @@ impl Parse {
         let message = ringtap_sip::parse(&bytes)
             .map_err(|fault| Failure::work(format!("{name}: refused: {}", fault.as_str())))?;
         let text = serde_json::to_string_pretty(&describe(&message, &config.plan)).map_err(Failure::work)?;
-        println!("{text}");
-        Ok(())
+        match writeln!(std::io::stdout(), "{text}") {
+            // Whoever reads has read enough.
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                Err(Failure::work(format!("standard output: {error}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn read(&self) -> Result<(String, Vec<u8>), Failure> {

@@ -8,12 +8,11 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use ringtap_calls::Rules;
 use ringtap_config::{Config, Keep};
-use ringtap_journal::Writer;
 
-use super::{Common, Failure};
+use super::outputs::{Outputs, display};
+use super::{Common, Failure, say};
 use crate::decode::{Decoder, PortSet};
 use crate::replay::{self, Options, Speed};
-use crate::sink::{JournalSink, JsonLines, MissedTable, RecordSink};
 use crate::stats::Summary;
 use crate::worker::Shared;
 
@@ -111,52 +110,36 @@ impl Replay {
             legs_max: config.limits.calls_max,
             keep_all: self.records_all || config.journal.keep == Keep::All,
         };
-        // Before anything is created: a name that is wrong leaves nothing half-written.
-        for file in &self.files {
-            replay::check(file).map_err(Failure::work)?;
-        }
-        let sinks = self.sinks(&config)?;
+        let outputs = Outputs {
+            journal: self.journal.as_deref(),
+            records: self.records.as_deref(),
+        };
+        // Before anything is created: what is wrong here leaves nothing half-written.
+        outputs.check(&self.files)?;
+        replay::check(&options).map_err(Failure::usage)?;
+        let inputs = replay::open(&self.files).map_err(Failure::work)?;
+        let sinks = outputs.open(&config)?;
         let shared = Shared {
             table: replay::table(&options),
             rules: Rules::new(&config),
         };
         let decoder = Decoder::new(ports(&config));
         let bar = Bar::new(&self.files);
-        let outcome = replay::replay(&self.files, shared, &decoder, &options, sinks, &mut |file, at| {
+        let outcome = replay::replay(inputs, shared, &decoder, &options, sinks, &mut |file, at| {
             bar.at(file, at)
         })
         .map_err(Failure::work)?;
         bar.done();
         for file in &outcome.truncated {
-            eprintln!(
-                "ringtap: {}: the last packet is cut off; everything before it was read",
-                file.display()
-            );
+            say(format_args!(
+                "ringtap: {}: the last packet is cut off; everything before it was read\n",
+                display(file)
+            ));
         }
         if self.stats {
-            eprint!("{}", Summary(&outcome));
+            say(format_args!("{}", Summary(&outcome)));
         }
         Ok(())
-    }
-
-    fn sinks(&self, config: &Config) -> Result<Vec<Box<dyn RecordSink>>, Failure> {
-        let mut sinks: Vec<Box<dyn RecordSink>> = Vec::new();
-        if let Some(path) = &self.journal {
-            let options = ringtap_journal::Options {
-                retention_days: config.journal.retention_days,
-                ..ringtap_journal::Options::default()
-            };
-            sinks.push(Box::new(JournalSink::new(
-                Writer::spawn(path, options).map_err(Failure::work)?,
-            )));
-        }
-        if let Some(path) = &self.records {
-            sinks.push(Box::new(JsonLines::create(path).map_err(Failure::work)?));
-        }
-        if sinks.is_empty() {
-            sinks.push(Box::new(MissedTable::default()));
-        }
-        Ok(sinks)
     }
 }
 

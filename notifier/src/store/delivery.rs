@@ -54,6 +54,15 @@ pub struct Queued {
     pub created: Time,
 }
 
+/// A pending mail that cannot be sent because its row cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Row number.
+    pub id: i64,
+    /// What is wrong with it.
+    pub why: String,
+}
+
 /// A row of the outbox, for people to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutboxRow {
@@ -140,14 +149,21 @@ impl Store {
         })
     }
 
-    /// Pending mails whose time has come, the longest waiting first.
-    pub fn due(&self, now: Time, limit: u32) -> Result<Vec<Queued>, StoreError> {
-        let read = || -> rusqlite::Result<Vec<Queued>> {
+    /// Pending mails whose time has come, the longest waiting first. One that cannot be read says so in its
+    /// place and keeps none of the others back.
+    pub fn due(&self, now: Time, limit: u32) -> Result<Vec<Result<Queued, Unreadable>>, StoreError> {
+        let read = || -> rusqlite::Result<Vec<Result<Queued, Unreadable>>> {
             let mut select = self.connection.prepare_cached(
                 "SELECT id, user_id, notice, attempts, created_ms FROM outbox \
                  WHERE state = 'pending' AND next_attempt_ms <= ?1 ORDER BY next_attempt_ms, id LIMIT ?2",
             )?;
-            let rows = select.query_map(params![millis(now), limit], read_queued)?;
+            let rows = select.query_map(params![millis(now), limit], |row| {
+                let id = row.get(0)?;
+                Ok(read_queued(row).map_err(|fault| Unreadable {
+                    id,
+                    why: format!("the queued notice cannot be read: {fault}"),
+                }))
+            })?;
             rows.collect()
         };
         read().map_err(self.fault("read the outbox"))
@@ -286,7 +302,7 @@ fn read_queued(row: &Row<'_>) -> rusqlite::Result<Queued> {
     })
 }
 
-fn millis(at: Time) -> i64 {
+pub(super) fn millis(at: Time) -> i64 {
     at.as_micros().div_euclid(1000)
 }
 

@@ -1,18 +1,23 @@
 //! The notifier's database: who is to be told of what, what was said, and what is still to be sent.
 //!
-//! `people` holds subscribers, accounts and aliases, `delivery` the outbox and the journals' cursors. Every
-//! change that must not be half done is one transaction here.
+//! `people` holds subscribers, accounts and aliases, `delivery` the outbox and the journals' cursors,
+//! `retention` what is forgotten; `claim` lets one worker in at a time. Every change that must not be half
+//! done is one transaction here.
 
+mod claim;
 mod delivery;
 mod people;
+mod retention;
 
 use std::path::{Path, PathBuf};
 
 use ringtap_journal::schema::{Schema, SchemaError};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-pub use delivery::{Batch, Depth, Intake, OutboxRow, Queued, State};
+pub use claim::Claim;
+pub use delivery::{Batch, Depth, Intake, OutboxRow, Queued, State, Unreadable};
 pub use people::{AccountRow, ImportTotals, PeopleError};
+pub use retention::{Retention, Swept};
 
 /// The notifier's file format. `user.policy` is the place of per-user switches (JSON), `known_as` maps
 /// every canonical identity, alias or number, to the one account it belongs to.
@@ -87,6 +92,24 @@ pub enum StoreError {
     /// The file cannot serve: missing, foreign, newer, or not to be opened.
     #[error(transparent)]
     File(#[from] SchemaError),
+    /// Another process works off this database.
+    #[error(
+        "notifier database {path}: another ringtap-notifier (`run` or `once`) is sending its mails; \
+         stop that one first, or name another database",
+        path = path.display()
+    )]
+    Claimed {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The lock file beside the database cannot be used.
+    #[error("lock file {path}: {source}; this user must be able to create and write it", path = path.display())]
+    Claim {
+        /// The lock file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// SQLite refused.
     #[error("notifier database {path}: {doing}: {source}", path = path.display())]
     Sqlite {

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use ringtap::decode::{Decoder, PortSet};
-use ringtap::replay::{Options, Speed, replay, table};
+use ringtap::replay::{Options, Speed, open, replay, table};
 use ringtap::sink::JournalSink;
 use ringtap::worker::Shared;
 use ringtap_calls::Rules;
@@ -77,7 +77,8 @@ fn replay_into_journal(folder: &Path, config: &Config, bytes: &[u8]) {
             .expect("a journal");
     let sinks: Vec<Box<dyn ringtap::sink::RecordSink>> = vec![Box::new(JournalSink::new(writer))];
     let decoder = Decoder::new(PortSet::from_iter([5060]));
-    replay(&[file], shared, &decoder, &options, sinks, &mut |_, _| {}).expect("replayed");
+    let inputs = open(&[file]).expect("the capture opens");
+    replay(inputs, shared, &decoder, &options, sinks, &mut |_, _| {}).expect("replayed");
 }
 
 fn mails(case: &Case, wanted: &Expected) -> Vec<Mail> {

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -21,6 +22,7 @@ pub struct Sink {
     pub address: SocketAddr,
     script: Arc<Mutex<Vec<Reply>>>,
     mails: Arc<Mutex<Vec<String>>>,
+    in_pieces: Arc<AtomicUsize>,
 }
 
 impl Sink {
@@ -30,17 +32,20 @@ impl Sink {
         let address = listener.local_addr().unwrap();
         let script = Arc::new(Mutex::new(script.iter().rev().copied().collect::<Vec<_>>()));
         let mails = Arc::new(Mutex::new(Vec::new()));
-        let (replies, taken) = (Arc::clone(&script), Arc::clone(&mails));
+        let in_pieces = Arc::new(AtomicUsize::new(0));
+        let (replies, taken, pieces) = (Arc::clone(&script), Arc::clone(&mails), Arc::clone(&in_pieces));
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (replies, taken) = (Arc::clone(&replies), Arc::clone(&taken));
-                thread::spawn(move || drop(serve(stream, &replies, &taken)));
+                let (replies, taken, pieces) =
+                    (Arc::clone(&replies), Arc::clone(&taken), Arc::clone(&pieces));
+                thread::spawn(move || drop(serve(stream, &replies, &taken, &pieces)));
             }
         });
         Self {
             address,
             script,
             mails,
+            in_pieces,
         }
     }
 
@@ -49,15 +54,26 @@ impl Sink {
         *self.script.lock().unwrap() = script.iter().rev().copied().collect();
     }
 
+    /// How many mails did not come as one segment, final dot included. On the loopback, whose segments hold
+    /// 64 KiB, that is how many were not one write.
+    pub fn in_pieces(&self) -> usize {
+        self.in_pieces.load(Ordering::Relaxed)
+    }
+
     /// The mails kept so far, whole.
     pub fn mails(&self) -> Vec<String> {
         self.mails.lock().unwrap().clone()
     }
 }
 
-fn serve(stream: TcpStream, script: &Mutex<Vec<Reply>>, mails: &Mutex<Vec<String>>) -> std::io::Result<()> {
+fn serve(
+    stream: TcpStream,
+    script: &Mutex<Vec<Reply>>,
+    mails: &Mutex<Vec<String>>,
+    in_pieces: &AtomicUsize,
+) -> std::io::Result<()> {
     let mut out = stream.try_clone()?;
-    let mut lines = BufReader::new(stream);
+    let mut lines = BufReader::with_capacity(1 << 20, stream);
     out.write_all(b"220 sink\r\n")?;
     loop {
         let mut line = String::new();
@@ -71,6 +87,9 @@ fn serve(stream: TcpStream, script: &Mutex<Vec<Reply>>, mails: &Mutex<Vec<String
                 out.write_all(b"250 ok\r\n")?;
                 continue;
             }
+        }
+        if !lines.fill_buf()?.ends_with(b"\r\n.\r\n") {
+            in_pieces.fetch_add(1, Ordering::Relaxed);
         }
         let mut mail = String::new();
         loop {

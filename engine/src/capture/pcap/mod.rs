@@ -20,6 +20,8 @@ use std::io::{self, IsTerminal, Read};
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use ringtap_record::Time;
+
 use self::classic::Classic;
 use self::error::open_error;
 use self::ng::Section;
@@ -37,6 +39,13 @@ pub const SKIPPED_BLOCK_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Interfaces that one pcapng section may describe.
 pub const INTERFACES_MAX: usize = 4096;
+
+/// Earliest time that a packet is given.
+pub const TIME_MIN: Time = Time::from_micros(0);
+
+/// Latest time that a packet is given: the year 2200. Stamps are whatever a file says, and with the offset of
+/// a pcapng interface they may be anything; within 1970 and this, sums and products of times fit 64 bits.
+pub const TIME_MAX: Time = Time::from_micros(7_258_118_400_000_000);
 
 /// Bytes by which a format is told: the header of a pcap file, less than any pcapng section header.
 const HEADER_LEN: usize = 24;
@@ -201,7 +210,8 @@ impl CaptureFile {
             match step {
                 Step::Packet { block_len, at, place } => {
                     let at = u32::try_from(used + at).unwrap_or(u32::MAX);
-                    places.push(Place { at, ..place });
+                    let time = place.time.clamp(TIME_MIN, TIME_MAX);
+                    places.push(Place { time, at, ..place });
                     used += block_len;
                     self.offset += block_len as u64;
                 }

@@ -9,7 +9,7 @@ use ringtap_record::Time;
 
 use super::written::Order::{self, Big, Little};
 use super::written::{block, interface, option, pcap_header, pcap_packet, section, simple, stamped};
-use super::{CaptureError, CaptureFile, Damage, PACKET_BYTES_MAX};
+use super::{CaptureError, CaptureFile, Damage, PACKET_BYTES_MAX, TIME_MAX, TIME_MIN};
 use crate::capture::real::{index_rows, real_captures};
 use crate::capture::{Chunk, Frame, Link};
 
@@ -114,6 +114,29 @@ fn classic_files() {
         assert_eq!(reading.format, name);
         assert_eq!(reading.position, file.len() as u64);
         assert!(!reading.truncated_tail && reading.fault.is_none());
+    }
+}
+
+/// Catches a stamp beyond the range in which times can be reckoned with.
+#[test]
+fn stamps_are_kept_within_their_range() {
+    let second = option(Little, 9, &[0]);
+    for (offset_s, ticks, expected) in [
+        (i64::MIN, 5, TIME_MIN),
+        (i64::MAX, 5, TIME_MAX),
+        (-6, 5, TIME_MIN),
+        (0, u64::MAX, TIME_MAX),
+        (1, 5, Time::from_micros(6_000_000)),
+    ] {
+        let offset = option(Little, 14, &offset_s.to_le_bytes());
+        let file = [
+            section(Little),
+            interface(Little, 1, 0, &[second.clone(), offset]),
+            stamped(Little, 6, 0, ticks, b"data", 4),
+        ]
+        .concat();
+        let frames = read(&file, 4096).unwrap().frames;
+        assert_eq!(frames[0].time_us, expected.as_micros(), "{offset_s} {ticks}");
     }
 }
 
@@ -258,7 +281,7 @@ fn ng_time_resolutions() {
             (3, 0, 1_234, 1_234_000),
             (6, 0, 1_234, 1_234),
             (6, day_s, 1_234, 86_400_001_234),
-            (6, -1, 1_234, -998_766),
+            (6, -1, 5_001_234, 4_001_234),
             (9, 0, 1_234_999, 1_234),
             (12, 0, 5_000_000, 5),
             (19, 0, 10_000_000_000_000_000_000, 1_000_000),
@@ -267,7 +290,7 @@ fn ng_time_resolutions() {
             (0x80 | 20, 0, (3 << 20) + (1 << 19), 3_500_000),
             (0x80 | 32, 0, 3 << 31, 1_500_000),
             (0x80 | 127, 0, u64::MAX, 0),
-            (0, 0, u64::MAX, i64::MAX),
+            (0, 0, u64::MAX, TIME_MAX.as_micros()),
         ] {
             let offset = order.u64(offset_s.cast_unsigned());
             let options = [option(order, 14, &offset), option(order, 9, &[resolution])];

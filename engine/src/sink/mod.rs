@@ -1,8 +1,10 @@
 //! Where call records go: the journal, JSON lines, or a table to read.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+mod lines;
+
+pub use lines::JsonLines;
+
+use std::io::{self, Write};
 
 use ringtap_journal::{JournalError, Totals, Writer};
 use ringtap_record::{CallRecord, Outcome, Target};
@@ -22,6 +24,22 @@ pub enum SinkError {
         /// What the system said.
         source: io::Error,
     },
+    /// Whoever read standard output has read enough. Not a failure.
+    #[error("standard output is read no more")]
+    NotRead,
+}
+
+impl SinkError {
+    /// A failure at that place; a pipe that nobody reads is none.
+    pub(crate) fn write(place: &str, source: io::Error) -> Self {
+        if source.kind() == io::ErrorKind::BrokenPipe {
+            return Self::NotRead;
+        }
+        Self::Write {
+            place: place.to_owned(),
+            source,
+        }
+    }
 }
 
 /// Takes records one by one.
@@ -60,51 +78,6 @@ impl RecordSink for JournalSink {
     }
 }
 
-/// JSON lines (`--records FILE|-`).
-pub struct JsonLines {
-    place: String,
-    out: Box<dyn Write + Send>,
-}
-
-impl JsonLines {
-    /// Creates the file, or takes standard output for `-`.
-    pub fn create(path: &Path) -> Result<Self, SinkError> {
-        let place = path.display().to_string();
-        let out: Box<dyn Write + Send> = if path == Path::new("-") {
-            Box::new(BufWriter::new(io::stdout()))
-        } else {
-            let file = File::create(path).map_err(|source| SinkError::Write {
-                place: place.clone(),
-                source,
-            })?;
-            Box::new(BufWriter::with_capacity(1 << 20, file))
-        };
-        Ok(Self { place, out })
-    }
-
-    fn wrote(&self, result: io::Result<()>) -> Result<(), SinkError> {
-        result.map_err(|source| SinkError::Write {
-            place: self.place.clone(),
-            source,
-        })
-    }
-}
-
-impl RecordSink for JsonLines {
-    fn put(&mut self, record: &CallRecord) -> Result<(), SinkError> {
-        let written = serde_json::to_writer(&mut self.out, record)
-            .map_err(io::Error::from)
-            .and_then(|()| self.out.write_all(b"\n"));
-        self.wrote(written)
-    }
-
-    fn finish(&mut self) -> Result<Option<Totals>, SinkError> {
-        let flushed = self.out.flush();
-        self.wrote(flushed)?;
-        Ok(None)
-    }
-}
-
 /// A table of the missed calls for people, in the order in which they began.
 #[derive(Debug, Default)]
 pub struct MissedTable {
@@ -124,10 +97,7 @@ impl RecordSink for MissedTable {
         let text = self.text();
         io::stdout()
             .write_all(text.as_bytes())
-            .map_err(|source| SinkError::Write {
-                place: PathBuf::from("standard output").display().to_string(),
-                source,
-            })?;
+            .map_err(|source| SinkError::write("standard output", source))?;
         Ok(None)
     }
 }

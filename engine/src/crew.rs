@@ -1,0 +1,236 @@
+//! The workers of a replay: one in the reader's thread, or several in threads of their own.
+//!
+//! Work is given out epoch by epoch, and each call returns when all workers are done with it: that is what makes
+//! a replay give the same records on any number of cores. When an epoch ends is left to [`crate::replay`].
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::{io, thread};
+
+use crossbeam::channel::{Receiver, Sender, bounded};
+use ringtap_calls::LegFacts;
+use ringtap_record::Time;
+use rustix::thread::CpuSet;
+
+use crate::capture::{Chunk, Frame};
+use crate::decode::Decoder;
+use crate::replay::ReplayError;
+use crate::worker::{Shared, Worker, WorkerCounters};
+
+/// The workers: one in this thread, or several in threads of their own.
+pub(crate) enum Crew {
+    One(Box<Worker>),
+    Many(Vec<Hand>),
+}
+
+/// A worker in its own thread.
+pub(crate) struct Hand {
+    jobs: Sender<Job>,
+    done: Receiver<Vec<LegFacts>>,
+    thread: thread::JoinHandle<WorkerCounters>,
+}
+
+enum Job {
+    Process(Arc<Chunk>, Range<usize>),
+    Expire(Time),
+}
+
+impl Crew {
+    /// One worker on each of these cores; none named: one worker in this thread, not pinned.
+    pub(crate) fn new(shared: &Arc<Shared>, decoder: &Decoder, cores: &[usize]) -> Result<Self, ReplayError> {
+        let workers = cores.len();
+        if workers <= 1 {
+            if let Some(core) = cores.first() {
+                pin(*core)?;
+            }
+            return Ok(Self::One(Box::new(Worker::new(decoder.clone()))));
+        }
+        let hands = cores.iter().enumerate().map(|(share, core)| {
+            Hand::start(
+                share,
+                workers,
+                *core,
+                Worker::new(decoder.clone()),
+                Arc::clone(shared),
+            )
+        });
+        Ok(Self::Many(hands.collect::<Result<_, _>>()?))
+    }
+
+    /// Joins the messages of these frames; returns when all are joined. The legs that had to leave a full
+    /// table meanwhile.
+    pub(crate) fn process(
+        &mut self,
+        chunk: &Arc<Chunk>,
+        frames: Range<usize>,
+        shared: &Shared,
+    ) -> Vec<LegFacts> {
+        match self {
+            Self::One(worker) => {
+                worker.process(select(chunk, frames), shared);
+                worker.take_evicted()
+            }
+            Self::Many(hands) => {
+                let each = frames.len().div_ceil(hands.len()).max(1);
+                let mut busy = Vec::with_capacity(hands.len());
+                for (hand, from) in hands.iter().zip(frames.clone().step_by(each)) {
+                    let part = from..(from + each).min(frames.end);
+                    if hand.jobs.send(Job::Process(Arc::clone(chunk), part)).is_ok() {
+                        busy.push(hand);
+                    }
+                }
+                gather(busy)
+            }
+        }
+    }
+
+    /// Closes what is due by `now`.
+    pub(crate) fn expire(&mut self, now: Time, shared: &Shared) -> Vec<LegFacts> {
+        match self {
+            Self::One(worker) => {
+                let mut closed = Vec::new();
+                worker.expire(0, 1, now, shared, &mut closed);
+                closed
+            }
+            Self::Many(hands) => {
+                let asked = hands
+                    .iter()
+                    .filter(|hand| hand.jobs.send(Job::Expire(now)).is_ok());
+                gather(asked.collect())
+            }
+        }
+    }
+
+    /// Ends the threads. What all workers counted.
+    pub(crate) fn finish(self) -> WorkerCounters {
+        let mut sum = WorkerCounters::default();
+        match self {
+            Self::One(worker) => sum.merge(worker.counters()),
+            Self::Many(hands) => {
+                for hand in hands {
+                    drop(hand.jobs);
+                    match hand.thread.join() {
+                        Ok(counters) => sum.merge(&counters),
+                        Err(panic) => std::panic::resume_unwind(panic),
+                    }
+                }
+            }
+        }
+        sum
+    }
+}
+
+impl Hand {
+    fn start(
+        share: usize,
+        of: usize,
+        core: usize,
+        mut worker: Worker,
+        shared: Arc<Shared>,
+    ) -> Result<Self, ReplayError> {
+        let (jobs, inbox) = bounded::<Job>(1);
+        let (outbox, done) = bounded(1);
+        let (pinned, is_pinned) = bounded(1);
+        let thread = thread::Builder::new()
+            .name(format!("worker {core}"))
+            .spawn(move || {
+                let _starter_gone = pinned.send(pin(core));
+                for job in inbox {
+                    let mut closed = Vec::new();
+                    match job {
+                        Job::Process(chunk, frames) => {
+                            worker.process(select(&chunk, frames), &shared);
+                            // Given back before the answer, so that the reader can fill it again.
+                            drop(chunk);
+                            closed = worker.take_evicted();
+                        }
+                        Job::Expire(now) => worker.expire(share, of, now, &shared, &mut closed),
+                    }
+                    if outbox.send(closed).is_err() {
+                        break;
+                    }
+                }
+                worker.counters().clone()
+            })?;
+        match is_pinned.recv() {
+            Ok(Err(error)) => Err(error),
+            _ => Ok(Self { jobs, done, thread }),
+        }
+    }
+}
+
+fn select(chunk: &Chunk, frames: Range<usize>) -> impl Iterator<Item = Frame<'_>> {
+    frames.filter_map(|at| chunk.frame(at))
+}
+
+/// What the hands give back for the jobs they were given.
+fn gather(busy: Vec<&Hand>) -> Vec<LegFacts> {
+    busy.into_iter()
+        .filter_map(|hand| hand.done.recv().ok())
+        .flatten()
+        .collect()
+}
+
+/// Whether this process may use each of these cores.
+///
+/// # Errors
+/// The first that it may not.
+pub(crate) fn check_cores(cores: &[usize]) -> Result<(), ReplayError> {
+    let Some(first) = cores.first() else { return Ok(()) };
+    let usable = rustix::thread::sched_getaffinity(None).map_err(|errno| ReplayError::Core {
+        core: *first,
+        source: errno.into(),
+    })?;
+    match cores
+        .iter()
+        .find(|core| **core >= CpuSet::MAX_CPU || !usable.is_set(**core))
+    {
+        None => Ok(()),
+        Some(core) => Err(ReplayError::Core {
+            core: *core,
+            source: io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("this process may use {}", ranges(&usable)),
+            ),
+        }),
+    }
+}
+
+/// Cores for people: `0-3, 6`.
+fn ranges(set: &CpuSet) -> String {
+    let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect();
+    let runs = cores.chunk_by(|a, b| a + 1 == *b).filter_map(|run| {
+        let (first, last) = (run.first()?, run.last()?);
+        Some(if first == last {
+            first.to_string()
+        } else {
+            format!("{first}-{last}")
+        })
+    });
+    runs.collect::<Vec<_>>().join(", ")
+}
+
+/// Pins this thread to one core.
+fn pin(core: usize) -> Result<(), ReplayError> {
+    let mut set = CpuSet::new();
+    set.set(core);
+    rustix::thread::sched_setaffinity(None, &set).map_err(|errno| ReplayError::Core {
+        core,
+        source: errno.into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Catches cores told otherwise than they are.
+    #[test]
+    fn cores_for_people() {
+        let mut set = CpuSet::new();
+        for core in [0, 1, 2, 6, 8, 9] {
+            set.set(core);
+        }
+        assert_eq!(ranges(&set), "0-2, 6, 8-9");
+    }
+}

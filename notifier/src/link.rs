@@ -1,0 +1,246 @@
+//! One connection to the mail server, kept between mails. What an answer means is the mailer's to say.
+//!
+//! The library's own transport writes a mail and its final dot one after the other: the kernel holds the dot
+//! back until the mail is acknowledged (Nagle, RFC 1122 §4.2.3.4), the server acknowledges only after 40 ms as
+//! it still waits for more (delayed ACK, §4.2.3.2), and no more than some twenty mails go out in a second.
+//! Here both are one write.
+
+use std::time::{Duration, Instant};
+
+use lettre::Message;
+use lettre::transport::smtp::Error;
+use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
+use lettre::transport::smtp::client::{SmtpConnection, Tls, TlsParameters};
+use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
+use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
+use lettre::transport::smtp::{SMTP_PORT, SUBMISSION_PORT, SUBMISSIONS_PORT};
+
+/// Longest wait for the server, for any one command.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// An unused connection is closed after this time, before the server wonders.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// Why a mail was not taken.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LinkError {
+    /// The server, or the way to it.
+    #[error(transparent)]
+    Smtp(#[from] Error),
+    /// The server lacks what this mail needs.
+    #[error("the server does not offer {0}, which this mail needs")]
+    Lacks(&'static str),
+}
+
+/// The server and, once there was a mail, the connection to it.
+pub(crate) struct Link {
+    host: String,
+    port: u16,
+    tls: Tls,
+    credentials: Option<Credentials>,
+    open: Option<(SmtpConnection, Instant)>,
+}
+
+impl Link {
+    /// The way to the server at `url` (`smtp://`, `smtps://` or `smtp+starttls://`, a host, perhaps a port).
+    /// Nothing is sent yet, not even a greeting.
+    pub(crate) fn new(url: &str, credentials: Option<Credentials>) -> Result<Self, String> {
+        let wanted = || format!("{url:?}: wanted is smtp://, smtps:// or smtp+starttls:// and a server");
+        let (scheme, server) = url.split_once("://").ok_or_else(wanted)?;
+        let (host, port) = host_and_port(server.trim_end_matches('/')).ok_or_else(wanted)?;
+        let parameters = || TlsParameters::new(host.to_owned()).map_err(|error| error.to_string());
+        let (standard_port, tls) = match scheme {
+            "smtp" => (SMTP_PORT, Tls::None),
+            "smtp+starttls" => (SUBMISSION_PORT, Tls::Required(parameters()?)),
+            "smtps" => (SUBMISSIONS_PORT, Tls::Wrapper(parameters()?)),
+            _ => return Err(wanted()),
+        };
+        Ok(Self {
+            host: host.to_owned(),
+            port: port.unwrap_or(standard_port),
+            tls,
+            credentials,
+            open: None,
+        })
+    }
+
+    /// Hands one mail over. The connection lives on if the server took it.
+    pub(crate) fn send(&mut self, mail: &Message) -> Result<(), LinkError> {
+        let mut connection = self.connection()?;
+        match hand_over(&mut connection, mail) {
+            Ok(()) => {
+                self.open = Some((connection, Instant::now()));
+                Ok(())
+            }
+            Err(error) => {
+                connection.abort();
+                Err(error)
+            }
+        }
+    }
+
+    /// Closes the connection if it has been idle for long.
+    pub(crate) fn rest(&mut self) {
+        if let Some((connection, _)) = self.open.take_if(|(_, used)| used.elapsed() > IDLE) {
+            close(connection);
+        }
+    }
+
+    /// The connection there is, if the server still answers, or else a new one.
+    fn connection(&mut self) -> Result<SmtpConnection, Error> {
+        if let Some((mut connection, _)) = self.open.take() {
+            if connection.test_connected() {
+                return Ok(connection);
+            }
+            connection.abort();
+        }
+        let hello = ClientId::default();
+        let server = (self.host.as_str(), self.port);
+        let wrapper = match &self.tls {
+            Tls::Wrapper(parameters) => Some(parameters),
+            _ => None,
+        };
+        let mut connection = SmtpConnection::connect(server, Some(TIMEOUT), &hello, wrapper, None)?;
+        if let Tls::Required(parameters) = &self.tls {
+            connection.starttls(parameters, &hello)?;
+        }
+        if let Some(credentials) = &self.credentials {
+            connection.auth(DEFAULT_MECHANISMS, credentials)?;
+        }
+        Ok(connection)
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        if let Some((connection, _)) = self.open.take() {
+            close(connection);
+        }
+    }
+}
+
+fn close(mut connection: SmtpConnection) {
+    connection.abort();
+}
+
+/// `host`, `host:port` or `[address]:port`.
+fn host_and_port(server: &str) -> Option<(&str, Option<u16>)> {
+    let (host, port) = match server.strip_prefix('[') {
+        Some(rest) => {
+            let (address, after) = rest.split_once(']')?;
+            (
+                address,
+                if after.is_empty() {
+                    None
+                } else {
+                    Some(after.strip_prefix(':')?)
+                },
+            )
+        }
+        None => match server.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (server, None),
+        },
+    };
+    let is_host = !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || "/?#@[]".contains(c));
+    let port = port.map(|port| port.parse().ok().filter(|port| *port > 0));
+    match port {
+        Some(None) => None,
+        port => is_host.then_some((host, port.flatten())),
+    }
+}
+
+/// MAIL, RCPT, DATA and the mail (RFC 5321 §3.3).
+fn hand_over(connection: &mut SmtpConnection, mail: &Message) -> Result<(), LinkError> {
+    let (envelope, text) = (mail.envelope(), mail.formatted());
+    let has = |feature| connection.server_info().supports_feature(feature);
+    let mut parameters = Vec::new();
+    let mut addresses = envelope.from().into_iter().chain(envelope.to());
+    if addresses.any(|address| !AsRef::<str>::as_ref(address).is_ascii()) {
+        if !has(Extension::SmtpUtfEight) {
+            return Err(LinkError::Lacks("SMTPUTF8"));
+        }
+        parameters.push(MailParameter::SmtpUtfEight);
+    }
+    if !text.is_ascii() {
+        if !has(Extension::EightBitMime) {
+            return Err(LinkError::Lacks("8BITMIME"));
+        }
+        parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
+    }
+    connection.command(Mail::new(envelope.from().cloned(), parameters))?;
+    for to in envelope.to() {
+        connection.command(Rcpt::new(to.clone(), Vec::new()))?;
+    }
+    connection.command(Data)?;
+    // A command is one write, and a mail with its dot is one to the server.
+    connection.command(with_dot(&String::from_utf8_lossy(&text)))?;
+    Ok(())
+}
+
+/// The mail as it stands on the wire: dots that begin a line doubled (RFC 5321 §4.5.2), a last line that
+/// ends, and the dot.
+fn with_dot(text: &str) -> String {
+    let mut wire = text.replace("\r\n.", "\r\n..");
+    if wire.starts_with('.') {
+        wire.insert(0, '.');
+    }
+    if !wire.ends_with("\r\n") {
+        wire.push_str("\r\n");
+    }
+    wire.push_str(".\r\n");
+    wire
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Catches a mail that is cut short at a line of a single dot, or one that never ends.
+    #[test]
+    fn dots_are_doubled_and_the_mail_ends() {
+        for (text, wire) in [
+            ("a\r\n", "a\r\n.\r\n"),
+            ("a", "a\r\n.\r\n"),
+            ("", "\r\n.\r\n"),
+            (".\r\n.\r\n..b\r\nc.\r\n", "..\r\n..\r\n...b\r\nc.\r\n.\r\n"),
+        ] {
+            assert_eq!(with_dot(text), wire, "{text:?}");
+        }
+    }
+
+    /// Catches a URL that would quietly lose its TLS, its port, or a part that nobody heeds.
+    #[test]
+    fn urls() {
+        let link = |url| Link::new(url, None);
+        for (url, host, port, secure) in [
+            ("smtp://h", "h", 25, false),
+            ("smtp://h:2525/", "h", 2525, false),
+            ("smtp://[::1]:25", "::1", 25, false),
+            ("smtps://h", "h", 465, true),
+            ("smtp+starttls://h", "h", 587, true),
+            ("smtp+starttls://h.test:26", "h.test", 26, true),
+        ] {
+            let link = link(url).unwrap_or_else(|error| panic!("{error}"));
+            let tls = matches!(link.tls, Tls::Required(_) | Tls::Wrapper(_));
+            assert_eq!(
+                (link.host.as_str(), link.port, tls),
+                (host, port, secure),
+                "{url}"
+            );
+        }
+        for bad in [
+            "h:25",
+            "http://h",
+            "smtp://",
+            "smtp://h:0",
+            "smtp://h:x",
+            "smtp://u:p@h",
+            "smtp://h/name",
+            "smtp+starttls://h?tls=opportunistic",
+            "smtp://[::1",
+            "smtp://[::1]25",
+        ] {
+            assert!(link(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What the database forgets, and when.
+
+use ringtap_config::Config;
+use ringtap_record::Time;
+use rusqlite::params;
+
+use super::delivery::millis;
+use super::{Store, StoreError};
+
+/// A day.
+const DAY_MS: i64 = 86_400_000;
+/// Rows per statement, so that no sweep holds the lock for long.
+const ROWS: u32 = 2000;
+
+/// How long is remembered what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// The content of a mail that is done with.
+    pub content_ms: i64,
+    /// That a person was told of a call, and that there was a mail. Longer than the journal keeps a call, so
+    /// that a journal which is read again tells nobody twice.
+    pub told_ms: i64,
+}
+
+/// What a sweep removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Mails of which only the row is left.
+    pub contents: usize,
+    /// Rows of the outbox.
+    pub mails: usize,
+    /// Calls of which people were told.
+    pub told: usize,
+}
+
+impl Retention {
+    /// As configured: content lives as long as the journal's records. The fact of having told lives for `T_once`
+    /// (semantics.md §4.5), but never shorter than the records and a day, as the journal is swept by the hour and
+    /// only while it is written to.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        let content_ms = i64::from(config.journal.retention_days).saturating_mul(DAY_MS);
+        let once_ms = i64::try_from(config.timers.once_ms).unwrap_or(i64::MAX);
+        Self {
+            content_ms,
+            told_ms: once_ms.max(content_ms.saturating_add(DAY_MS)),
+        }
+    }
+}
+
+impl Store {
+    /// Forgets what is older at `now` than `retention` allows. Mails that are still to be sent stay, and so does
+    /// the memory of every call as old as the oldest of them.
+    pub fn sweep(&mut self, retention: Retention, now: Time) -> Result<Swept, StoreError> {
+        let content_before = millis(now).saturating_sub(retention.content_ms);
+        let told_before = millis(now).saturating_sub(retention.told_ms);
+        Ok(Swept {
+            told: self.sweep_all(
+                "DELETE FROM notified WHERE (user_id, call) IN (SELECT user_id, call FROM notified \
+                 WHERE at_ms < min(?1, ifnull((SELECT min(created_ms) FROM outbox WHERE state = 'pending'), ?1)) \
+                 LIMIT ?2)",
+                told_before,
+            )?,
+            mails: self.sweep_all(
+                "DELETE FROM outbox WHERE id IN \
+                 (SELECT id FROM outbox WHERE state != 'pending' AND done_ms < ?1 LIMIT ?2)",
+                told_before,
+            )?,
+            contents: self.sweep_all(
+                "UPDATE outbox SET notice = '' WHERE id IN \
+                 (SELECT id FROM outbox WHERE state != 'pending' AND done_ms < ?1 AND notice != '' LIMIT ?2)",
+                content_before,
+            )?,
+        })
+    }
+
+    /// Runs `statement`, which takes a time and a number of rows, until it finds none.
+    fn sweep_all(&mut self, statement: &str, before_ms: i64) -> Result<usize, StoreError> {
+        let mut all = 0;
+        loop {
+            let changed = self
+                .connection
+                .execute(statement, params![before_ms, ROWS])
+                .map_err(self.fault("forget what is old"))?;
+            all += changed;
+            if changed == 0 {
+                return Ok(all);
+            }
+        }
+    }
+}
