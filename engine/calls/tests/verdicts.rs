@@ -531,3 +531,107 @@ fn a_cancel_that_was_held_back_is_the_callers() {
     }
     assert_eq!(story.outcome(), Outcome::CallerHungUp);
 }
+
+/// Catches a second flow to the same contact taken for the first one, whose refusal then closes the call.
+#[test]
+fn flows_with_one_contact_are_branches_of_their_own() {
+    for (status, parallel) in [("503#a", false), ("408#a", false), ("480#a", true)] {
+        let mut story = Story::new(&fixtures_config());
+        let ((mt1, gt1), (mt2, gt2)) = (branch("1", PHONE, "x"), branch("2", PHONE, "x"));
+        let second = if parallel { 5 } else { 400 };
+        story.see(0, &mt1, "INVITE");
+        if parallel {
+            story.see(second, &mt2, "INVITE");
+        }
+        story.see(10, &gt1, "INVITE");
+        story.see(300, &gt1, status);
+        story.see(310, &mt1, status);
+        if !parallel {
+            story.see(second, &mt2, "INVITE");
+        }
+        story.see(second + 10, &gt2, "INVITE");
+        story.see(900, &gt2, "180#b");
+        story.see(910, &mt2, "180#b");
+        story.see(12_000, &gt2, "200#b");
+        story.see(12_010, &mt2, "200#b");
+        assert_eq!(
+            story.outcome(),
+            Outcome::Answered,
+            "{status}, parallel {parallel}"
+        );
+    }
+}
+
+/// Catches an answer on one of too many branches that is forgotten, so that all others were "cancelled".
+#[test]
+fn the_answer_of_a_branch_left_out_is_kept() {
+    let mut story = Story::new(&fixtures_config());
+    let names: Vec<String> = (0..100).map(|at| at.to_string()).collect();
+    let phones: Vec<Hop> = names.iter().map(|name| branch(name, PHONE, "x").0).collect();
+    for phone in &phones {
+        story.see(20, phone, "INVITE");
+    }
+    story.see(9_000, &phones[99], "200#t99");
+    for (at, phone) in phones.iter().enumerate().take(90) {
+        story.see(9_020, phone, "CANCEL");
+        story.see(9_050, phone, &format!("487#t{at}"));
+    }
+    let outcome = story.outcome();
+    assert!(
+        matches!(outcome, Outcome::Answered | Outcome::AnsweredElsewhere),
+        "{outcome}"
+    );
+}
+
+/// Catches one branch of a fork taken for the caller's side because the other's INVITE was lost.
+#[test]
+fn a_lost_invite_does_not_make_its_sibling_the_root() {
+    let mut story = Story::new(&no_roles());
+    let ((mt1, gt1), (mt2, gt2)) = (branch("1", PHONE, "x"), branch("2", PHONE_2, "x"));
+    for (ms, hop, word) in [
+        (0, &mt1, "INVITE"),
+        (10, &gt1, "INVITE"),
+        (15, &gt2, "INVITE"),
+        (300, &gt1, "480#a"),
+        (310, &mt1, "480#a"),
+        (500, &gt2, "180#b"),
+        (510, &mt2, "180#b"),
+        (9_000, &gt2, "200#b"),
+        (9_010, &mt2, "200#b"),
+    ] {
+        story.see(ms, hop, word);
+    }
+    assert_eq!(story.outcome(), Outcome::Answered);
+}
+
+/// Catches a BYE to one early dialog that ends the call before another phone has said anything.
+#[test]
+fn a_bye_does_not_end_a_phone_that_is_still_silent() {
+    let mut story = Story::new(&fixtures_config());
+    let ((mt1, _), (mt2, _)) = (branch("1", PHONE, "gi"), branch("2", PHONE_2, "gi"));
+    story.see(0, &mt1, "INVITE");
+    story.see(0, &mt2, "INVITE");
+    story.see(300, &mt1, "180#tb");
+    story.see_more(
+        2_000,
+        &Hop {
+            vias: vec!["bye".to_owned()],
+            ..mt1
+        },
+        "BYE#tb",
+        2,
+        "",
+    );
+    story.see(6_000, &mt2, "180#tc");
+    story.see(9_000, &mt2, "200#tc");
+    assert_eq!(story.outcome(), Outcome::Answered);
+}
+
+/// D60: catches the CANCEL of a re-INVITE that was lost taken for a call given up.
+#[test]
+fn a_cancelled_reinvite_is_no_call() {
+    let mut story = Story::new(&fixtures_config());
+    story.see_more(0, &gi("re"), "CANCEL#x", 2, "");
+    story.see_more(50, &gi("re"), "487#x", 2, "");
+    assert_eq!(story.end(), []);
+}

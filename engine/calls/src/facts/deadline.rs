@@ -82,45 +82,49 @@ impl LegFacts {
         let upstream = || self.current(cseq).filter(|hop| self.is_upstream(hop, sides));
         let firsts = || upstream().filter(|hop| !upstream().any(|other| hop.parent == other.via));
         let decide_by_branches = upstream().next().is_none();
-        let ended = if decide_by_branches {
+        let by_branches = || {
             self.current(cseq)
                 .all(|hop| hop.end().seen() || self.ended_on_another_hop(hop))
+        };
+        let ended = if decide_by_branches {
+            by_branches()
         } else {
-            firsts().all(|hop| hop.end().seen())
+            // Told by depth alone, the caller's side may be one branch of a fork: then all have to end.
+            let is_known = firsts().all(|hop| hop.segment.is_originating());
+            firsts().all(|hop| hop.end().seen()) && (is_known || by_branches())
         };
         if !ended {
             return None;
         }
-        let wait_ms = if !self.current(cseq).any(|hop| hop.is_refused() || hop.ack.seen()) {
+        let is_deciding = |hop: &Hop| decide_by_branches || firsts().any(|first| first.via == hop.via);
+        let mut heard = self
+            .current(cseq)
+            .filter(|hop| hop.cancel.seen() || is_deciding(hop));
+        let wait_ms = if !heard.any(|hop| hop.is_refused() || hop.ack.seen()) {
             // A CANCEL that nothing has answered yet may still lose against a 2xx on its way (RFC 3261 §9.1).
             timers.successor_ms.max(timers.settle_ms)
         } else {
-            let deciding = |hop: &&Hop| decide_by_branches || firsts().any(|first| first.via == hop.via);
             let waits = self
                 .current(cseq)
-                .filter(deciding)
+                .filter(|hop| is_deciding(hop))
                 .map(|hop| wait_after(hop.status, timers));
             waits.max().unwrap_or(timers.settle_ms)
         };
         Some((last?, wait_ms))
     }
 
-    /// Whether a terminating hop without an end belongs to a branch which ended on another hop: one frame
-    /// of it was lost.
+    /// Whether a hop without an end belongs to a branch which ended on another hop: one frame of it was
+    /// lost. That a hop ended does not say so of the one before it, which may try elsewhere, unless it is
+    /// known to be a branch of one phone.
     fn ended_on_another_hop(&self, hop: &Hop) -> bool {
         self.invite_hops().any(|other| {
-            other.via != hop.via && other.cseq == hop.cseq && other.end().seen() && is_same_branch(hop, other)
+            other.via != hop.via
+                && other.cseq == hop.cseq
+                && other.end().seen()
+                && (other.parent != hop.via || hop.segment.is_terminating())
+                && self.is_same_branch(hop, other)
         })
     }
-}
-
-/// Whether two hops carry the same branch: one leads to the other, they reach the same contact, or the
-/// same phone answers them.
-pub(crate) fn is_same_branch(a: &Hop, b: &Hop) -> bool {
-    a.parent == b.via
-        || b.parent == a.via
-        || (a.contact != 0 && a.contact == b.contact && a.segment != b.segment)
-        || (a.tag != 0 && a.tag == b.tag)
 }
 
 /// How long to wait after a final response: for copies, for a retry (T_retry), or for a successor.

@@ -71,6 +71,8 @@ pub struct LegFacts {
     pub(crate) diversions: Vec<Diversion>,
     /// Hops had to be left out: a branch that answered may be one of them.
     pub(crate) overflowed: bool,
+    /// The 2xx of a hop that was left out.
+    pub(crate) left_out_answer: Tick,
     pub(crate) closing: Closing,
 }
 
@@ -145,6 +147,7 @@ impl LegFacts {
             callee_bye: Tick::NEVER,
             caller_bye_tag: 0,
             overflowed: false,
+            left_out_answer: Tick::NEVER,
             callee_request: Tick::NEVER,
             callee_tag: 0,
             in_dialog: Tick::NEVER,

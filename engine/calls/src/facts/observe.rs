@@ -83,7 +83,7 @@ impl LegFacts {
             Start::Request {
                 method: Method::Cancel,
                 ..
-            } => self.observe_cancel(seen, at, context),
+            } => self.observe_cancel(seen, by_callee, at, context),
             Start::Request {
                 method: Method::Ack, ..
             } => self.observe_ack(seen, by_callee, at, context),
@@ -185,8 +185,18 @@ impl LegFacts {
         }
     }
 
-    fn observe_cancel(&mut self, seen: &Observation<'_>, at: Tick, context: &Context<'_>) -> bool {
+    fn observe_cancel(
+        &mut self,
+        seen: &Observation<'_>,
+        by_callee: bool,
+        at: Tick,
+        context: &Context<'_>,
+    ) -> bool {
         let message = &seen.message;
+        // The CANCEL of an INVITE that began a dialog has no To-tag (RFC 3261 §9.1); this one is a re-INVITE's.
+        if message.to_tag().is_some() || by_callee {
+            return self.mark_in_dialog(seen, by_callee, context);
+        }
         let rules = context.rules;
         let segment = rules.segment(seen.source, seen.destination);
         let said = reason::read(message, rules.q850_13_elsewhere);
@@ -298,7 +308,7 @@ impl LegFacts {
         let via = context.keys.hop(&message.top_via());
         self.read_partial(seen, via, segment, context);
         let Some(hop) = self.hop_mut(via, message.cseq()) else {
-            return false;
+            return matches!(status, 200..=299) && self.left_out_answer.earliest(at);
         };
         if hop.segment == Segment::Unknown {
             hop.segment = segment;

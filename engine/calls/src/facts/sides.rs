@@ -80,10 +80,33 @@ impl LegFacts {
         if let Some(originating) = sides.originating {
             return hop.depth < originating;
         }
-        let leads_on = || self.hops.iter().any(|other| other.parent == hop.via);
-        hop.depth == sides.fewest
-            && sides.at_fewest == 1
-            && (sides.most >= hop.depth.saturating_add(2) || leads_on())
+        // What forks is on the caller's side of the fork. The phone's own hop has one Via, and a phone that
+        // tries again has several such.
+        let children = self.children(hop);
+        let is_nearest = hop.depth == sides.fewest && (sides.at_fewest == 1 || hop.depth == 1);
+        children > 1 || (is_nearest && (children > 0 || sides.most >= hop.depth.saturating_add(2)))
+    }
+
+    /// How many visible hops this one leads to.
+    fn children(&self, hop: &Hop) -> usize {
+        self.hops
+            .iter()
+            .filter(|other| other.parent == hop.via && other.cseq == hop.cseq)
+            .count()
+    }
+
+    /// Whether two hops carry the same branch: one leads to the other and to no third, the same phone
+    /// answers them, or they reach the same contact. The contact only tells it while the hop before the
+    /// deeper one was not seen: flows of one device share a contact, and so may two behind address
+    /// translators.
+    pub(crate) fn is_same_branch(&self, a: &Hop, b: &Hop) -> bool {
+        let leads = |from: &Hop, to: &Hop| to.parent == from.via && self.children(from) == 1;
+        let is_rooted = |hop: &Hop| self.hops.iter().any(|other| other.via == hop.parent);
+        let same_contact = || {
+            let deeper = if a.depth > b.depth { a } else { b };
+            a.contact != 0 && a.contact == b.contact && a.segment != b.segment && !is_rooted(deeper)
+        };
+        leads(a, b) || leads(b, a) || (a.tag != 0 && a.tag == b.tag) || same_contact()
     }
 
     /// A bare ACK that proves an answer (A2): it has a To-tag, its branch is no INVITE's, and no non-2xx
@@ -111,6 +134,7 @@ impl LegFacts {
                 at.earliest(hop.ack);
             }
         }
+        at.earliest(self.left_out_answer);
         at.earliest(self.callee_bye);
         at.earliest(self.callee_request);
         if self.is_answered_by_use() {
@@ -134,12 +158,19 @@ impl LegFacts {
     }
 
     /// Whether the caller's BYE ends the attempt: it ends one early dialog (RFC 3261 §15), so not while a
-    /// phone is known that answers under another tag.
+    /// phone is known that answers under another tag, or that has not answered at all.
     pub(crate) fn ends_by_bye(&self) -> bool {
-        self.caller_bye.seen()
-            && self.invite_hops().all(|hop| {
+        if !self.caller_bye.seen() {
+            return false;
+        }
+        let cseq = self.last_cseq();
+        self.invite_hops()
+            .filter(|hop| Some(hop.cseq) == cseq)
+            .all(|hop| {
                 let is_other = |tag: u32| tag != 0 && self.caller_bye_tag != 0 && tag != self.caller_bye_tag;
-                !hop.has(Hop::SEVERAL_TAGS) && !is_other(hop.tag) && !is_other(hop.final_tag)
+                let is_waiting =
+                    hop.has(Hop::INVITE) && hop.tag == 0 && !hop.end().seen() && self.children(hop) == 0;
+                !hop.has(Hop::SEVERAL_TAGS) && !is_other(hop.tag) && !is_other(hop.final_tag) && !is_waiting
             })
     }
 }

@@ -6,7 +6,6 @@ use smallvec::SmallVec;
 
 use super::codes;
 use crate::facts::LegFacts;
-use crate::facts::deadline::is_same_branch;
 use crate::facts::hop::Hop;
 use crate::reason::ReasonLine;
 use crate::settler::Call;
@@ -117,7 +116,7 @@ fn gather(hops: Vec<Seen<'_>>) -> Vec<Branch<'_>> {
         let belongs = |group: &SmallVec<[Seen<'_>; 4]>| {
             group
                 .iter()
-                .any(|other| seen.is_same_leg(other) && is_same_branch(seen.hop, other.hop))
+                .any(|other| seen.is_same_leg(other) && seen.leg.is_same_branch(seen.hop, other.hop))
         };
         let mut joined: SmallVec<[Seen<'_>; 4]> = SmallVec::from_slice(&[seen]);
         for group in groups.extract_if(.., |group| belongs(group)) {
