@@ -110,7 +110,16 @@ impl LegFacts {
                 .map(|hop| wait_after(hop.status, timers));
             waits.max().unwrap_or(timers.settle_ms)
         };
-        Some((last?, wait_ms))
+        // An end that is only inferred from another hop of the branch may be one try of several.
+        let is_inferred = decide_by_branches && self.current(cseq).any(|hop| !hop.end().seen());
+        Some((
+            last?,
+            if is_inferred {
+                wait_ms.max(timers.successor_ms)
+            } else {
+                wait_ms
+            },
+        ))
     }
 
     /// Whether a hop without an end belongs to a branch which ended on another hop: one frame of it was

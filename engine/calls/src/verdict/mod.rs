@@ -261,7 +261,14 @@ fn is_machine(paths: &Paths<'_>, answered: &[usize], rules: &Rules) -> bool {
 
 /// The times at which the caller's side was cancelled; several hops show it a few milliseconds apart.
 fn gave_up(call: &Call, paths: &Paths<'_>) -> Vec<Time> {
-    let hops = paths.upstream.iter().flat_map(|seen| {
+    // Only the first hops: a proxy may call off a try of its own while the caller waits on.
+    let is_first = |seen: &&Seen<'_>| {
+        !paths
+            .upstream
+            .iter()
+            .any(|other| other.hop.via == seen.hop.parent)
+    };
+    let hops = paths.upstream.iter().filter(is_first).flat_map(|seen| {
         let final_487 = if seen.hop.status == 487 {
             seen.at(seen.hop.final_at)
         } else {
