@@ -381,3 +381,35 @@ fn standard_output_is_named() {
         text(&output.stderr)
     );
 }
+
+/// Catches an output that overwrites something which `--records` has not written, and the option before the
+/// command refused.
+#[test]
+fn records_overwrite_only_records() {
+    let lab = Lab::new();
+    let capture = lab.write("corpus.pcap", &corpus(Format::Pcap));
+    let config = lab.path("ringtap.toml");
+    let run = |records: &Path| {
+        ringtap(&[
+            "--config",
+            config.to_str().unwrap(),
+            "replay",
+            "--records",
+            records.to_str().unwrap(),
+            capture.to_str().unwrap(),
+        ])
+    };
+    let before = std::fs::read(&config).unwrap();
+    let other = lab.write("other.pcap", &corpus(Format::Pcap));
+    for path in [&config, &other] {
+        assert_eq!(run(path).status.code(), Some(2), "{}", path.display());
+    }
+    assert_eq!(std::fs::read(&config).unwrap(), before);
+    let records = lab.path("records.json");
+    assert_eq!(run(&records).status.code(), Some(0));
+    assert_eq!(
+        run(&records).status.code(),
+        Some(0),
+        "its own file may be written again"
+    );
+}

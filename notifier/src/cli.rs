@@ -3,7 +3,8 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -57,7 +58,8 @@ enum LogFormat {
 enum Command {
     /// Follow the journal and send mails until SIGINT or SIGTERM
     Run,
-    /// Read the journal to its end, try each mail that is due once, and exit; for cron and tests
+    /// Read the journal to its end, try each mail that is due once, and exit; for cron and tests. Stops
+    /// early if the mail server cannot be reached, and exits with 1 as long as mails wait
     Once,
     /// Take subscriptions from a CSV file: all of it or, if any line is wrong, nothing
     ///
@@ -96,7 +98,7 @@ enum List {
 enum OutboxCommand {
     /// Mails that wait or were given up, newest first
     List {
-        /// Sent mails too
+        /// Sent and dropped mails too
         #[arg(long)]
         all: bool,
         /// How many at most
@@ -247,12 +249,33 @@ fn export(file: Option<&Path>, database: &Path) -> Result<(), Failure> {
         .map_err(Failure::work)?;
     match file {
         Some(path) => {
+            if holds_something_else(path) {
+                let text = format!(
+                    "{}: there is a file with other content: name another, or remove it",
+                    path.display()
+                );
+                return Err(Failure::usage(text));
+            }
             let fault = |fault: csv::Error| Failure::work(format!("{}: {fault}", path.display()));
-            subscriptions::write(File::create(path).map_err(|error| fault(error.into()))?, &people)
-                .map_err(fault)
+            // Names, addresses and numbers: for nobody else's eyes.
+            let file = File::options()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(path);
+            subscriptions::write(file.map_err(|error| fault(error.into()))?, &people).map_err(fault)
         }
         None => subscriptions::write(io::stdout().lock(), &people).map_err(Failure::work),
     }
+}
+
+/// Whether a file is there that no `export` has written: a database, a journal, a configuration.
+fn holds_something_else(path: &Path) -> bool {
+    const HEAD: &[u8] = b"user,name,";
+    let there = std::fs::metadata(path).is_ok_and(|data| data.is_file() && data.len() > 0);
+    let mut first = [0; HEAD.len()];
+    there && !File::open(path).is_ok_and(|mut file| file.read_exact(&mut first).is_ok() && first == HEAD)
 }
 
 fn list_users(database: &Path) -> Result<(), Failure> {

@@ -1,6 +1,11 @@
 //! The program beside another one, or as a user who may not do everything: what goes on working, what is
 //! refused, and whether the refusal helps.
-#![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -104,4 +109,40 @@ fn a_journal_beside_which_nothing_may_be_written() {
         said.contains("j.db-shm") && said.contains("write access") && said.contains("same user"),
         "{said}"
     );
+}
+
+/// Catches an export that overwrites the database, the journal or the configuration, or that others may read.
+#[test]
+fn an_export_overwrites_only_an_export() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, database) = prepare(dir.path());
+    let people = dir.path().join("people.csv");
+    let (code, said) = run(
+        &mut Command::new(PROGRAM),
+        dir.path(),
+        &["import", people.to_str().unwrap()],
+    );
+    assert_eq!(code, Some(0), "{said}");
+    for path in [&journal, &database, &dir.path().join("ringtap.toml")] {
+        let before = fs::read(path).unwrap();
+        let (code, said) = run(
+            &mut Command::new(PROGRAM),
+            dir.path(),
+            &["export", path.to_str().unwrap()],
+        );
+        assert_eq!(code, Some(2), "{said}");
+        // Opening a database may count up a number in it; its head and size stay.
+        let after = fs::read(path).unwrap();
+        assert_eq!((after.len(), &after[..16]), (before.len(), &before[..16]));
+    }
+    let out = dir.path().join("out.csv");
+    for _ in 0..2 {
+        let (code, said) = run(
+            &mut Command::new(PROGRAM),
+            dir.path(),
+            &["export", out.to_str().unwrap()],
+        );
+        assert_eq!(code, Some(0), "{said}");
+    }
+    assert_eq!(fs::metadata(&out).unwrap().mode() & 0o777, 0o600);
 }

@@ -21,6 +21,8 @@ use ringtap_config::Config;
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    common: Common,
 }
 
 #[derive(Debug, Subcommand)]
@@ -35,7 +37,7 @@ struct Common {
     /// Configuration file; a default file that is absent means defaults
     #[arg(long, value_name = "FILE", global = true, help_heading = "Common options")]
     config: Option<PathBuf>,
-    /// How log lines look on standard error
+    /// How log lines look on standard error; RUST_LOG sets how much is said
     #[arg(
         long,
         value_name = "FORMAT",
@@ -74,9 +76,10 @@ impl Failure {
 /// Runs the command line.
 #[must_use]
 pub fn main() -> ExitCode {
-    let result = match Cli::parse().command {
-        Command::Replay(replay) => replay.run(),
-        Command::Parse(parse) => parse.run(),
+    let Cli { command, common } = Cli::parse();
+    let result = match command {
+        Command::Replay(replay) => replay.run(&common),
+        Command::Parse(parse) => parse.run(&common),
     };
     let (code, message) = match result {
         Ok(()) => return ExitCode::SUCCESS,

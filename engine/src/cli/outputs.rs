@@ -1,6 +1,7 @@
 //! Where `ringtap replay` writes: looked at before anything is created, opened with the journal last.
 
 use std::fs::{self, Metadata};
+use std::io::Read;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -36,6 +37,12 @@ impl Outputs<'_> {
                     display(input)
                 )));
             }
+        }
+        if let Some(records) = self.records.filter(|path| holds_something_else(path)) {
+            return Err(Failure::Usage(format!(
+                "--records {}: there is a file with other content: name another, or remove it",
+                records.display()
+            )));
         }
         match (self.journal, self.records) {
             (Some(journal), Some(records)) if is_same_place(journal, records) => {
@@ -92,6 +99,16 @@ fn input_file(path: &Path) -> Option<Metadata> {
 /// The file behind an output, if there is one already.
 fn output_file(path: &Path) -> Option<Metadata> {
     (path != Path::new("-")).then(|| fs::metadata(path).ok())?
+}
+
+/// Whether a file is there that no `--records` has written: a configuration, a database, a capture.
+fn holds_something_else(path: &Path) -> bool {
+    let Some(there) = output_file(path).filter(Metadata::is_file) else {
+        return false;
+    };
+    let mut first = [0];
+    there.len() > 0
+        && !fs::File::open(path).is_ok_and(|mut file| file.read_exact(&mut first).is_ok() && first == *b"{")
 }
 
 /// Devices and pipes may be read and written at once.

@@ -19,16 +19,14 @@ pub(super) struct Parse {
     /// File with the message; standard input without it, or for `-`
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
-    #[command(flatten)]
-    common: Common,
 }
 
 /// Longest input that is read: more than any datagram holds.
 const INPUT_BYTES_MAX: u64 = 1 << 20;
 
 impl Parse {
-    pub(super) fn run(self) -> Result<(), Failure> {
-        let config = self.common.start()?;
+    pub(super) fn run(self, common: &Common) -> Result<(), Failure> {
+        let config = common.start()?;
         let (name, bytes) = self.read()?;
         let message = ringtap_sip::parse(&bytes)
             .map_err(|fault| Failure::work(format!("{name}: refused: {}", fault.as_str())))?;

@@ -21,7 +21,7 @@ const PROGRESS_FROM_BYTES: u64 = 8 << 20;
 
 /// Run capture files (pcap or pcapng, `-` for standard input) through the whole pipeline, then exit
 ///
-/// Without --journal and --records the missed calls are printed as a table.
+/// Without --journal and --records the missed calls are printed as a table, declined ones left out.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     ringtap replay monday.pcap\n  \
@@ -31,13 +31,14 @@ pub(super) struct Replay {
     /// Capture files, in the order of their time
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Write call records into this journal
+    /// Write call records into this journal (`journal.path` of the configuration is for live capture and
+    /// the notifier)
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
     /// Write call records as JSON lines to this file (`-`: standard output)
     #[arg(long, value_name = "FILE")]
     records: Option<PathBuf>,
-    /// Record answered calls too
+    /// Record answered calls too, in --journal and --records
     #[arg(long)]
     records_all: bool,
     /// max, or how many times as fast as captured (1 = as captured)
@@ -49,8 +50,6 @@ pub(super) struct Replay {
     /// Cores to work on, one pinned worker each: `2,3` or `2-5`
     #[arg(long, value_name = "LIST")]
     cores: Option<CoreList>,
-    #[command(flatten)]
-    common: Common,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -102,8 +101,8 @@ impl FromStr for CoreList {
 }
 
 impl Replay {
-    pub(super) fn run(self) -> Result<(), Failure> {
-        let config = self.common.start()?;
+    pub(super) fn run(self, common: &Common) -> Result<(), Failure> {
+        let config = common.start()?;
         let options = Options {
             speed: self.speed.0,
             cores: self.cores.clone().map(|list| list.0).unwrap_or_default(),
@@ -134,6 +133,14 @@ impl Replay {
             say(format_args!(
                 "ringtap: {}: the last packet is cut off; everything before it was read\n",
                 display(file)
+            ));
+        }
+        if let (Some(path), Some(journal)) = (&self.journal, &outcome.settled.journal) {
+            say(format_args!(
+                "ringtap: {}: {} records added, {} were there already\n",
+                path.display(),
+                journal.written,
+                journal.already_there
             ));
         }
         if self.stats {
