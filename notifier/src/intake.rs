@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use ringtap_config::Policy;
 use ringtap_journal::{JournalError, Reader};
-use ringtap_record::{CallRecord, Time};
+use ringtap_record::{CallRecord, Outcome, Time};
 
-use crate::decide::{Interest, decide};
+use crate::decide::{Interest, Silence, decide};
 use crate::notice::Notice;
 use crate::store::{Batch, Intake, Store, StoreError};
 
@@ -99,6 +99,14 @@ impl Rules<'_> {
             let missed = match decide(record, &interest, self.policy) {
                 Ok(missed) => missed,
                 Err(why) => {
+                    if why == Silence::SwitchedOff(Outcome::InvalidNumber) {
+                        // D08: the subscription and the network disagree.
+                        tracing::warn!(
+                            call = record.call,
+                            user,
+                            "the network says that this subscriber's number does not exist"
+                        );
+                    }
                     tracing::debug!(call = record.call, user, ?why, "not mailed");
                     continue;
                 }

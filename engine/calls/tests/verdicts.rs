@@ -635,3 +635,19 @@ fn a_cancelled_reinvite_is_no_call() {
     story.see_more(50, &gi("re"), "487#x", 2, "");
     assert_eq!(story.end(), []);
 }
+
+/// D35: catches a 199 taken for a sign of life, or for an end: the final still decides.
+#[test]
+fn a_199_neither_ends_nor_prolongs() {
+    let run = |last: &str, at: i64| {
+        let mut story = Story::new(&fixtures_config());
+        story.see(0, &gi("gi"), "INVITE");
+        story.see(300, &gi("gi"), "180#a");
+        story.see(100_000, &gi("gi"), "199#a");
+        story.see(at, &gi("gi"), last);
+        story.outcome()
+    };
+    assert_eq!(run("200#b", 150_000), Outcome::Answered);
+    // 200 s after the 180 the leg is closed; what comes then is late.
+    assert_eq!(run("480#a", 205_000), Outcome::Undetermined);
+}

@@ -318,6 +318,11 @@ impl LegFacts {
         }
         if status < 200 {
             let alerts = status == 180 || (status == 183 && rules.alerts_by_183(seen.source));
+            if status == 199 {
+                // D35: that early dialog ended, which is no sign of life; the final is still to come.
+                hop.first.earliest(at);
+                return false;
+            }
             hop.join_provisional(at, alerts);
             if status == 181 {
                 hop.mark(Hop::FORWARDED);
