@@ -651,3 +651,26 @@ fn a_199_neither_ends_nor_prolongs() {
     // 200 s after the 180 the leg is closed; what comes then is late.
     assert_eq!(run("480#a", 205_000), Outcome::Undetermined);
 }
+
+/// Pooling b: catches the Reason of a BYE that ended an early dialog left unread.
+#[test]
+fn the_reason_of_an_early_bye_counts() {
+    for (reason, wanted) in [
+        (
+            "Reason: SIP;cause=200;text=\"Call completed elsewhere\"\r\n",
+            Outcome::AnsweredElsewhere,
+        ),
+        ("Reason: Q.850;cause=16\r\n", Outcome::CallerHungUp),
+    ] {
+        let mut story = Story::new(&fixtures_config());
+        let (mt, _) = branch("1", PHONE, "x");
+        story.see(0, &mt, "INVITE");
+        story.see(300, &mt, "180#a");
+        let bye = Hop {
+            vias: vec!["bye".to_owned()],
+            ..mt.clone()
+        };
+        story.see_more(1_000, &bye, "BYE#a", 2, reason);
+        assert_eq!(story.outcome(), wanted, "{reason}");
+    }
+}

@@ -81,14 +81,9 @@ fn replay_into_journal(folder: &Path, config: &Config, bytes: &[u8]) {
     replay(inputs, shared, &decoder, &options, sinks, &mut |_, _| {}).expect("replayed");
 }
 
-fn mails(case: &Case, wanted: &Expected) -> Vec<Mail> {
-    let sink = Sink::start(&[]);
-    let folder = tempfile::tempdir().expect("a folder");
-    let url = format!("smtp://{}", sink.address);
-    let text = fixtures::config_toml_with("unused.db", "unused.db", &url, &wanted.switches);
-    let config = ringtap_config::from_toml(&text, "fixtures").expect("valid");
-    replay_into_journal(folder.path(), &config, &capture(&messages(case), Format::Pcap));
-    let database = folder.path().join("notifier.db");
+/// Imports the fixtures' people and works off the journal, all in `folder`.
+fn notify_once(folder: &Path, config: Config) {
+    let database = folder.join("notifier.db");
     let people = subscriptions::read(
         Path::new("p.csv"),
         fixtures::subscribers_csv().as_bytes(),
@@ -98,8 +93,18 @@ fn mails(case: &Case, wanted: &Expected) -> Vec<Mail> {
         .expect("a store")
         .import(&people.expect("valid"), false)
         .expect("imported");
-    let mut service = Service::new(config, &folder.path().join("journal.db"), &database).expect("a service");
+    let mut service = Service::new(config, &folder.join("journal.db"), &database).expect("a service");
     service.once().expect("worked off");
+}
+
+fn mails(case: &Case, wanted: &Expected) -> Vec<Mail> {
+    let sink = Sink::start(&[]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let url = format!("smtp://{}", sink.address);
+    let text = fixtures::config_toml_with("unused.db", "unused.db", &url, &wanted.switches);
+    let config = ringtap_config::from_toml(&text, "fixtures").expect("valid");
+    replay_into_journal(folder.path(), &config, &capture(&messages(case), Format::Pcap));
+    notify_once(folder.path(), config);
     let mut got: Vec<_> = sink
         .mails()
         .iter()
@@ -146,21 +151,9 @@ fn a_withheld_number_appears_nowhere() {
     let config = ringtap_config::from_toml(&text, "fixtures").expect("valid");
     replay_into_journal(folder.path(), &config, &capture(&messages(case), Format::Pcap));
     std::fs::remove_file(folder.path().join("capture.pcap")).expect("removed");
-    let database = folder.path().join("notifier.db");
-    let people = subscriptions::read(
-        Path::new("p.csv"),
-        fixtures::subscribers_csv().as_bytes(),
-        &config.plan,
-    );
-    Store::open(&database)
-        .expect("a store")
-        .import(&people.expect("valid"), false)
-        .expect("imported");
-    let mut service = Service::new(config, &folder.path().join("journal.db"), &database).expect("a service");
-    service.once().expect("worked off");
+    notify_once(folder.path(), config);
     let mails = sink.mails();
     assert_eq!(mails.len(), 1);
-    drop(service);
     let mut written: Vec<Vec<u8>> = mails.into_iter().map(String::into_bytes).collect();
     for entry in std::fs::read_dir(folder.path()).expect("the folder") {
         written.push(std::fs::read(entry.expect("an entry").path()).expect("readable"));

@@ -78,12 +78,21 @@ impl<'a> Case<'a> {
         if self.is_no_attempt() {
             return Outcome::NotACall; // D50, D61, D63, D65, D66, D68, D69, D70
         }
-        let line = own
+        // Pooling b: the Reason of a BYE that ended the attempt tells as much as a CANCEL's.
+        let byes = || {
+            self.call
+                .legs
+                .iter()
+                .filter(|leg| leg.ends_by_bye())
+                .map(|leg| leg.bye_line)
+        };
+        let lines = own
             .iter()
             .map(|branch| branch.line())
             .min()
             .unwrap_or_else(|| best.line());
-        let was_cancelled = own.iter().any(|branch| branch.cancelled().is_some());
+        let line = byes().fold(lines, ReasonLine::min);
+        let was_cancelled = own.iter().any(|branch| branch.cancelled().is_some()) || byes().next().is_some();
         if was_cancelled && codes::cancelled(line, false) == Some(Outcome::AnsweredElsewhere) {
             return Outcome::AnsweredElsewhere; // D03, D20 lines 1 and 2
         }
@@ -148,7 +157,7 @@ impl<'a> Case<'a> {
                 .unwrap_or_else(|| self.plainly_cancelled(branch, at));
         }
         if let Some(outcome) = self.early_bye(branch) {
-            return outcome;
+            return codes::cancelled(line, branch.is_alerted()).unwrap_or(outcome);
         }
         if !self.gave_up.is_empty() {
             return Outcome::CallerHungUp; // D21: the branch's own CANCEL was lost
