@@ -39,6 +39,8 @@ fn record(targets: Vec<Target>) -> CallRecord {
         dialled: None,
         answered_by: None,
         machine: false,
+        talk_ms: None,
+        referred_by: None,
         targets,
         legs: 1,
         flags: Vec::new(),

@@ -103,6 +103,8 @@ fn record(call: &str, targets: &[&str]) -> CallRecord {
         dialled: None,
         answered_by: None,
         machine: false,
+        talk_ms: None,
+        referred_by: None,
         targets: targets
             .iter()
             .map(|identity| Target {

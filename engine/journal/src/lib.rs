@@ -62,5 +62,8 @@ const JOURNAL: Schema = Schema {
             ended INTEGER NOT NULL,
             PRIMARY KEY (seq, rank)
         ) WITHOUT ROWID;
+    ", "
+        ALTER TABLE call ADD COLUMN talk_ms INTEGER;
+        ALTER TABLE call ADD COLUMN referred_by TEXT;
     "],
 };

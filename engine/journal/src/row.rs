@@ -10,12 +10,12 @@ use crate::error::JournalError;
 use crate::reader::Found;
 
 const INSERT_CALL: &str = "INSERT INTO call (seq, call, started, ended, caller, caller_name, name_source, withheld, \
-     dialled, answered_by, machine, legs, flags, written) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT (call) DO NOTHING";
+     dialled, answered_by, machine, legs, flags, written, talk_ms, referred_by) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) ON CONFLICT (call) DO NOTHING";
 const INSERT_TARGET: &str = "INSERT INTO target (seq, rank, identity, outcome, base, alerted, ring_ms, \
      diverted_to, group_number, started, ended) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 const CALL: &str = "SELECT seq, call, started, ended, caller, caller_name, name_source, withheld, dialled, \
-     answered_by, machine, legs, flags FROM call";
+     answered_by, machine, legs, flags, talk_ms, referred_by FROM call";
 const TARGETS: &str = "SELECT identity, outcome, base, alerted, ring_ms, diverted_to, group_number, started, \
      ended FROM target WHERE seq = ?1 ORDER BY rank";
 
@@ -42,6 +42,8 @@ pub(crate) fn insert(
         record.legs,
         flag_words(&record.flags),
         written_us,
+        record.talk_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)),
+        record.referred_by.as_deref(),
     ])?;
     if added == 0 {
         return Ok(false);
@@ -156,6 +158,8 @@ impl RawCall {
                 dialled: compact(row, 8)?,
                 answered_by: compact(row, 9)?,
                 machine: row.get(10)?,
+                talk_ms: row.get::<_, Option<i64>>(13)?.map(i64::unsigned_abs),
+                referred_by: compact(row, 14)?,
                 legs: row.get(11)?,
                 targets: Vec::new(),
                 flags: Vec::new(),

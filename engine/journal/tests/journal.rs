@@ -29,6 +29,8 @@ fn record(n: u32) -> CallRecord {
         dialled: Some("+862583091000".into()),
         answered_by: None,
         machine: n % 2 == 1,
+        talk_ms: None,
+        referred_by: None,
         targets: (0..n % 4)
             .map(|rank| Target {
                 identity: format!("+86258309100{rank}").into(),

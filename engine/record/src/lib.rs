@@ -32,6 +32,13 @@ pub struct CallRecord {
     pub answered_by: Option<CompactString>,
     /// A machine (voicemail, announcement) answered.
     pub machine: bool,
+    /// From the answer to the BYE, in milliseconds, if both were seen before the call was settled: what
+    /// `short_answer_s` asks for (semantics.md D01).
+    #[serde(default)]
+    pub talk_ms: Option<u64>,
+    /// Who transferred the caller here, as the new INVITE's Referred-By says (D51). A claim, not a proof.
+    #[serde(default)]
+    pub referred_by: Option<CompactString>,
     /// Each called identity with its outcome, best evidence first (semantics.md §2.8 step 4f).
     pub targets: Vec<Target>,
     /// How many legs (Call-ID + caller's tag) the call was made of.

@@ -72,6 +72,8 @@ pub fn judge(call: &Call, rules: &Rules) -> Option<CallRecord> {
             .answered_by()
             .map(|identity| CompactString::from(identity.as_str())),
         machine: case.machine,
+        talk_ms: None,
+        referred_by: None,
         targets,
         legs: u32::try_from(call.legs.len()).unwrap_or(u32::MAX),
         flags: flags(call, &case),
