@@ -8,14 +8,13 @@ use std::sync::Arc;
 use std::{io, thread};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
-use ringtap_calls::LegFacts;
 use ringtap_record::Time;
 use rustix::thread::CpuSet;
 
 use crate::capture::{Chunk, Frame};
 use crate::decode::Decoder;
 use crate::replay::ReplayError;
-use crate::worker::{Shared, Worker, WorkerCounters};
+use crate::worker::{Lot, Shared, Worker, WorkerCounters};
 
 /// The workers: one in this thread, or several in threads of their own.
 pub(crate) enum Crew {
@@ -26,7 +25,7 @@ pub(crate) enum Crew {
 /// A worker in its own thread.
 pub(crate) struct Hand {
     jobs: Sender<Job>,
-    done: Receiver<Vec<LegFacts>>,
+    done: Receiver<Lot>,
     thread: thread::JoinHandle<WorkerCounters>,
 }
 
@@ -58,17 +57,12 @@ impl Crew {
     }
 
     /// Joins the messages of these frames; returns when all are joined. The legs that had to leave a full
-    /// table meanwhile.
-    pub(crate) fn process(
-        &mut self,
-        chunk: &Arc<Chunk>,
-        frames: Range<usize>,
-        shared: &Shared,
-    ) -> Vec<LegFacts> {
+    /// table meanwhile, and what was told of registrations.
+    pub(crate) fn process(&mut self, chunk: &Arc<Chunk>, frames: Range<usize>, shared: &Shared) -> Lot {
         match self {
             Self::One(worker) => {
                 worker.process(select(chunk, frames), shared);
-                worker.take_evicted()
+                worker.take()
             }
             Self::Many(hands) => {
                 let each = frames.len().div_ceil(hands.len()).max(1);
@@ -85,13 +79,9 @@ impl Crew {
     }
 
     /// Closes what is due by `now`.
-    pub(crate) fn expire(&mut self, now: Time, shared: &Shared) -> Vec<LegFacts> {
+    pub(crate) fn expire(&mut self, now: Time, shared: &Shared) -> Lot {
         match self {
-            Self::One(worker) => {
-                let mut closed = Vec::new();
-                worker.expire(0, 1, now, shared, &mut closed);
-                closed
-            }
+            Self::One(worker) => worker.expire(0, 1, now, shared),
             Self::Many(hands) => {
                 let asked = hands
                     .iter()
@@ -136,17 +126,16 @@ impl Hand {
             .spawn(move || {
                 let _starter_gone = pinned.send(pin(core));
                 for job in inbox {
-                    let mut closed = Vec::new();
-                    match job {
+                    let lot = match job {
                         Job::Process(chunk, frames) => {
                             worker.process(select(&chunk, frames), &shared);
                             // Given back before the answer, so that the reader can fill it again.
                             drop(chunk);
-                            closed = worker.take_evicted();
+                            worker.take()
                         }
-                        Job::Expire(now) => worker.expire(share, of, now, &shared, &mut closed),
-                    }
-                    if outbox.send(closed).is_err() {
+                        Job::Expire(now) => worker.expire(share, of, now, &shared),
+                    };
+                    if outbox.send(lot).is_err() {
                         break;
                     }
                 }
@@ -164,11 +153,12 @@ fn select(chunk: &Chunk, frames: Range<usize>) -> impl Iterator<Item = Frame<'_>
 }
 
 /// What the hands give back for the jobs they were given.
-fn gather(busy: Vec<&Hand>) -> Vec<LegFacts> {
-    busy.into_iter()
-        .filter_map(|hand| hand.done.recv().ok())
-        .flatten()
-        .collect()
+fn gather(busy: Vec<&Hand>) -> Lot {
+    let mut sum = Lot::default();
+    for lot in busy.into_iter().filter_map(|hand| hand.done.recv().ok()) {
+        sum.append(lot);
+    }
+    sum
 }
 
 /// Whether this process may use each of these cores.

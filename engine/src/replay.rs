@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::Sender;
 use ringtap_calls::LegFacts;
-use ringtap_calls::LegTable;
+use ringtap_calls::{LegTable, Registration};
 use ringtap_calls::table::TableCounters;
 use ringtap_record::Time;
 use thiserror::Error;
@@ -26,7 +26,7 @@ use crate::crew::{self, Crew};
 use crate::decode::Decoder;
 use crate::settle::{Settled, SettlerThread};
 use crate::sink::{RecordSink, SinkError};
-use crate::worker::{Shared, WorkerCounters};
+use crate::worker::{Lot, Shared, WorkerCounters};
 
 /// A file that begins this much before the end of the one before is another capture, not its continuation.
 const REWIND_US: i64 = 1_000_000;
@@ -141,7 +141,8 @@ pub fn replay(
     let mut run = Run {
         crew,
         shared: &shared,
-        legs: Some(settler.sender().clone()),
+        settler: Some(settler.sender().clone()),
+        told: Vec::new(),
         pace: Pace::new(options.speed),
         clock: Clock::new(shared.rules.timers.ring_max_ms),
         due: None,
@@ -163,7 +164,7 @@ pub fn replay(
     let last = run.clock.end();
     run.end(last);
     let (span, clock, seen) = (run.span, run.clock.counters(), run.crew.finish());
-    drop(run.legs);
+    drop(run.settler);
     // What was read before a damaged block is settled and kept all the same.
     let settled = settler.finish()?;
     match failed {
@@ -185,7 +186,10 @@ struct Run<'a> {
     crew: Crew,
     shared: &'a Arc<Shared>,
     /// The way to the settler; `None` once that is gone.
-    legs: Option<Sender<Vec<LegFacts>>>,
+    settler: Option<Sender<Lot>>,
+    /// What was told of registrations in the present epoch. It is handed over when the epoch ends, so that
+    /// its order does not depend on how the epoch's frames were divided.
+    told: Vec<Registration>,
     pace: Pace,
     clock: Clock,
     /// Frames of the present epoch that are still to be worked on.
@@ -206,7 +210,7 @@ impl Run<'_> {
         let mut first = true;
         let mut spare: Vec<Arc<Chunk>> = Vec::new();
         // Without a settler there is nobody to work for: its sinks failed, or nobody reads them any more.
-        while self.legs.is_some() {
+        while self.settler.is_some() {
             let mut chunk = spare.pop().unwrap_or_else(|| Arc::new(Chunk::new()));
             // Frames of it are held still.
             let Some(writable) = Arc::get_mut(&mut chunk) else {
@@ -310,14 +314,16 @@ impl Run<'_> {
     /// Gives the frames that are due to the workers.
     fn work(&mut self) {
         if let Some((chunk, frames)) = self.due.take() {
-            let evicted = self.crew.process(&chunk, frames, self.shared);
-            self.send(evicted);
+            let mut lot = self.crew.process(&chunk, frames, self.shared);
+            self.told.append(&mut lot.registrations);
+            self.send(lot);
         }
     }
 
     fn tick(&mut self, now: Time) {
-        let closed = self.crew.expire(now, self.shared);
-        self.send(closed);
+        let mut lot = self.crew.expire(now, self.shared);
+        lot.registrations.append(&mut self.told);
+        self.send(lot);
     }
 
     /// The end of input, or a gap: whatever is open now stays without an end (semantics.md D89). `last` is
@@ -330,22 +336,30 @@ impl Run<'_> {
         // After the last tick: no deadline is judged by a stamp that nothing confirmed.
         self.release();
         self.work();
-        let mut closed = Vec::new();
-        self.shared.table.close_all(&self.shared.rules, &mut closed);
-        self.send(closed);
+        let mut lot = Lot {
+            legs: Vec::new(),
+            registrations: std::mem::take(&mut self.told),
+        };
+        self.shared.table.close_all(&self.shared.rules, &mut lot.legs);
+        self.send(lot);
         self.shared.table.reset();
         self.pace.restart();
     }
 
-    /// Sends legs on in an order that is the same in every run.
-    fn send(&mut self, mut closed: Vec<LegFacts>) {
-        if closed.is_empty() {
+    /// Sends legs and registrations on in an order that is the same in every run.
+    fn send(&mut self, mut lot: Lot) {
+        if lot.legs.is_empty() && lot.registrations.is_empty() {
             return;
         }
-        closed.sort_unstable_by_key(LegFacts::order);
+        lot.legs.sort_unstable_by_key(LegFacts::order);
+        lot.registrations.sort_unstable();
         // Fails only when a sink failed, which the settler reports at the end.
-        if self.legs.as_ref().is_some_and(|legs| legs.send(closed).is_err()) {
-            self.legs = None;
+        if self
+            .settler
+            .as_ref()
+            .is_some_and(|settler| settler.send(lot).is_err())
+        {
+            self.settler = None;
         }
     }
 }

@@ -1,16 +1,18 @@
-//! The settler's thread: closed legs in over a channel, records out to the sinks.
+//! The settler's thread: closed legs and registrations in over a channel, records and learned sets out to the
+//! sinks.
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
+use ringtap_calls::Settler;
+use ringtap_calls::learner::LearnerCounters;
 use ringtap_calls::settler::SettlerCounters;
-use ringtap_calls::{LegFacts, Settler};
 use ringtap_journal::Totals;
 use ringtap_record::{CallRecord, Outcome};
 
 use crate::sink::{RecordSink, SinkError};
-use crate::worker::Shared;
+use crate::worker::{Lot, Shared};
 
 /// Lots of closed legs that may wait. A lot is what one worker closed in one tick.
 const LOTS_MAX: usize = 64;
@@ -20,6 +22,8 @@ const LOTS_MAX: usize = 64;
 pub struct Settled {
     /// Legs and calls.
     pub counters: SettlerCounters,
+    /// What was learned of registrations.
+    pub learned: LearnerCounters,
     /// Records handed to the sinks.
     pub records: u64,
     /// Targets by outcome, in the order of [`Outcome::ALL`].
@@ -31,7 +35,7 @@ pub struct Settled {
 /// The handle of the thread.
 #[derive(Debug)]
 pub struct SettlerThread {
-    sender: Sender<Vec<LegFacts>>,
+    sender: Sender<Lot>,
     thread: JoinHandle<Result<Settled, SinkError>>,
 }
 
@@ -42,7 +46,7 @@ impl SettlerThread {
         sinks: Vec<Box<dyn RecordSink>>,
         keep_all: bool,
     ) -> std::io::Result<Self> {
-        let (sender, legs) = bounded(LOTS_MAX);
+        let (sender, lots) = bounded(LOTS_MAX);
         let work = Work {
             shared,
             sinks,
@@ -51,13 +55,13 @@ impl SettlerThread {
         };
         let thread = thread::Builder::new()
             .name("settler".to_owned())
-            .spawn(move || work.run(&legs))?;
+            .spawn(move || work.run(&lots))?;
         Ok(Self { sender, thread })
     }
 
-    /// Where workers send the legs they closed.
+    /// Where workers send the legs they closed and the registrations they heard of.
     #[must_use]
-    pub const fn sender(&self) -> &Sender<Vec<LegFacts>> {
+    pub const fn sender(&self) -> &Sender<Lot> {
         &self.sender
     }
 
@@ -79,30 +83,30 @@ struct Work {
 }
 
 impl Work {
-    fn run(mut self, legs: &Receiver<Vec<LegFacts>>) -> Result<Settled, SinkError> {
+    fn run(mut self, lots: &Receiver<Lot>) -> Result<Settled, SinkError> {
         let mut settler = Settler::default();
         self.settled.outcomes = vec![0; Outcome::ALL.len()];
         // A sink that fails ends the thread, and so does the last reader that went away; senders notice
         // because the channel closes.
-        for leg in legs.iter().flatten() {
-            let Some(record) = settler.settle(leg, &self.shared.rules) else {
-                continue;
-            };
-            for target in &record.targets {
-                if let Some(count) = self.settled.outcomes.get_mut(target.outcome as usize) {
-                    *count += 1;
+        for lot in lots {
+            // First what was told: a leg of this lot began no earlier than its registration.
+            for registration in &lot.registrations {
+                settler.learner.learn(registration, &self.shared.rules);
+            }
+            for set in settler.learner.take_sets() {
+                self.to_sinks(|sink| sink.put_set(&set))?;
+            }
+            for leg in lot.legs {
+                if let Some(record) = settler.settle(leg, &self.shared.rules) {
+                    self.record(&record)?;
                 }
             }
-            if !(self.keep_all || record.is_missed_by_somebody()) {
-                continue;
-            }
-            self.settled.records += 1;
-            self.put(&record)?;
             if self.sinks.is_empty() {
                 break;
             }
         }
         self.settled.counters = settler.counters();
+        self.settled.learned = settler.learner.counters();
         for sink in &mut self.sinks {
             match sink.finish() {
                 Ok(Some(totals)) => self.settled.journal = Some(totals),
@@ -113,10 +117,27 @@ impl Work {
         Ok(self.settled)
     }
 
-    /// Gives a record to every sink. One whose reader went away has done its work.
-    fn put(&mut self, record: &CallRecord) -> Result<(), SinkError> {
+    /// Counts a record and gives it on if it is one that is kept.
+    fn record(&mut self, record: &CallRecord) -> Result<(), SinkError> {
+        for target in &record.targets {
+            if let Some(count) = self.settled.outcomes.get_mut(target.outcome as usize) {
+                *count += 1;
+            }
+        }
+        if !(self.keep_all || record.is_missed_by_somebody()) || self.sinks.is_empty() {
+            return Ok(());
+        }
+        self.settled.records += 1;
+        self.to_sinks(|sink| sink.put(record))
+    }
+
+    /// Gives something to every sink. One whose reader went away has done its work.
+    fn to_sinks(
+        &mut self,
+        put: impl Fn(&mut dyn RecordSink) -> Result<(), SinkError>,
+    ) -> Result<(), SinkError> {
         let mut failed = None;
-        self.sinks.retain_mut(|sink| match sink.put(record) {
+        self.sinks.retain_mut(|sink| match put(sink.as_mut()) {
             Err(SinkError::NotRead) => false,
             Err(error) => {
                 failed = Some(error);

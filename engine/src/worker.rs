@@ -5,7 +5,7 @@
 
 use arrayvec::ArrayVec;
 use ringtap_calls::table::{BATCH_MAX, Routing};
-use ringtap_calls::{Applied, LegFacts, LegTable, Observation, Rules};
+use ringtap_calls::{Applied, LegFacts, LegTable, Observation, Registration, Rules};
 use ringtap_record::Time;
 use ringtap_sip::{Fault, Message, Method, Start};
 
@@ -19,6 +19,23 @@ pub struct Shared {
     pub table: LegTable,
     /// What the operator configured.
     pub rules: Rules,
+}
+
+/// What workers hand on to the settler.
+#[derive(Debug, Default)]
+pub struct Lot {
+    /// Closed legs.
+    pub legs: Vec<LegFacts>,
+    /// What was told of registrations.
+    pub registrations: Vec<Registration>,
+}
+
+impl Lot {
+    /// Adds another lot.
+    pub fn append(&mut self, mut other: Self) {
+        self.legs.append(&mut other.legs);
+        self.registrations.append(&mut other.registrations);
+    }
 }
 
 /// What one worker has counted.
@@ -65,9 +82,7 @@ impl WorkerCounters {
         add(&mut self.requests, &other.requests);
         add(&mut self.responses, &other.responses);
         add(&mut self.faults, &other.faults);
-        self.applied.joined += other.applied.joined;
-        self.applied.not_of_calls += other.applied.not_of_calls;
-        self.applied.of_no_leg += other.applied.of_no_leg;
+        self.applied.add(other.applied);
     }
 
     fn count_message(&mut self, message: &Message<'_>) {
@@ -142,32 +157,26 @@ impl Worker {
 
     fn apply(&mut self, batch: &[Observation<'_>], shared: &Shared) {
         let applied = shared.table.apply(batch, &shared.rules, &mut self.routing);
-        let sum = &mut self.counters.applied;
-        sum.joined += applied.joined;
-        sum.not_of_calls += applied.not_of_calls;
-        sum.of_no_leg += applied.of_no_leg;
+        self.counters.applied.add(applied);
     }
 
-    /// Legs that had to leave a full table. To be asked after each [`process`](Self::process): what stays here
-    /// is counted by nobody's limit.
-    pub fn take_evicted(&mut self) -> Vec<LegFacts> {
-        std::mem::take(&mut self.routing.evicted)
-    }
-
-    /// Closes what is due by `now` in this worker's share of the shards, `of` workers in all, and adds legs
-    /// that had to leave a full table.
-    pub fn expire(
-        &mut self,
-        share: usize,
-        of: usize,
-        now: Time,
-        shared: &Shared,
-        closed: &mut Vec<LegFacts>,
-    ) {
-        closed.append(&mut self.routing.evicted);
-        for shard in (share..shared.table.shards()).step_by(of.max(1)) {
-            shared.table.expire(shard, now, &shared.rules, closed);
+    /// Legs that had to leave a full table, and what was told of registrations. To be asked after each
+    /// [`process`](Self::process): what stays here is counted by nobody's limit.
+    pub fn take(&mut self) -> Lot {
+        Lot {
+            legs: std::mem::take(&mut self.routing.evicted),
+            registrations: std::mem::take(&mut self.routing.registrations),
         }
+    }
+
+    /// Closes what is due by `now` in this worker's share of the shards, `of` workers in all, and adds what
+    /// [`take`](Self::take) gives.
+    pub fn expire(&mut self, share: usize, of: usize, now: Time, shared: &Shared) -> Lot {
+        let mut lot = self.take();
+        for shard in (share..shared.table.shards()).step_by(of.max(1)) {
+            shared.table.expire(shard, now, &shared.rules, &mut lot.legs);
+        }
+        lot
     }
 
     /// What was counted so far.
@@ -205,7 +214,7 @@ mod tests {
         let counters = shared.table.counters();
         assert_eq!(counters.legs_made, CALLS);
         assert!(counters.evicted_open > CALLS / 2);
-        assert_eq!(worker.take_evicted().len() as u64, counters.evicted_open);
-        assert_eq!(worker.take_evicted().len(), 0);
+        assert_eq!(worker.take().legs.len() as u64, counters.evicted_open);
+        assert_eq!(worker.take().legs.len(), 0);
     }
 }

@@ -1,6 +1,8 @@
 //! The command line: what was asked for, done, and said with the right exit status (0 done, 1 failed while
 //! working, 2 wrong usage or configuration).
 
+mod suggestions;
+
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
@@ -82,7 +84,7 @@ enum Command {
     User(List),
     /// Look at accounts and who owns them
     #[command(subcommand)]
-    Account(List),
+    Account(AccountCommand),
     /// Look at queued mail
     #[command(subcommand)]
     Outbox(OutboxCommand),
@@ -92,6 +94,18 @@ enum Command {
 enum List {
     /// One line for each
     List,
+}
+
+#[derive(Debug, Subcommand)]
+enum AccountCommand {
+    /// One line for each
+    List,
+    /// Identities that are registered together with somebody's account but stand in no subscription, and
+    /// accounts of different people that are registered together
+    ///
+    /// One line for each, tabs between: alias or conflict, users, accounts, identities, when it was seen last,
+    /// what to do. Reads what the engine has learned from REGISTER and reg-event NOTIFY (`identities.learn`).
+    Suggestions,
 }
 
 #[derive(Debug, Subcommand)]
@@ -171,7 +185,8 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Import { file, replace } => import(file, *replace, &config, &database),
         Command::Export { file } => export(file.as_deref(), &database),
         Command::User(List::List) => list_users(&database),
-        Command::Account(List::List) => list_accounts(&database),
+        Command::Account(AccountCommand::List) => list_accounts(&database),
+        Command::Account(AccountCommand::Suggestions) => suggestions::list(&journal, &database),
         Command::Outbox(OutboxCommand::List { all, limit }) => list_outbox(&database, *all, *limit),
     }
 }

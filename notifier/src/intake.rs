@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use ringtap_config::Policy;
+use ringtap_config::{Learn, Policy};
 use ringtap_journal::{JournalError, Reader};
 use ringtap_record::{CallRecord, Outcome, Time};
 
 use crate::decide::{Interest, Silence, decide};
+use crate::kin::Kin;
 use crate::notice::Notice;
 use crate::store::{Batch, Intake, Store, StoreError};
 
@@ -49,6 +50,8 @@ pub struct Rules<'a> {
     pub policy: &'a Policy,
     /// Calls older than this are not mailed any more; 0 is never.
     pub stale_after_h: u32,
+    /// What becomes of identities that are registered together.
+    pub learn: Learn,
 }
 
 impl Rules<'_> {
@@ -70,12 +73,13 @@ impl Rules<'_> {
             path: journal_path,
             seq: *last,
         };
+        let kin = Kin::new(journal, self.learn);
         let totals = store.intake(batch, |intake| {
             let mut totals = IntakeTotals::default();
             for (_, record) in &records {
                 totals.records += 1;
                 match record {
-                    Ok(record) => self.take(record, intake, now, &mut totals)?,
+                    Ok(record) => self.take(record, intake, &kin, now, &mut totals)?,
                     Err(_) => totals.damaged += 1,
                 }
             }
@@ -92,10 +96,11 @@ impl Rules<'_> {
         &self,
         record: &CallRecord,
         intake: &Intake<'_>,
+        kin: &Kin<'_>,
         now: Time,
         totals: &mut IntakeTotals,
     ) -> Result<(), StoreError> {
-        for (user, interest) in interests(record, intake)? {
+        for (user, interest) in interests(record, intake, kin)? {
             let missed = match decide(record, &interest, self.policy) {
                 Ok(missed) => missed,
                 Err(why) => {
@@ -129,7 +134,11 @@ impl Rules<'_> {
 }
 
 /// The subscribed people among the called, and what of the record is theirs.
-fn interests(record: &CallRecord, intake: &Intake<'_>) -> Result<BTreeMap<i64, Interest>, StoreError> {
+fn interests(
+    record: &CallRecord,
+    intake: &Intake<'_>,
+    kin: &Kin<'_>,
+) -> Result<BTreeMap<i64, Interest>, StoreError> {
     let mut interests: BTreeMap<i64, Interest> = BTreeMap::new();
     let called = record.targets.iter().map(|target| &target.identity);
     let diverted = record
@@ -142,7 +151,7 @@ fn interests(record: &CallRecord, intake: &Intake<'_>) -> Result<BTreeMap<i64, I
             continue;
         }
         seen.push(identity);
-        for (user, account) in intake.owners_of(identity)? {
+        for (user, account) in kin.owners_of(identity, intake)? {
             interests
                 .entry(user)
                 .or_default()

@@ -2,6 +2,7 @@
 
 use std::hash::Hasher;
 
+use ringtap_identity::Contact;
 use ringtap_sip::Via;
 use siphasher::sip::SipHasher13;
 use siphasher::sip128::{Hasher128, SipHasher13 as SipHasher13Of128};
@@ -48,6 +49,23 @@ impl HashKey {
             _ => hasher.write(via.value),
         }
         hasher.finish().max(1)
+    }
+
+    /// 64 bits of a contact; never 0.
+    pub(crate) fn contact(&self, contact: &Contact) -> u64 {
+        let mut hasher = SipHasher13::new_with_key(&self.0);
+        hasher.write(contact.as_str().as_bytes());
+        hasher.finish().max(1)
+    }
+
+    /// 64 bits over several texts, told apart by their lengths.
+    pub(crate) fn texts<'t>(&self, texts: impl IntoIterator<Item = &'t [u8]>) -> u64 {
+        let mut hasher = SipHasher13::new_with_key(&self.0);
+        for text in texts {
+            hasher.write_usize(text.len());
+            hasher.write(text);
+        }
+        hasher.finish()
     }
 
     /// 32 bits of a short text that is only compared within one leg (To-tags, contacts); never 0.

@@ -8,6 +8,7 @@
 use ringtap_record::CallRecord;
 
 use crate::facts::LegFacts;
+use crate::learner::Learner;
 use crate::rules::Rules;
 use crate::verdict;
 
@@ -31,13 +32,16 @@ pub struct SettlerCounters {
 /// Turns closed legs into records.
 #[derive(Debug, Default)]
 pub struct Settler {
+    /// What registrations told, to be fed with those before a leg's first message.
+    pub learner: Learner,
     counters: SettlerCounters,
 }
 
 impl Settler {
     /// Takes one closed leg; gives the record of the call that is settled with it. `None` for legs that
     /// are no call (D60).
-    pub fn settle(&mut self, leg: LegFacts, rules: &Rules) -> Option<CallRecord> {
+    pub fn settle(&mut self, mut leg: LegFacts, rules: &Rules) -> Option<CallRecord> {
+        self.learner.resolve(&mut leg);
         self.counters.legs += 1;
         let record = verdict::judge(&Call { legs: vec![leg] }, rules)?;
         self.counters.calls += 1;

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ringtap_record::CallRecord;
+use ringtap_record::{CallRecord, ImplicitSet};
 use rusqlite::Connection;
 
 use crate::error::JournalError;
-use crate::{JOURNAL, row};
+use crate::{JOURNAL, row, sets};
 
 /// How often a waiting reader looks whether something was committed.
 const POLL: Duration = Duration::from_millis(20);
@@ -74,6 +74,16 @@ impl Reader {
     /// The record named `call`.
     pub fn named(&self, call: &str) -> Result<Option<CallRecord>, JournalError> {
         row::named(&self.connection, &self.path, call)
+    }
+
+    /// Which identities are registered together, as was told last: all such sets.
+    pub fn sets(&self) -> Result<Vec<ImplicitSet>, JournalError> {
+        sets::all(&self.connection, &self.path)
+    }
+
+    /// The sets that an identity is a member of.
+    pub fn sets_of(&self, member: &str) -> Result<Vec<ImplicitSet>, JournalError> {
+        sets::of(&self.connection, &self.path, member)
     }
 
     /// Whether somebody has committed to the journal since this was last asked (true the first time).

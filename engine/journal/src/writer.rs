@@ -13,11 +13,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError, bounded};
 use parking_lot::Mutex;
-use ringtap_record::CallRecord;
+use ringtap_record::{CallRecord, ImplicitSet};
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::error::JournalError;
-use crate::{JOURNAL, row};
+use crate::{JOURNAL, row, sets};
 
 /// Pause after a failed write.
 const RETRY: Duration = Duration::from_millis(500);
@@ -73,10 +73,17 @@ pub struct Totals {
 #[derive(Debug)]
 pub struct Writer {
     path: PathBuf,
-    sender: Option<Sender<CallRecord>>,
-    queue: Receiver<CallRecord>,
+    sender: Option<Sender<Entry>>,
+    queue: Receiver<Entry>,
     state: Arc<State>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What may be written.
+#[derive(Debug)]
+enum Entry {
+    Record(CallRecord),
+    Set(ImplicitSet),
 }
 
 #[derive(Debug, Default)]
@@ -125,12 +132,22 @@ impl Writer {
 
     /// Queues a record; waits for room. Fails only if there is no room and the journal cannot be written.
     pub fn send(&self, record: CallRecord) -> Result<(), JournalError> {
-        let mut record = record;
+        self.queue_up(Entry::Record(record))
+    }
+
+    /// Queues a set of identities that are registered together, as [`send`](Self::send) does a record. It takes
+    /// the place of what was told before under the same identity.
+    pub fn send_set(&self, set: ImplicitSet) -> Result<(), JournalError> {
+        self.queue_up(Entry::Set(set))
+    }
+
+    fn queue_up(&self, entry: Entry) -> Result<(), JournalError> {
+        let mut entry = entry;
         while let Some(sender) = &self.sender {
-            match sender.send_timeout(record, SEND_SLICE) {
+            match sender.send_timeout(entry, SEND_SLICE) {
                 Ok(()) => return Ok(()),
                 Err(SendTimeoutError::Timeout(back)) if !self.is_stalled() && self.is_alive() => {
-                    record = back
+                    entry = back;
                 }
                 Err(_) => break,
             }
@@ -145,12 +162,12 @@ impl Writer {
     /// Queues a record without ever waiting: when the queue is full, the oldest unsaved record is given up
     /// and counted as lost.
     pub fn try_send(&self, record: CallRecord) {
-        let mut record = record;
+        let mut entry = Entry::Record(record);
         while let Some(sender) = &self.sender {
-            match sender.try_send(record) {
+            match sender.try_send(entry) {
                 Ok(()) => return,
                 Err(TrySendError::Full(back)) => {
-                    record = back;
+                    entry = back;
                     if self.queue.try_recv().is_ok() {
                         self.state.lost.fetch_add(1, Ordering::Relaxed);
                     }
@@ -224,14 +241,14 @@ struct Work {
     path: PathBuf,
     connection: Connection,
     options: Options,
-    queue: Receiver<CallRecord>,
+    queue: Receiver<Entry>,
     state: Arc<State>,
     swept: Option<Instant>,
 }
 
 impl Work {
     fn run(mut self) {
-        self.connection.set_prepared_statement_cache_capacity(8);
+        self.connection.set_prepared_statement_cache_capacity(16);
         let mut batch = Vec::with_capacity(self.options.batch);
         loop {
             let open = self.gather(&mut batch);
@@ -249,10 +266,10 @@ impl Work {
     }
 
     /// Fills `batch`; false once the senders are gone and the queue is empty.
-    fn gather(&self, batch: &mut Vec<CallRecord>) -> bool {
+    fn gather(&self, batch: &mut Vec<Entry>) -> bool {
         if batch.is_empty() {
             match self.queue.recv_timeout(SWEEP) {
-                Ok(record) => batch.push(record),
+                Ok(entry) => batch.push(entry),
                 Err(RecvTimeoutError::Timeout) => return true,
                 Err(RecvTimeoutError::Disconnected) => return false,
             }
@@ -260,7 +277,7 @@ impl Work {
         let until = Instant::now() + self.options.linger;
         while batch.len() < self.options.batch.max(1) {
             match self.queue.recv_deadline(until) {
-                Ok(record) => batch.push(record),
+                Ok(entry) => batch.push(entry),
                 Err(RecvTimeoutError::Timeout) => break,
                 Err(RecvTimeoutError::Disconnected) => return false,
             }
@@ -269,15 +286,15 @@ impl Work {
     }
 
     /// Writes `batch` in one transaction and empties it; false, with the batch kept, if that failed.
-    fn save(&mut self, batch: &mut Vec<CallRecord>) -> bool {
+    fn save(&mut self, batch: &mut Vec<Entry>) -> bool {
         if batch.is_empty() {
             return true;
         }
         match write(&mut self.connection, batch) {
             Ok(added) => {
-                let known = u64::try_from(batch.len())
-                    .unwrap_or(u64::MAX)
-                    .saturating_sub(added);
+                let is_record = |entry: &&Entry| matches!(entry, Entry::Record(_));
+                let records = batch.iter().filter(is_record).count();
+                let known = u64::try_from(records).unwrap_or(u64::MAX).saturating_sub(added);
                 self.state.written.fetch_add(added, Ordering::Relaxed);
                 self.state.already_there.fetch_add(known, Ordering::Relaxed);
                 batch.clear();
@@ -308,6 +325,13 @@ impl Work {
         self.swept = Some(Instant::now());
         let kept_us = i64::from(self.options.retention_days).saturating_mul(86_400_000_000);
         let before_us = wall_clock_us().saturating_sub(kept_us);
+        // What is told again every day would be younger.
+        if let Err(fault) = self
+            .connection
+            .execute("DELETE FROM implicit_set WHERE written < ?1", [before_us])
+        {
+            tracing::warn!(path = %self.path.display(), %fault, "old sets could not be removed");
+        }
         loop {
             match sweep_once(&mut self.connection, before_us) {
                 Ok(0) => break,
@@ -321,15 +345,21 @@ impl Work {
     }
 }
 
-fn write(connection: &mut Connection, batch: &[CallRecord]) -> rusqlite::Result<u64> {
+/// Writes a batch; how many records of it are new.
+fn write(connection: &mut Connection, batch: &[Entry]) -> rusqlite::Result<u64> {
     let written_us = wall_clock_us();
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let first: i64 = transaction
         .prepare_cached("SELECT seq_last FROM journal")?
         .query_row((), |row| row.get(0))?;
     let mut last = first;
-    for record in batch {
-        last += i64::from(row::insert(&transaction, last + 1, record, written_us)?);
+    for entry in batch {
+        match entry {
+            Entry::Record(record) => {
+                last += i64::from(row::insert(&transaction, last + 1, record, written_us)?);
+            }
+            Entry::Set(set) => sets::put(&transaction, set, written_us)?,
+        }
     }
     transaction
         .prepare_cached("UPDATE journal SET seq_last = ?1")?

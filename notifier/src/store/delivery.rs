@@ -253,6 +253,12 @@ impl Intake<'_> {
         read().map_err(|source| self.fault("look up an account", source))
     }
 
+    /// The account that `identity` is known as, whether its owners are subscribed or not.
+    pub fn account_of(&self, identity: &str) -> Result<Option<String>, StoreError> {
+        super::holders::account_of(self.sql, identity)
+            .map_err(|source| self.fault("look up an account", source))
+    }
+
     /// Queues a mail, unless this person was told of this call before; false then.
     pub fn queue(&self, user: i64, notice: &Notice, now: Time) -> Result<bool, StoreError> {
         let put = || -> rusqlite::Result<bool> {

@@ -1,11 +1,13 @@
 //! The notifier's database: who is to be told of what, what was said, and what is still to be sent.
 //!
 //! `people` holds subscribers, accounts and aliases, `delivery` the outbox and the journals' cursors,
-//! `retention` what is forgotten; `claim` lets one worker in at a time. Every change that must not be half
+//! `retention` what is forgotten, `holders`
+//! which identities are known; `claim` lets one worker in at a time. Every change that must not be half
 //! done is one transaction here.
 
 mod claim;
 mod delivery;
+mod holders;
 mod people;
 mod retention;
 

@@ -13,6 +13,7 @@ use ringtap_record::Time;
 use crate::facts::LegFacts;
 use crate::facts::observe::Context;
 pub use crate::facts::observe::Observation;
+use crate::learner::{self, Heard, Hearing, Registration};
 use crate::hash::{HashKey, LegKey};
 use crate::rules::Rules;
 use shard::{Found, Shard, Visit};
@@ -27,8 +28,23 @@ pub struct Applied {
     pub joined: u64,
     /// Says nothing about call attempts (REGISTER, OPTIONS, answers to PRACK, ...).
     pub not_of_calls: u64,
+    /// Tells of registrations (D71): among those above.
+    pub registrations: u64,
+    /// Was to tell of registrations and could not be read, or its sender is not to be believed.
+    pub registrations_refused: u64,
     /// Belongs to a dialog that is not tracked (began before the capture, or ended long ago).
     pub of_no_leg: u64,
+}
+
+impl Applied {
+    /// Adds another batch's counts.
+    pub fn add(&mut self, other: Self) {
+        self.joined += other.joined;
+        self.not_of_calls += other.not_of_calls;
+        self.registrations += other.registrations;
+        self.registrations_refused += other.registrations_refused;
+        self.of_no_leg += other.of_no_leg;
+    }
 }
 
 /// Counters of the whole table.
@@ -83,6 +99,9 @@ pub struct Routing {
     turned: Vec<Place>,
     /// Legs that had to leave the table.
     pub evicted: Vec<LegFacts>,
+    /// What was told of registrations.
+    pub registrations: Vec<Registration>,
+    heard: Heard,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -140,6 +159,15 @@ impl LegTable {
                 });
             } else {
                 applied.not_of_calls += 1;
+                match learner::hear(seen, &context, &mut routing.heard) {
+                    Hearing::Other => {}
+                    Hearing::Known => applied.registrations += 1,
+                    Hearing::New(registration) => {
+                        applied.registrations += 1;
+                        routing.registrations.push(registration);
+                    }
+                    Hearing::Refused => applied.registrations_refused += 1,
+                }
             }
         }
         routing

@@ -34,13 +34,7 @@ impl<'a> Seen<'a> {
 
     /// First sign of the hop.
     pub(super) fn started(&self) -> Time {
-        let hop = self.hop;
-        self.at(hop
-            .invite
-            .min(hop.first)
-            .min(hop.cancel)
-            .min(hop.final_at)
-            .min(hop.ack))
+        self.at(self.hop.started())
     }
 }
 
