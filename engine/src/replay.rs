@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::Sender;
 use ringtap_calls::LegFacts;
-use ringtap_calls::{LegTable, Registration};
 use ringtap_calls::table::TableCounters;
+use ringtap_calls::{LegTable, Registration};
 use ringtap_record::Time;
 use thiserror::Error;
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ringtap_config::Config;
+use ringtap_config::{Config, Learn};
 use ringtap_journal::{Options, Reader, Writer};
 use ringtap_notifier::intake::Rules;
 use ringtap_notifier::service::{DeliveryTotals, Service};

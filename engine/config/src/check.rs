@@ -4,8 +4,8 @@
 use ringtap_identity::{Identity, Plan};
 
 use crate::identities::{Identities, Learn, RawIdentities};
-use crate::notifier::{NotifierConfig, SmtpConfig};
 use crate::network::Network;
+use crate::notifier::{NotifierConfig, SmtpConfig};
 use crate::place::Source;
 use crate::raw::Raw;
 use crate::timers::{Limits, TIMER_MS_MAX, Timers};

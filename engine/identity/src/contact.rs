@@ -130,7 +130,15 @@ mod tests {
             assert_eq!(same, if at < 6 { 1 } else { 2 }, "{one}");
         }
         let long = format!("sip:{}@h", "a".repeat(CONTACT_BYTES_MAX));
-        for uri in ["tel:+862583091001", "sip:", "*", "", "sip:a@[zz]", "sip:a@李.cn", &long] {
+        for uri in [
+            "tel:+862583091001",
+            "sip:",
+            "*",
+            "",
+            "sip:a@[zz]",
+            "sip:a@李.cn",
+            &long,
+        ] {
             assert_eq!(of(uri), None, "{uri}");
         }
     }

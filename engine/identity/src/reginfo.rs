@@ -62,8 +62,7 @@ pub(crate) fn read(msg: &Message<'_>, segment: Segment, plan: &Plan) -> Result<R
 fn is_reginfo(msg: &Message<'_>) -> bool {
     msg.header(Header::ContentType).is_none_or(|value| {
         let kind = value.split(|byte| *byte == b';').next().unwrap_or_default();
-        kind.trim_ascii()
-            .eq_ignore_ascii_case(b"application/reginfo+xml")
+        kind.trim_ascii().eq_ignore_ascii_case(b"application/reginfo+xml")
     })
 }
 
@@ -150,7 +149,9 @@ impl Walk<'_> {
     }
 
     fn registration(&mut self, element: &BytesStart<'_>) {
-        let Some(aor) = attribute(element, "aor") else { return };
+        let Some(aor) = attribute(element, "aor") else {
+            return;
+        };
         if is_wildcard(aor.as_bytes()) {
             self.said.wildcards += 1;
             return;
@@ -216,7 +217,14 @@ fn attribute(element: &BytesStart<'_>, wanted: &str) -> Option<String> {
         .take(ATTRIBUTES_MAX)
         .flatten()
         .find(|attribute| AsRef::<str>::as_ref(&attribute.key) == wanted)
-        .and_then(|attribute| Some(attribute.normalized_value(XmlVersion::Implicit1_0).ok()?.into_owned()))
+        .and_then(|attribute| {
+            Some(
+                attribute
+                    .normalized_value(XmlVersion::Implicit1_0)
+                    .ok()?
+                    .into_owned(),
+            )
+        })
 }
 
 /// Those that share a contact are registered together. A person's other registrations may stand in the same

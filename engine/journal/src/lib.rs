@@ -31,7 +31,8 @@ use schema::Schema;
 const JOURNAL: Schema = Schema {
     what: "journal",
     application_id: 0x5269_6e67,
-    migrations: &["
+    migrations: &[
+        "
         CREATE TABLE journal (id TEXT NOT NULL, seq_last INTEGER NOT NULL);
         INSERT INTO journal (id, seq_last) VALUES (lower(hex(randomblob(16))), 0);
         CREATE TABLE call (
@@ -64,10 +65,12 @@ const JOURNAL: Schema = Schema {
             ended INTEGER NOT NULL,
             PRIMARY KEY (seq, rank)
         ) WITHOUT ROWID;
-    ", "
+    ",
+        "
         ALTER TABLE call ADD COLUMN talk_ms INTEGER;
         ALTER TABLE call ADD COLUMN referred_by TEXT;
-    ", "
+    ",
+        "
         CREATE TABLE implicit_set (
             aor TEXT NOT NULL,
             member TEXT NOT NULL,
@@ -76,5 +79,6 @@ const JOURNAL: Schema = Schema {
             PRIMARY KEY (aor, member)
         ) WITHOUT ROWID;
         CREATE INDEX implicit_set_member ON implicit_set (member);
-    "],
+    ",
+    ],
 };

@@ -191,7 +191,10 @@ impl Owned {
 
     fn tell(&mut self, telling: &Telling<'_>) {
         let time = telling.time;
-        let mut of_aor = self.owners.iter_mut().filter(|binding| binding.aor == *telling.aor);
+        let mut of_aor = self
+            .owners
+            .iter_mut()
+            .filter(|binding| binding.aor == *telling.aor);
         if let Some(known) = of_aor.find(|binding| binding.holds(time) || binding.from == time) {
             if known.told > time {
                 return;

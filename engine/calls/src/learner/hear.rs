@@ -159,7 +159,9 @@ fn hash(seen: &Observation<'_>, time: Time, context: &Context<'_>) -> u64 {
     let around = [octets(seen.source), octets(seen.destination)];
     let time = time.as_micros().to_le_bytes();
     let method = [message.method() as u8];
-    let lines = READ.into_iter().flat_map(|name| message.lines(name).chain([&b""[..]]));
+    let lines = READ
+        .into_iter()
+        .flat_map(|name| message.lines(name).chain([&b""[..]]));
     let fixed = [
         &around[0][..],
         &around[1],

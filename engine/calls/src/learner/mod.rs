@@ -78,7 +78,9 @@ impl Learner {
             .collect();
         let mut lost = Vec::new();
         for told in &registration.told {
-            let set = sets.iter().find(|(aor, set)| *aor == told.aor || set.contains(&told.aor));
+            let set = sets
+                .iter()
+                .find(|(aor, set)| *aor == told.aor || set.contains(&told.aor));
             for contact in &told.contacts {
                 let telling = Telling {
                     key: contact.key,

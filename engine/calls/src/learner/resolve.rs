@@ -68,8 +68,7 @@ impl Learner {
     /// Rule 4: of the first 180, else of the 2xx.
     fn asserted<'l>(&self, hop: &Hop, leg: &'l LegFacts) -> Option<&'l Identity> {
         let of_answer = (hop.segment == Segment::Mt && hop.is_answered()).then_some(hop.other);
-        leg.identity(hop.callee)
-            .or_else(|| leg.identity(of_answer?))
+        leg.identity(hop.callee).or_else(|| leg.identity(of_answer?))
     }
 
     /// Whose a contact was at that time, if `named` is the identity that the message itself gives.
@@ -92,7 +91,11 @@ impl Learner {
             named(a).cmp(&named(b)).then_with(|| b.aor.cmp(&a.aor))
         });
         match best {
-            Some(best) if owners.iter().all(|other| has(best, &other.aor) || has(other, &best.aor)) => {
+            Some(best)
+                if owners
+                    .iter()
+                    .all(|other| has(best, &other.aor) || has(other, &best.aor)) =>
+            {
                 Owner::Is(best.aor.clone())
             }
             _ => Owner::Ambiguous,

@@ -13,8 +13,8 @@ use ringtap_record::Time;
 use crate::facts::LegFacts;
 use crate::facts::observe::Context;
 pub use crate::facts::observe::Observation;
-use crate::learner::{self, Heard, Hearing, Registration};
 use crate::hash::{HashKey, LegKey};
+use crate::learner::{self, Heard, Hearing, Registration};
 use crate::rules::Rules;
 use shard::{Found, Shard, Visit};
 
