@@ -353,6 +353,7 @@ impl Run<'_> {
         }
         lot.legs.sort_unstable_by_key(LegFacts::order);
         lot.registrations.sort_unstable();
+        lot.registrations.dedup();
         // Fails only when a sink failed, which the settler reports at the end.
         if self
             .settler
