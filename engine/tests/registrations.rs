@@ -9,6 +9,7 @@
 )]
 
 #[path = "../src/capture/real.rs"]
+#[allow(dead_code, reason = "this test names its captures itself")]
 mod real;
 
 use std::collections::BTreeSet;

@@ -231,6 +231,28 @@ fn what_the_callees_side_asserts() {
     assert_eq!(called(bench), ["+862583091000"], "a phone's word on GT");
 }
 
+/// Catches a branch named by the poorer of its hops: P-Called-Party-ID on MT, only To on GT (per branch, §3.2).
+#[test]
+fn the_best_hop_names_the_branch() {
+    let mut bench = Bench::with_roles();
+    let invite = format!("INVITE {PHONE_URI} SIP/2.0");
+    let party = "P-Called-Party-ID: <tel:+862583091003>\r\n";
+    bench.see(0, CORE, PCSCF, &of_call(&invite, "mt", CALLER, DIALLED, party));
+    let below =
+        "Via: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bKmt\r\nVia: SIP/2.0/UDP 10.0.0.8;branch=z9hG4bKroot\r\n";
+    for (ms, start, from, to) in [
+        (5, invite.as_str(), PCSCF, PHONE),
+        (900, "SIP/2.0 486 Busy", PHONE, PCSCF),
+    ] {
+        let text = of_call(start, "gt", CALLER, DIALLED, "");
+        let (head, tail) = text
+            .split_once("Via: SIP/2.0/UDP 10.0.0.8;branch=z9hG4bKroot\r\n")
+            .unwrap();
+        bench.see(ms, from, to, &format!("{head}{below}{tail}"));
+    }
+    assert_eq!(called(bench), ["+862583091003"]);
+}
+
 /// Catches a caller believed who claims another's number while the registrar knows the phone, and a claim
 /// dropped that is true (§3.3 rule 3); a withheld caller shown.
 #[test]

@@ -22,6 +22,10 @@ pub enum CalledSource {
     To,
     /// Rule 5: the last History-Info entry that is not a contact.
     History,
+    /// Rule 4: the callee's side asserted it in a response. Not in the message itself.
+    Asserted,
+    /// Rule 3: whose phone it is, as a registrar told it. Not in the message itself.
+    Registered,
     /// Rule 2: a Request-URI that is no contact.
     RequestUri,
     /// Rule 1: P-Called-Party-ID.

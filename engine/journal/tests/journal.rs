@@ -222,7 +222,7 @@ fn what_is_no_journal_is_refused_by_name() {
     ] {
         let text = newer.unwrap_err().to_string();
         assert!(
-            text.contains("journal.db") && text.contains("99") && text.contains("up to 1"),
+            text.contains("journal.db") && text.contains("99") && text.contains("this program knows up to"),
             "{text}"
         );
     }

@@ -28,30 +28,33 @@ impl Learner {
             if hop.segment == Segment::Go {
                 continue;
             }
-            let target = self.target(hop, leg);
-            let Some(target) = target else { continue };
+            let Some((target, source)) = self.target(hop, leg) else {
+                continue;
+            };
             let index = leg.remember(target);
             // A leg of too many identities keeps what it had.
             if let Some(hop) = leg.hops.get_mut(at).filter(|_| !index.is_none()) {
                 hop.target = index;
+                hop.source = Some(source);
             }
         }
         self.caller(leg);
     }
 
-    /// The called identity of one hop, if it is another than the messages say.
-    fn target(&mut self, hop: &Hop, leg: &LegFacts) -> Option<Identity> {
+    /// The called identity of one hop, if more than its own messages tell of it.
+    fn target(&mut self, hop: &Hop, leg: &LegFacts) -> Option<(Identity, CalledSource)> {
         let named = leg.identity(hop.target);
         if hop.phone != 0 {
             match self.owner(hop.phone, time(hop, leg), named) {
                 Owner::Unknown => {}
                 Owner::AsNamed => {
                     self.counters.resolved += 1;
-                    return None;
+                    let source = hop.source.max(Some(CalledSource::Registered));
+                    return Some((named?.clone(), source?));
                 }
                 Owner::Is(identity) => {
                     self.counters.resolved += 1;
-                    return Some(identity);
+                    return Some((identity, CalledSource::Registered));
                 }
                 Owner::Ambiguous => self.counters.ambiguous += 1,
             }
@@ -62,7 +65,7 @@ impl Learner {
         }
         let asserted = self.asserted(hop, leg)?.clone();
         self.counters.asserted += 1;
-        (named != Some(&asserted)).then_some(asserted)
+        Some((asserted, CalledSource::Asserted))
     }
 
     /// Rule 4: of the first 180, else of the 2xx.
