@@ -94,7 +94,7 @@ impl Work {
                 settler.learner.learn(registration, &self.shared.rules);
             }
             for set in settler.learner.take_sets() {
-                self.to_sinks(|sink| sink.put_set(&set))?;
+                self.give(|sink| sink.put_set(&set))?;
             }
             for leg in lot.legs {
                 if let Some(record) = settler.settle(leg, &self.shared.rules) {
@@ -128,14 +128,11 @@ impl Work {
             return Ok(());
         }
         self.settled.records += 1;
-        self.to_sinks(|sink| sink.put(record))
+        self.give(|sink| sink.put(record))
     }
 
     /// Gives something to every sink. One whose reader went away has done its work.
-    fn to_sinks(
-        &mut self,
-        put: impl Fn(&mut dyn RecordSink) -> Result<(), SinkError>,
-    ) -> Result<(), SinkError> {
+    fn give(&mut self, put: impl Fn(&mut dyn RecordSink) -> Result<(), SinkError>) -> Result<(), SinkError> {
         let mut failed = None;
         self.sinks.retain_mut(|sink| match put(sink.as_mut()) {
             Err(SinkError::NotRead) => false,

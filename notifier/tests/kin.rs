@@ -256,3 +256,37 @@ fn who_gets_a_mail() {
         assert_eq!(queued, wanted, "{learn:?}");
     }
 }
+
+/// Catches a command that shows nothing, or in a form that scripts do not expect.
+#[test]
+fn the_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let text = "[network]\npcscf = [\"10.20.0.1\"]\n";
+    std::fs::write(path("r.toml"), text).unwrap();
+    drop(store(&path("n.db")));
+    let run = || {
+        std::process::Command::new(env!("CARGO_BIN_EXE_ringtap-notifier"))
+            .args(["account", "suggestions", "--config"])
+            .arg(path("r.toml"))
+            .arg("--journal")
+            .arg(path("j.db"))
+            .arg("--database")
+            .arg(path("n.db"))
+            .output()
+            .unwrap()
+    };
+    assert_eq!(run().status.code(), Some(1), "no journal");
+    let writer = Writer::spawn(&path("j.db"), Options::default()).unwrap();
+    writer.send_set(set(LI, &[LI, X])).unwrap();
+    writer.finish().unwrap();
+    let output = run();
+    assert!(output.status.success());
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        format!(
+            "alias\tliming\t{LI}\t{X}\t2024-05-06T02:23:41.000000Z\tif they are this person's: add them to `aliases` of {LI}, \
+             and import\n"
+        )
+    );
+}

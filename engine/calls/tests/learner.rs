@@ -186,6 +186,29 @@ fn several_identities_of_one_contact() {
         call(&mut bench, 0, PHONE_URI, to, "");
         assert_eq!(called(bench), [wanted], "{to}");
     }
+    // A reg-event document gives the contact to each of them; the one that registered by name speaks for all.
+    let person = "sip:liming@ims.office.test";
+    let together = format!("{CONTACT}P-Associated-URI: <{NUMBER}>, <{person}>\r\n");
+    let one = |aor: &str| {
+        let contact = "<contact state='active' expires='500'><uri>sip:u77x@10.10.1.1:5070</uri></contact>";
+        format!("<registration aor='{aor}' state='active'>{contact}</registration>")
+    };
+    let document = format!("<reginfo state='full'>{}{}</reginfo>", one(NUMBER), one(person));
+    let notify = format!(
+        "NOTIFY sip:u77x@10.10.1.1:5070 SIP/2.0\r\nVia: SIP/2.0/UDP 10.30.0.1;branch=z9hG4bKn\r\n\
+         From: <{person}>;tag=a\r\nTo: <{person}>;tag=b\r\nCall-ID: n\r\nCSeq: 1 NOTIFY\r\nEvent: reg\r\n\
+         Content-Length: {}\r\n\r\n{document}",
+        document.len()
+    );
+    for (by_name, wanted) in [(true, person), (false, "+862583091001")] {
+        let mut bench = Bench::with_roles();
+        if by_name {
+            bench.see(-60_000, PCSCF, PHONE, &registered(person, &together));
+        }
+        bench.see(-59_000, CORE, PCSCF, &notify);
+        call(&mut bench, 0, PHONE_URI, DIALLED, "");
+        assert_eq!(called(bench), [wanted], "by name: {by_name}");
+    }
     let mut bench = Bench::with_roles();
     bench.see(-60_000, PCSCF, PHONE, &registered(NUMBER, CONTACT));
     bench.see(

@@ -105,6 +105,18 @@ fn what_held_when_the_call_came() {
     }
 }
 
+/// Catches an older word, told late, that overrules a newer one.
+#[test]
+fn what_is_told_late() {
+    let learner = learned(&[
+        told(0, A, &[("p@1", 100)]),
+        told(50, A, &[("p@1", 500)]),
+        told(20, A, &[("p@1", 1)]),
+        told(30, A, &[]),
+    ]);
+    assert_eq!(owner(&learner, "p@1", 400), A);
+}
+
 /// Catches contacts that stay though a complete list leaves them out, and those that go though only another
 /// node's list does, or another's registration.
 #[test]
@@ -211,10 +223,10 @@ fn sets_are_told_when_they_are_new() {
         words.collect::<Vec<_>>()
     };
     let both = format!("{A}: {A} {B}");
-    assert_eq!(tell(0, &[A, B, "+862583091999"]), [both.clone()]);
+    assert_eq!(tell(0, &[A, B, "+862583091999"]), [both.as_str()]);
     assert_eq!(tell(60, &[A, B]), [""; 0]);
     assert_eq!(tell(120, &[A]), [format!("{A}: {A}")]);
-    assert_eq!(tell(180, &[A, B]), [both.clone()]);
+    assert_eq!(tell(180, &[A, B]), [both.as_str()]);
     assert_eq!(tell(86_400, &[A, B]), [""; 0]);
     assert_eq!(tell(90_000, &[A, B]), [both]);
     assert_eq!(tell(90_001, &["+862583091999"]), [""; 0]);
