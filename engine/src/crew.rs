@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::{io, thread};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
-use ringtap_calls::LegFacts;
+use ringtap_calls::Harvest;
 use ringtap_record::Time;
 use rustix::thread::CpuSet;
 
@@ -26,7 +26,7 @@ pub(crate) enum Crew {
 /// A worker in its own thread.
 pub(crate) struct Hand {
     jobs: Sender<Job>,
-    done: Receiver<Vec<LegFacts>>,
+    done: Receiver<Harvest>,
     thread: thread::JoinHandle<WorkerCounters>,
 }
 
@@ -64,11 +64,14 @@ impl Crew {
         chunk: &Arc<Chunk>,
         frames: Range<usize>,
         shared: &Shared,
-    ) -> Vec<LegFacts> {
+    ) -> Harvest {
         match self {
             Self::One(worker) => {
                 worker.process(select(chunk, frames), shared);
-                worker.take_evicted()
+                Harvest {
+                    closed: worker.take_evicted(),
+                    ..Harvest::default()
+                }
             }
             Self::Many(hands) => {
                 let each = frames.len().div_ceil(hands.len()).max(1);
@@ -84,13 +87,13 @@ impl Crew {
         }
     }
 
-    /// Closes what is due by `now`.
-    pub(crate) fn expire(&mut self, now: Time, shared: &Shared) -> Vec<LegFacts> {
+    /// Closes what is due by `now`, and tells what is new of the rest.
+    pub(crate) fn expire(&mut self, now: Time, shared: &Shared) -> Harvest {
         match self {
             Self::One(worker) => {
-                let mut closed = Vec::new();
-                worker.expire(0, 1, now, shared, &mut closed);
-                closed
+                let mut harvest = Harvest::default();
+                worker.expire(0, 1, now, shared, &mut harvest);
+                harvest
             }
             Self::Many(hands) => {
                 let asked = hands
@@ -136,17 +139,17 @@ impl Hand {
             .spawn(move || {
                 let _starter_gone = pinned.send(pin(core));
                 for job in inbox {
-                    let mut closed = Vec::new();
+                    let mut harvest = Harvest::default();
                     match job {
                         Job::Process(chunk, frames) => {
                             worker.process(select(&chunk, frames), &shared);
                             // Given back before the answer, so that the reader can fill it again.
                             drop(chunk);
-                            closed = worker.take_evicted();
+                            harvest.closed = worker.take_evicted();
                         }
-                        Job::Expire(now) => worker.expire(share, of, now, &shared, &mut closed),
+                        Job::Expire(now) => worker.expire(share, of, now, &shared, &mut harvest),
                     }
-                    if outbox.send(closed).is_err() {
+                    if outbox.send(harvest).is_err() {
                         break;
                     }
                 }
@@ -164,11 +167,12 @@ fn select(chunk: &Chunk, frames: Range<usize>) -> impl Iterator<Item = Frame<'_>
 }
 
 /// What the hands give back for the jobs they were given.
-fn gather(busy: Vec<&Hand>) -> Vec<LegFacts> {
-    busy.into_iter()
-        .filter_map(|hand| hand.done.recv().ok())
-        .flatten()
-        .collect()
+fn gather(busy: Vec<&Hand>) -> Harvest {
+    let mut all = Harvest::default();
+    for harvest in busy.into_iter().filter_map(|hand| hand.done.recv().ok()) {
+        all.append(harvest);
+    }
+    all
 }
 
 /// Whether this process may use each of these cores.

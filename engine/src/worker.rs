@@ -5,7 +5,7 @@
 
 use arrayvec::ArrayVec;
 use ringtap_calls::table::{BATCH_MAX, Routing};
-use ringtap_calls::{Applied, LegFacts, LegTable, Observation, Rules};
+use ringtap_calls::{Applied, Harvest, LegFacts, LegTable, Observation, Rules};
 use ringtap_record::Time;
 use ringtap_sip::{Fault, Message, Method, Start};
 
@@ -154,19 +154,19 @@ impl Worker {
         std::mem::take(&mut self.routing.evicted)
     }
 
-    /// Closes what is due by `now` in this worker's share of the shards, `of` workers in all, and adds legs
-    /// that had to leave a full table.
+    /// Closes what is due by `now` in this worker's share of the shards, `of` workers in all, tells what is new
+    /// of open legs, and adds those that had to leave a full table.
     pub fn expire(
         &mut self,
         share: usize,
         of: usize,
         now: Time,
         shared: &Shared,
-        closed: &mut Vec<LegFacts>,
+        harvest: &mut Harvest,
     ) {
-        closed.append(&mut self.routing.evicted);
+        harvest.closed.append(&mut self.routing.evicted);
         for shard in (share..shared.table.shards()).step_by(of.max(1)) {
-            shared.table.expire(shard, now, &shared.rules, closed);
+            shared.table.expire(shard, now, &shared.rules, harvest);
         }
     }
 

@@ -65,7 +65,14 @@ fn identities(raw: RawIdentities, plan: &Plan, source: &Source<'_>) -> Result<Id
             return Err(source.fault(&format!("identities.pickup_codes[{at}]"), problem));
         }
     }
+    let pickup_groups = raw
+        .pickup_groups
+        .iter()
+        .enumerate()
+        .map(|(at, members)| numbers(&format!("pickup_groups[{at}]"), members))
+        .collect::<Result<_, _>>()?;
     Ok(Identities {
+        pickup_groups,
         group_numbers: numbers("group_numbers", &raw.group_numbers)?,
         machine_numbers: numbers("machine_numbers", &raw.machine_numbers)?,
         voicemail_numbers: numbers("voicemail_numbers", &raw.voicemail_numbers)?,

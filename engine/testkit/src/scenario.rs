@@ -259,7 +259,7 @@ mod tests {
                 .iter()
                 .filter(|scenario| scenario.waits.is_some())
                 .count(),
-            11
+            0
         );
         let waiting_pcap: Vec<&str> = scenarios
             .iter()
