@@ -11,6 +11,7 @@ pub mod cli;
 pub mod clock;
 mod crew;
 pub mod decode;
+pub mod explain;
 pub mod replay;
 pub mod settle;
 pub mod sink;

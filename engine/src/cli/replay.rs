@@ -150,7 +150,7 @@ impl Replay {
     }
 }
 
-fn ports(config: &Config) -> PortSet {
+pub(super) fn ports(config: &Config) -> PortSet {
     let mut ports = PortSet::new();
     for port in config.capture.ports.as_slice() {
         ports.insert(*port);

@@ -124,18 +124,25 @@ impl Settler {
                 self.registry.close(leg, &self.keys)
             })
             .collect();
-        for slot in slots {
-            self.weigh(slot, rules, records);
-        }
+        self.weigh_all(slots, rules, records);
         self.settle_held(now, rules, records);
         self.past.forget(now);
     }
 
-    /// Settles everything: the end of input, after which a capture of other calls may come.
-    pub fn finish(&mut self, rules: &Rules, records: &mut Vec<Judged>) {
-        for slot in self.registry.closed() {
+    /// Looks at closed legs; those of pickup codes first, for they explain others (D49).
+    fn weigh_all(&mut self, mut slots: Vec<Slot>, rules: &Rules, records: &mut Vec<Judged>) {
+        slots.sort_by_key(|slot| {
+            let entry = self.registry.entry(*slot);
+            !entry.is_some_and(|entry| entry.sketch.is_pickup)
+        });
+        for slot in slots {
             self.weigh(slot, rules, records);
         }
+    }
+
+    /// Settles everything: the end of input, after which a capture of other calls may come.
+    pub fn finish(&mut self, rules: &Rules, records: &mut Vec<Judged>) {
+        self.weigh_all(self.registry.closed(), rules, records);
         self.settle_held(Time::MAX, rules, records);
         self.registry = Registry::default();
         self.past = Past::default();
@@ -197,7 +204,11 @@ impl Settler {
     /// Judges a group, or holds it back as long as a pickup may explain it (D49).
     fn settle_group(&mut self, group: &Group, rules: &Rules, records: &mut Vec<Judged>) {
         let open_codes = self.registry.open_codes();
-        if self.pickups.may_matter(open_codes)
+        let is_code = group
+            .legs
+            .iter()
+            .any(|slot| self.registry.entry(*slot).is_some_and(|entry| entry.sketch.is_pickup));
+        if (is_code || self.pickups.may_matter(open_codes))
             && let Some(call) = group.call(|slot| self.registry.entry(slot)?.facts.as_deref().cloned())
             && self.pickups.take(&call, group, open_codes, rules)
         {

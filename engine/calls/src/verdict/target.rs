@@ -10,6 +10,7 @@ use super::branch::{Branch, Seen};
 use super::codes::{self, Refusal, Ruling, by};
 use super::{Case, Verdict, is_diverting, is_unanswered_ringing};
 use crate::facts::Closing;
+use crate::facts::hop::Hop;
 use crate::reason::ReasonLine;
 
 /// D21: the caller's side is cancelled "at the same time" if no later than a second after the branch.
@@ -332,8 +333,14 @@ impl<'a> Case<'a> {
         let redirect = own
             .iter()
             .filter_map(|branch| branch.refusal())
-            .find(|seen| (300..400).contains(&seen.hop.status))?;
-        Some(redirect.leg.identity(redirect.hop.other))
+            .find(|seen| (300..400).contains(&seen.hop.status));
+        if let Some(redirect) = redirect {
+            return Some(redirect.leg.identity(redirect.hop.other));
+        }
+        // §2.5 source 4: the caller was told that the dialled number sends the call on.
+        let is_told = self.dialled == Some(identity)
+            && self.paths.upstream.iter().any(|seen| seen.hop.has(Hop::FORWARDED));
+        is_told.then_some(None)
     }
 
     /// Whether this target is a group's number, or was tried as a member of one (D45, D46).
