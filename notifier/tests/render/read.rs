@@ -3,14 +3,14 @@
 use lettre::Message;
 
 /// The parts of a mail, decoded by hand: enough for what the library writes.
-pub struct Read {
-    pub subject: String,
-    pub text: String,
-    pub html: String,
-    pub raw: String,
+pub(crate) struct Read {
+    pub(crate) subject: String,
+    pub(crate) text: String,
+    pub(crate) html: String,
+    pub(crate) raw: String,
 }
 
-pub fn read(mail: &Message) -> Read {
+pub(crate) fn read(mail: &Message) -> Read {
     let raw = String::from_utf8(mail.formatted()).unwrap();
     let boundary = raw
         .split("boundary=\"")
