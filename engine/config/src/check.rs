@@ -20,6 +20,10 @@ pub(crate) fn check(raw: Raw, source: &Source<'_>) -> Result<Config, ConfigError
     limits(&raw.limits, source)?;
     at_least_one("journal.retention_days", raw.journal.retention_days, source)?;
     not_empty("journal.path", raw.journal.path.as_os_str().is_empty(), source)?;
+    let policy = raw.policy.notify;
+    policy
+        .check()
+        .map_err(|(key, problem)| source.fault(&format!("policy.notify.{key}"), problem))?;
     notifier(&raw.notifier, source)?;
     Ok(Config {
         capture: raw.capture,
@@ -29,7 +33,7 @@ pub(crate) fn check(raw: Raw, source: &Source<'_>) -> Result<Config, ConfigError
         timers: raw.timers,
         limits: raw.limits,
         journal: raw.journal,
-        policy: raw.policy.notify,
+        policy,
         notifier: raw.notifier,
     })
 }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use ringtap_calls::Rules;
-use ringtap_config::{Config, Keep};
+use ringtap_config::Config;
 
 use super::outputs::{Outputs, display};
 use super::{Common, Failure, say};
@@ -107,7 +107,7 @@ impl Replay {
             speed: self.speed.0,
             cores: self.cores.clone().map(|list| list.0).unwrap_or_default(),
             legs_max: config.limits.calls_max,
-            keep_all: self.records_all || config.journal.keep == Keep::All,
+            keep_all: self.records_all || config.records_answered_calls(),
         };
         let outputs = Outputs {
             journal: self.journal.as_deref(),
