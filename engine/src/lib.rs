@@ -11,6 +11,7 @@ pub mod cli;
 pub mod clock;
 mod crew;
 pub mod decode;
+mod fragments;
 pub mod replay;
 pub mod settle;
 pub mod sink;

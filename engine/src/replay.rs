@@ -330,6 +330,8 @@ impl Run<'_> {
         // After the last tick: no deadline is judged by a stamp that nothing confirmed.
         self.release();
         self.work();
+        let evicted = self.crew.give_up_fragments(self.shared);
+        self.send(evicted);
         let mut closed = Vec::new();
         self.shared.table.close_all(&self.shared.rules, &mut closed);
         self.send(closed);

@@ -10,7 +10,8 @@ use ringtap_record::Time;
 use ringtap_sip::{Fault, Message, Method, Start};
 
 use crate::capture::Frame;
-use crate::decode::{DecodeCounters, Decoder};
+use crate::decode::reassembly::ReassemblyCounters;
+use crate::decode::{DecodeCounters, Decoded, Decoder};
 
 /// What the workers share.
 #[derive(Debug)]
@@ -62,6 +63,17 @@ impl WorkerCounters {
     pub fn merge(&mut self, other: &Self) {
         self.frames.merge(&other.frames);
         self.bytes += other.bytes;
+        self.merge_messages(other);
+    }
+
+    /// Adds the counts of a worker that worked on what fragments added up to, and those of who put them together.
+    /// The frames themselves have been counted by those who found them.
+    pub fn merge_reassembled(&mut self, other: &Self, reassembly: &ReassemblyCounters) {
+        self.frames.merge_reassembly(reassembly, &other.frames);
+        self.merge_messages(other);
+    }
+
+    fn merge_messages(&mut self, other: &Self) {
         add(&mut self.requests, &other.requests);
         add(&mut self.responses, &other.responses);
         add(&mut self.faults, &other.faults);
@@ -95,6 +107,7 @@ pub struct Worker {
     decoder: Decoder,
     routing: Routing,
     counters: WorkerCounters,
+    fragments: Vec<usize>,
 }
 
 impl Worker {
@@ -105,16 +118,24 @@ impl Worker {
             decoder,
             routing: Routing::default(),
             counters: WorkerCounters::default(),
+            fragments: Vec::new(),
         }
     }
 
-    /// Joins all messages of these frames into the table.
+    /// Joins all messages of these frames into the table. Fragments are left to whoever sees those of all workers:
+    /// [`fragments`](Self::fragments) says which they are.
     pub fn process<'c>(&mut self, frames: impl Iterator<Item = Frame<'c>>, shared: &Shared) {
         let mut batch: ArrayVec<Observation<'c>, BATCH_MAX> = ArrayVec::new();
-        for frame in frames {
+        self.fragments.clear();
+        for (at, frame) in frames.enumerate() {
             self.counters.bytes += frame.bytes.len() as u64;
-            let Some(datagram) = self.decoder.decode(&frame, &mut self.counters.frames) else {
-                continue;
+            let datagram = match self.decoder.sort(&frame, &mut self.counters.frames) {
+                Decoded::Datagram(datagram) => datagram,
+                Decoded::Fragment => {
+                    self.fragments.push(at);
+                    continue;
+                }
+                Decoded::Nothing => continue,
             };
             let message = match ringtap_sip::parse(datagram.payload) {
                 Ok(message) => message,
@@ -146,6 +167,12 @@ impl Worker {
         sum.joined += applied.joined;
         sum.not_of_calls += applied.not_of_calls;
         sum.of_no_leg += applied.of_no_leg;
+    }
+
+    /// Which of the frames last [`process`](Self::process)ed are fragments: their places among those, ascending.
+    #[must_use]
+    pub fn fragments(&self) -> &[usize] {
+        &self.fragments
     }
 
     /// Legs that had to leave a full table. To be asked after each [`process`](Self::process): what stays here
