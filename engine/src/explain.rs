@@ -26,9 +26,17 @@ impl fmt::Display for Page<'_> {
         writeln!(f, "call {}", record.call)?;
         writeln!(f, "  started   {}", record.started)?;
         writeln!(f, "  caller    {}", caller(record))?;
-        writeln!(f, "  dialled   {}", record.dialled.as_deref().unwrap_or("unknown"))?;
+        writeln!(
+            f,
+            "  dialled   {}",
+            record.dialled.as_deref().unwrap_or("unknown")
+        )?;
         if let Some(by) = &record.answered_by {
-            writeln!(f, "  taken by  {by}{}", if record.machine { ", a machine" } else { "" })?;
+            writeln!(
+                f,
+                "  taken by  {by}{}",
+                if record.machine { ", a machine" } else { "" }
+            )?;
         }
         if let Some(by) = &record.referred_by {
             writeln!(f, "  transferred by {by}, as the INVITE claims")?;
@@ -109,7 +117,9 @@ const fn meaning(flag: Flag) -> &'static str {
 
 /// A leg's hops as a table.
 fn hops(f: &mut fmt::Formatter<'_>, leg: &LegStory) -> fmt::Result {
-    let head = ["segment", "to", "CSeq", "INVITE", "180", "CANCEL", "final", "ACK", "reason"];
+    let head = [
+        "segment", "to", "CSeq", "INVITE", "180", "CANCEL", "final", "ACK", "reason",
+    ];
     let rows: Vec<[String; 9]> = leg.hops.iter().map(row).collect();
     let mut widths = head.map(str::len);
     for row in &rows {
@@ -169,7 +179,11 @@ fn row(hop: &HopStory) -> [String; 9] {
 /// Milliseconds as seconds, with sign.
 fn seconds(ms: i64) -> String {
     let sign = if ms < 0 { "-" } else { "" };
-    format!("{sign}{}.{:03}", ms.unsigned_abs() / 1000, ms.unsigned_abs() % 1000)
+    format!(
+        "{sign}{}.{:03}",
+        ms.unsigned_abs() / 1000,
+        ms.unsigned_abs() % 1000
+    )
 }
 
 /// A rule's name and what it says.
@@ -183,7 +197,10 @@ const RULES: &[(&str, &str)] = &[
     ("D01", "a phone of this number answered"),
     ("D02", "a machine answered in place of this number"),
     ("D05", "sent on by the phone, and no successor answered"),
-    ("D07", "the caller was asked for credentials and did not come back"),
+    (
+        "D07",
+        "the caller was asked for credentials and did not come back",
+    ),
     ("D08", "the number does not exist"),
     ("D10", "the number was incomplete"),
     ("D11", "408 after it rang"),
@@ -194,13 +211,25 @@ const RULES: &[(&str, &str)] = &[
     ("D16", "busy before it rang"),
     ("D17", "rejected while it rang"),
     ("D18", "declined while it rang"),
-    ("D17, D18 on another device", "rejected on another device of this number while it rang"),
+    (
+        "D17, D18 on another device",
+        "rejected on another device of this number while it rang",
+    ),
     ("D19", "declined without ringing"),
-    ("D20, Reason lines 1 and 2", "cancelled because the call was completed elsewhere"),
-    ("D20, Reason line 3", "cancelled because it was declined elsewhere"),
+    (
+        "D20, Reason lines 1 and 2",
+        "cancelled because the call was completed elsewhere",
+    ),
+    (
+        "D20, Reason line 3",
+        "cancelled because it was declined elsewhere",
+    ),
     ("D20, Reason line 4", "cancelled as rejected (Q.850 cause 21)"),
     ("D20, Reason line 5", "cancelled because the call was redirected"),
-    ("D20, Reason line 6", "cancelled by a timer, or because nobody is there"),
+    (
+        "D20, Reason line 6",
+        "cancelled by a timer, or because nobody is there",
+    ),
     ("D20, Reason line 7", "cancelled because a line was busy"),
     ("D20, Reason line 8", "cancelled because the network failed"),
     ("D21", "cancelled together with the caller's side, while it rang"),
@@ -208,7 +237,10 @@ const RULES: &[(&str, &str)] = &[
         "D21, the branch's own CANCEL was not seen",
         "the caller's side was cancelled; the branch shows no end of its own",
     ),
-    ("D22", "cancelled while the caller waited on: the network gave up on this number"),
+    (
+        "D22",
+        "cancelled while the caller waited on: the network gave up on this number",
+    ),
     ("D23", "cancelled before it rang"),
     ("D24", "487 without a CANCEL that was seen"),
     ("D27", "media that the phone does not take"),
@@ -221,10 +253,19 @@ const RULES: &[(&str, &str)] = &[
     ("D36", "no response at all"),
     ("D37", "the end was not seen"),
     ("D38", "the caller sent a BYE before any answer"),
-    ("D39", "a BYE long after the last response, and nothing else known"),
+    (
+        "D39",
+        "a BYE long after the last response, and nothing else known",
+    ),
     ("D48", "a colleague took the dialog over (Replaces)"),
-    ("D48, D50", "an INVITE that takes over somebody's dialog rings for no new caller"),
-    ("D49", "a colleague dialled the pickup code when the caller was answered"),
+    (
+        "D48, D50",
+        "an INVITE that takes over somebody's dialog rings for no new caller",
+    ),
+    (
+        "D49",
+        "a colleague dialled the pickup code when the caller was answered",
+    ),
     ("D61", "no audio or video offered"),
     ("D63", "an emergency call"),
     ("D65", "the first leg of click-to-dial"),
@@ -232,11 +273,23 @@ const RULES: &[(&str, &str)] = &[
     ("D68", "access transfer"),
     ("D69", "paging"),
     ("D70", "a recording session"),
-    ("D81, as a re-INVITE fails", "only a final was seen, one that a request within a dialog gets as well"),
+    (
+        "D81, as a re-INVITE fails",
+        "only a final was seen, one that a request within a dialog gets as well",
+    ),
     ("2.2 pooling d", "a final passed, of which only the ACK was seen"),
-    ("2.2 pooling d, D28", "it rang; of the final only the ACK was seen"),
-    ("2.2 pooling d, GO only", "only the caller's access was seen, and of the final only the ACK"),
-    ("2.4 MGCF caveat", "behind the gateway the Q.850 cause counts, not the status made of it"),
+    (
+        "2.2 pooling d, D28",
+        "it rang; of the final only the ACK was seen",
+    ),
+    (
+        "2.2 pooling d, GO only",
+        "only the caller's access was seen, and of the final only the ACK",
+    ),
+    (
+        "2.4 MGCF caveat",
+        "behind the gateway the Q.850 cause counts, not the status made of it",
+    ),
     ("2.8 step c, D40", "whom the call was sent on to answered"),
     ("2.8 step c, D45", "another target of the call answered"),
     ("2.8 step d, D42", "a machine answered"),
@@ -244,8 +297,14 @@ const RULES: &[(&str, &str)] = &[
         "2.8 step e, only the caller's side is visible",
         "the caller was answered, and no called phone can be seen",
     ),
-    ("2.8 step e, branches left out", "the caller was answered by a branch that was not kept"),
-    ("2.8 step e, D43", "the caller was answered by nothing that is visible on the mirrored ports"),
+    (
+        "2.8 step e, branches left out",
+        "the caller was answered by a branch that was not kept",
+    ),
+    (
+        "2.8 step e, D43",
+        "the caller was answered by nothing that is visible on the mirrored ports",
+    ),
     ("2.8 step f, D44", "sent on, and not answered there"),
     ("2.8 step f, D46", "nobody of the group answered"),
 ];
@@ -254,7 +313,11 @@ const RULES: &[(&str, &str)] = &[
 fn policy(record: &CallRecord, target: &Target, policy: &Policy) -> String {
     let partial = record.has(Flag::Partial);
     let switch = |name: &str, on: bool| {
-        let verb = if on { "an owner is mailed" } else { "nobody is mailed" };
+        let verb = if on {
+            "an owner is mailed"
+        } else {
+            "nobody is mailed"
+        };
         format!("{name} = {on}: {verb}, unless another of the owner's numbers says otherwise")
     };
     match target.outcome {

@@ -12,6 +12,7 @@ pub mod clock;
 mod crew;
 pub mod decode;
 pub mod explain;
+mod fragments;
 pub mod replay;
 pub mod settle;
 pub mod sink;

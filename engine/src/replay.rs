@@ -13,8 +13,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::Sender;
-use ringtap_calls::{Harvest, LegTable};
 use ringtap_calls::table::TableCounters;
+use ringtap_calls::{Harvest, LegTable};
 use ringtap_record::Time;
 use thiserror::Error;
 
@@ -333,6 +333,8 @@ impl Run<'_> {
         // After the last tick: no deadline is judged by a stamp that nothing confirmed.
         self.release();
         self.work();
+        let left = self.crew.give_up_fragments(self.shared);
+        self.harvest.append(left);
         self.shared
             .table
             .close_all(&self.shared.rules, &mut self.harvest.closed);

@@ -138,14 +138,15 @@ impl Work {
     /// Gives a record to every sink. One whose reader went away has done its work.
     fn put(&mut self, judged: &Judged) -> Result<(), SinkError> {
         let mut failed = None;
-        self.sinks.retain_mut(|sink| match sink.put(&judged.record, &judged.explanation) {
-            Err(SinkError::NotRead) => false,
-            Err(error) => {
-                failed = Some(error);
-                true
-            }
-            Ok(()) => true,
-        });
+        self.sinks
+            .retain_mut(|sink| match sink.put(&judged.record, &judged.explanation) {
+                Err(SinkError::NotRead) => false,
+                Err(error) => {
+                    failed = Some(error);
+                    true
+                }
+                Ok(()) => true,
+            });
         failed.map_or(Ok(()), Err)
     }
 }

@@ -117,9 +117,15 @@ fn every_capture_is_accounted_for() {
         );
         let faults: u64 = seen.faults.iter().sum();
         assert_eq!(
-            seen.frames.of(Reason::Delivered),
+            seen.frames.datagrams(),
             seen.messages() + faults,
             "{name}: datagrams"
+        );
+        let fragments = seen.frames.reassembly().fragments.iter();
+        assert_eq!(
+            seen.frames.of(Reason::Fragment),
+            fragments.map(|(_, count, _)| count).sum::<u64>(),
+            "{name}: fragments"
         );
         let applied = &seen.applied;
         assert_eq!(
@@ -180,7 +186,7 @@ const KNOWN: &[Known] = &[
     (
         "goffinet_sip_captures__private-test-sip.pcapng",
         &[5060],
-        275,
+        276,
         &[(1, "ANSWERED"), (3, "UNREACHABLE")],
     ),
     // A B2BUA: two Call-IDs, both answered.
@@ -249,7 +255,7 @@ const KNOWN: &[Known] = &[
     (
         "open5gs_open5gs__ipsec_to_ipsec_call.pcapng",
         &[5060, 5100, 6060],
-        41,
+        42,
         &[(1, "ANSWERED")],
     ),
     // The INVITE was not captured, its 180 and 200 were (D84).

@@ -27,5 +27,5 @@ mod wheel;
 pub use facts::{Closing, LegFacts};
 pub use rules::{Node, Rules};
 pub use settler::{Settler, Sketch};
-pub use verdict::Judged;
 pub use table::{Applied, Harvest, LegTable, Observation, TableCounters};
+pub use verdict::Judged;

@@ -73,8 +73,7 @@ impl Bench {
 
     fn settle(&mut self, now: Time) {
         let harvest = std::mem::take(&mut self.harvest);
-        self.settler
-            .settle(now, harvest, &self.rules, &mut self.records);
+        self.settler.settle(now, harvest, &self.rules, &mut self.records);
     }
 
     fn finish(&mut self) {

@@ -226,7 +226,11 @@ mod tests {
             Some([&b"alice"[..], &b"2890844526"[..], &b"10.0.0.1"[..]])
         );
         assert_eq!(found.stream, Some((&b"10.0.0.2"[..], &b"49170"[..])));
-        for nothing in [&b"o=- 1\r\nm=audio 0 RTP/AVP 0\r\n"[..], b"", b"m=\r\no=\r\nc=\r\n"] {
+        for nothing in [
+            &b"o=- 1\r\nm=audio 0 RTP/AVP 0\r\n"[..],
+            b"",
+            b"m=\r\no=\r\nc=\r\n",
+        ] {
             assert_eq!(origin(nothing), Origin::default(), "{}", nothing.escape_ascii());
         }
     }

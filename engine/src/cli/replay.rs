@@ -11,7 +11,7 @@ use ringtap_config::Config;
 
 use super::outputs::{Outputs, display};
 use super::{Common, Failure, say};
-use crate::decode::{Decoder, PortSet};
+use crate::decode::{Decoder, PortSet, reassembly};
 use crate::replay::{self, Options, Speed};
 use crate::stats::Summary;
 use crate::worker::Shared;
@@ -122,7 +122,10 @@ impl Replay {
             table: replay::table(&options),
             rules: Rules::new(&config),
         };
-        let decoder = Decoder::new(ports(&config));
+        let decoder = Decoder::new(ports(&config)).with_reassembly(reassembly::Limits {
+            bytes_max: config.limits.reassembly_bytes_max,
+            salvage: config.capture.fragment_salvage,
+        });
         let bar = Bar::new(&self.files);
         let outcome = replay::replay(inputs, shared, &decoder, &options, sinks, &mut |file, at| {
             bar.at(file, at)

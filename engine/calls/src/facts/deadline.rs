@@ -76,7 +76,11 @@ impl LegFacts {
             };
         }
         let short = at(answered).plus_ms(ms(rules.short_answer_ms.saturating_add(rules.timers.reorder_ms)));
-        if rules.short_answer_ms > 0 { settled.max(short) } else { settled }
+        if rules.short_answer_ms > 0 {
+            settled.max(short)
+        } else {
+            settled
+        }
     }
 
     fn last_end(&self, cseq: u32) -> Option<Tick> {

@@ -212,7 +212,9 @@ impl LegFacts {
     /// The first thing seen of the leg.
     pub(crate) fn first_sign(&self) -> Time {
         let hops = self.hops.iter().map(Hop::started);
-        hops.min().and_then(|first| first.time(self.base)).unwrap_or(self.base)
+        hops.min()
+            .and_then(|first| first.time(self.base))
+            .unwrap_or(self.base)
     }
 
     /// The identity behind an index.

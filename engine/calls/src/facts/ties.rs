@@ -157,12 +157,7 @@ mod tests {
     #[test]
     fn a_tie_knows_its_kind() {
         let keys = HashKey::random();
-        for kind in [
-            TieKind::Icid,
-            TieKind::Session,
-            TieKind::Header,
-            TieKind::Sdp,
-        ] {
+        for kind in [TieKind::Icid, TieKind::Session, TieKind::Header, TieKind::Sdp] {
             assert_eq!(Tie::new(kind, &keys, &[b"x"]).kind(), kind);
         }
     }

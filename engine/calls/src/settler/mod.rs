@@ -18,9 +18,9 @@ mod pickup;
 mod registry;
 mod sketch;
 
-use std::collections::HashMap;
 use ringtap_identity::Identity;
 use ringtap_record::{Outcome, Time};
+use std::collections::HashMap;
 
 use crate::facts::LegFacts;
 use crate::hash::HashKey;
@@ -153,7 +153,11 @@ impl Settler {
     fn weigh(&mut self, slot: Slot, rules: &Rules, records: &mut Vec<Judged>) {
         let mut todo = vec![slot];
         while let Some(slot) = todo.pop() {
-            let Some(entry) = self.registry.entry_mut(slot).filter(|entry| entry.facts.is_some()) else {
+            let Some(entry) = self
+                .registry
+                .entry_mut(slot)
+                .filter(|entry| entry.facts.is_some())
+            else {
                 continue;
             };
             let waiters = std::mem::take(&mut entry.waiters);
@@ -204,10 +208,11 @@ impl Settler {
     /// Judges a group, or holds it back as long as a pickup may explain it (D49).
     fn settle_group(&mut self, group: &Group, rules: &Rules, records: &mut Vec<Judged>) {
         let open_codes = self.registry.open_codes();
-        let is_code = group
-            .legs
-            .iter()
-            .any(|slot| self.registry.entry(*slot).is_some_and(|entry| entry.sketch.is_pickup));
+        let is_code = group.legs.iter().any(|slot| {
+            self.registry
+                .entry(*slot)
+                .is_some_and(|entry| entry.sketch.is_pickup)
+        });
         if (is_code || self.pickups.may_matter(open_codes))
             && let Some(call) = group.call(|slot| self.registry.entry(slot)?.facts.as_deref().cloned())
             && self.pickups.take(&call, group, open_codes, rules)

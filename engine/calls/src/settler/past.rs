@@ -6,9 +6,9 @@
 
 use std::collections::VecDeque;
 
-use std::collections::HashMap;
 use ringtap_record::{CallRecord, Time};
 use smallvec::SmallVec;
+use std::collections::HashMap;
 
 use super::is_missed;
 use super::sketch::{Roles, Sketch};
@@ -45,13 +45,7 @@ pub(super) struct Past {
 impl Past {
     /// Takes those targets out of a record of which a call judged before has told: same caller and called,
     /// overlapping, begun within T_leg, and seen on the other side of the core. How many there were.
-    pub(super) fn swallow(
-        &self,
-        legs: &[Sketch],
-        judged: &mut Judged,
-        rules: &Rules,
-        keys: &HashKey,
-    ) -> u64 {
+    pub(super) fn swallow(&self, legs: &[Sketch], judged: &mut Judged, rules: &Rules, keys: &HashKey) -> u64 {
         let (roles, start) = (roles_of(legs), start_of(legs));
         let leg_us = i64::try_from(rules.timers.leg_ms)
             .unwrap_or(i64::MAX / 1000)
@@ -130,7 +124,9 @@ impl Past {
     }
 
     fn drop_first(&mut self) {
-        let Some(call) = self.calls.pop_front() else { return };
+        let Some(call) = self.calls.pop_front() else {
+            return;
+        };
         let number = self.dropped;
         self.dropped += 1;
         for print in call.missed {

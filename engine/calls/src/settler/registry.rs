@@ -3,9 +3,9 @@
 //! It answers one question: which legs may be of one call with this one? What it gives is bounded, whatever
 //! the traffic: of many calls by one caller to one callee the nearest in time.
 
-use std::collections::HashMap;
 use ringtap_record::Time;
 use smallvec::SmallVec;
+use std::collections::HashMap;
 
 use super::sketch::Sketch;
 use crate::facts::LegFacts;
@@ -135,7 +135,9 @@ impl Registry {
             at += 1;
             let Some(entry) = self.entry(slot) else { continue };
             for key in keys_of(&entry.sketch) {
-                let Some(list) = self.index.get(&key) else { continue };
+                let Some(list) = self.index.get(&key) else {
+                    continue;
+                };
                 let here = list.partition_point(|place| *place < (entry.sketch.start, slot));
                 let nearest = here.saturating_sub(NEAREST)..(here + NEAREST).min(list.len());
                 for (_, other) in list.get(nearest).unwrap_or_default() {

@@ -160,7 +160,9 @@ impl Sketch {
 
     /// Whether the other leg was on its way at the same time, `slack_ms` granted.
     pub(crate) fn overlaps(&self, other: &Self, slack_ms: u64) -> bool {
-        let slack_us = i64::try_from(slack_ms).unwrap_or(i64::MAX / 1000).saturating_mul(1000);
+        let slack_us = i64::try_from(slack_ms)
+            .unwrap_or(i64::MAX / 1000)
+            .saturating_mul(1000);
         self.start <= other.until().plus_us(slack_us) && other.start <= self.until().plus_us(slack_us)
     }
 

@@ -105,7 +105,11 @@ impl<'a> Case<'a> {
             return by("D20, Reason lines 1 and 2", Outcome::AnsweredElsewhere);
         }
         if self.is_picked_up() {
-            let by_dialog = self.call.pickup.as_ref().is_some_and(|pickup| pickup.by.is_some());
+            let by_dialog = self
+                .call
+                .pickup
+                .as_ref()
+                .is_some_and(|pickup| pickup.by.is_some());
             return by(if by_dialog { "D48" } else { "D49" }, Outcome::PickedUp);
         }
         if self.answered_at.is_some() && !self.queued {
@@ -339,7 +343,11 @@ impl<'a> Case<'a> {
         }
         // §2.5 source 4: the caller was told that the dialled number sends the call on.
         let is_told = self.dialled == Some(identity)
-            && self.paths.upstream.iter().any(|seen| seen.hop.has(Hop::FORWARDED));
+            && self
+                .paths
+                .upstream
+                .iter()
+                .any(|seen| seen.hop.has(Hop::FORWARDED));
         is_told.then_some(None)
     }
 
