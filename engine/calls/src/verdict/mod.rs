@@ -341,7 +341,11 @@ pub(crate) fn unexplained(call: &Call, rules: &Rules) -> Option<(Time, Vec<Ident
         branches.iter().filter_map(Branch::cancelled).min()?
     } else {
         let answers = case.paths.upstream.iter().filter(|seen| seen.hop.is_answered());
-        answers.map(|seen| seen.at(seen.hop.final_at)).min()?
+        // Where the 2xx itself was lost, the proof that stands for it.
+        answers
+            .map(|seen| seen.at(seen.hop.final_at))
+            .min()
+            .or(case.answered_at)?
     };
     let called = branches.iter().filter_map(|branch| case.target_of(branch));
     Some((at, called.cloned().collect()))
