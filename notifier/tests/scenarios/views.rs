@@ -55,9 +55,15 @@ fn fewer_roles_invent_no_missed_call() {
 
 /// The mirrors that show less than both ports, each with the segments it has (semantics.md §8.5).
 const VIEWS: [(&str, &[Segment]); 4] = [
-    ("P-CSCF only", &[Segment::Go, Segment::Mo, Segment::Mt, Segment::Gt]),
+    (
+        "P-CSCF only",
+        &[Segment::Go, Segment::Mo, Segment::Mt, Segment::Gt],
+    ),
     ("MGCF only", &[Segment::Gi, Segment::Gj]),
-    ("Gm encrypted", &[Segment::Mo, Segment::Mt, Segment::Gi, Segment::Gj]),
+    (
+        "Gm encrypted",
+        &[Segment::Mo, Segment::Mt, Segment::Gi, Segment::Gj],
+    ),
     ("Gm only", &[Segment::Go, Segment::Gt]),
 ];
 
@@ -69,8 +75,16 @@ const DIFFERENT: &[(&str, &str, &[(&str, &str)])] = &[
     ("E05", "Gm only", &[("U1", "CALLER_HUNG_UP")]),
     ("E05", "MGCF only", &[]),
     ("S24", "MGCF only", &[("U1", "CALLER_HUNG_UP")]),
-    ("S26", "P-CSCF only", &[("U2", "CALLER_HUNG_UP"), ("U3", "CALLER_HUNG_UP")]),
-    ("S26", "Gm only", &[("U2", "CALLER_HUNG_UP"), ("U3", "CALLER_HUNG_UP")]),
+    (
+        "S26",
+        "P-CSCF only",
+        &[("U2", "CALLER_HUNG_UP"), ("U3", "CALLER_HUNG_UP")],
+    ),
+    (
+        "S26",
+        "Gm only",
+        &[("U2", "CALLER_HUNG_UP"), ("U3", "CALLER_HUNG_UP")],
+    ),
     ("S26", "MGCF only", &[]),
     ("S29", "P-CSCF only", &[("U1", "CALLER_HUNG_UP")]),
     ("S29", "Gm only", &[("U1", "CALLER_HUNG_UP")]),

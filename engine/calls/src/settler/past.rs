@@ -58,7 +58,9 @@ impl Past {
                 .and_then(|print| self.call(*self.by_fingerprint.get(&print)?));
             let is_told = told.is_some_and(|told| {
                 // Both were open at their starts: each has lasted until it was judged.
-                (told.start - start).abs() <= leg_us
+                // and §4.2 rule 5 holds here too.
+                !differ_in_session(&told.ties, legs)
+                    && (told.start - start).abs() <= leg_us
                     && start <= told.at
                     && (told.roles.complement(roles) || roles.complement(told.roles))
             });
@@ -145,6 +147,17 @@ impl Past {
         let at = number.checked_sub(self.dropped)?;
         self.calls.get(usize::try_from(at).ok()?)
     }
+}
+
+/// Both have a Session-ID, and none in common.
+fn differ_in_session(told: &[Tie], legs: &[Sketch]) -> bool {
+    let is_session = |tie: &&Tie| tie.kind() == TieKind::Session;
+    let mut own = legs
+        .iter()
+        .flat_map(|leg| leg.ties.iter().filter(is_session))
+        .peekable();
+    let mut theirs = told.iter().filter(is_session).peekable();
+    own.peek().is_some() && theirs.peek().is_some() && !own.any(|tie| told.contains(tie))
 }
 
 fn roles_of(legs: &[Sketch]) -> Roles {

@@ -299,12 +299,11 @@ fn is_machine(paths: &Paths<'_>, answered: &Answered, rules: &Rules) -> bool {
     }
     branches.any(is_machine)
         || paths.upstream.iter().any(|seen| {
+            let is_one = |identity: &Identity| rules.is_machine_identity(identity);
             seen.hop.has(Hop::MACHINE)
                 || (seen.hop.is_answered()
-                    && seen
-                        .leg
-                        .identity(seen.hop.other)
-                        .is_some_and(|by| rules.is_machine_identity(by)))
+                    && (seen.leg.identity(seen.hop.other).is_some_and(is_one)
+                        || seen.target().is_some_and(is_one)))
         })
 }
 

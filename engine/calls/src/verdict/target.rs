@@ -119,6 +119,10 @@ impl<'a> Case<'a> {
         if self.answered_at.is_some() && !self.queued {
             return self.taken_by_another(identity, own);
         }
+        if self.queued && own.is_empty() {
+            // The queue itself: people were tried behind it, and none took the call.
+            return by("D52", Outcome::NoAnswer);
+        }
         if let Some(at) = best.cancelled()
             && own.iter().any(|branch| self.is_declined_before(branch, at))
         {
@@ -369,9 +373,13 @@ impl<'a> Case<'a> {
             || self.dialled.is_some_and(|dialled| self.is_group(dialled))
     }
 
+    fn has_queue(&self) -> bool {
+        self.call.legs.iter().any(|leg| leg.is_queue)
+    }
+
     /// A group's pilot number, or a queue's (D52).
     fn is_group(&self, identity: &Identity) -> bool {
-        self.rules.is_group(identity) || (self.queued && self.rules.is_queue(identity))
+        self.rules.is_group(identity) || (self.has_queue() && self.rules.is_queue(identity))
     }
 
     /// The group number through which this target was tried: its parent in History-Info without a cause,
