@@ -78,6 +78,18 @@ impl Display for Summary<'_> {
             settled.counters.calls,
             rate(settled.counters.calls)
         )?;
+        let counters = &settled.counters;
+        self.counts(
+            f,
+            "  call",
+            [
+                ("joined", counters.joined),
+                ("heuristic_joins", counters.heuristic_joins),
+                ("swallowed", counters.swallowed),
+                ("late_contradictions", counters.late_contradictions),
+                ("hurried", counters.hurried),
+            ],
+        )?;
         let outcomes = Outcome::ALL
             .iter()
             .map(|code| code.as_str())
