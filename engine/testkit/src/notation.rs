@@ -89,6 +89,10 @@ pub struct LegOptions {
     pub private: bool,
     /// `replaces=b`: the early dialog of that leg.
     pub replaces: Option<String>,
+    /// `confirmed`: what `replaces=` names is a dialog that was answered.
+    pub confirmed: bool,
+    /// `ref=X`: X transferred the caller here.
+    pub referred_by: Option<String>,
     /// `r=X`: Request-URI.
     pub request_uri: Option<String>,
     /// `msrp`: a chat session, no audio.
@@ -129,10 +133,14 @@ pub enum Verb {
     Prack,
     /// `UPD`.
     Update,
+    /// `REFER`: transfers to the identity of `[C=X]`.
+    Refer,
+    /// `NOTIFY`: how a transfer went.
+    Notify,
 }
 
 impl Verb {
-    const WORDS: [(&'static str, Self); 7] = [
+    const WORDS: [(&'static str, Self); 9] = [
         ("INV", Self::Invite),
         ("CAN", Self::Cancel),
         ("ACK", Self::Ack),
@@ -140,6 +148,8 @@ impl Verb {
         ("REINV", Self::Reinvite),
         ("PRACK", Self::Prack),
         ("UPD", Self::Update),
+        ("REFER", Self::Refer),
+        ("NOTIFY", Self::Notify),
     ];
 
     /// The SIP method.
@@ -152,6 +162,8 @@ impl Verb {
             Self::Bye => "BYE",
             Self::Prack => "PRACK",
             Self::Update => "UPDATE",
+            Self::Refer => "REFER",
+            Self::Notify => "NOTIFY",
         }
     }
 
@@ -249,6 +261,8 @@ fn read_options(text: &str) -> Result<LegOptions, String> {
             ("hi", _) => options.history = Some(read_history(value)?),
             ("priv", "id") => options.private = true,
             ("replaces", _) => options.replaces = some(),
+            ("confirmed", "") => options.confirmed = true,
+            ("ref", _) => options.referred_by = Some(known_token(value)?),
             ("r", _) => options.request_uri = some(),
             ("msrp", "") => options.msrp = true,
             ("isfocus", "") => options.is_focus = true,
