@@ -69,7 +69,7 @@ impl Told {
     }
 }
 
-/// Serves every connection of `listener`; lines go to `out`, and are there when a connection ends.
+/// Serves every connection of `listener`; the line of a mail is in `out` before the client hears that it is taken.
 ///
 /// # Errors
 /// When no connection can be taken any more.
@@ -81,7 +81,6 @@ pub fn serve<W: Write + Send + 'static>(listener: &TcpListener, out: W) -> io::R
         thread::spawn(move || {
             // A client that breaks off sends its mail again: nothing to be said about it here.
             drop(talk(stream, &out));
-            out.lock().unwrap().flush()
         });
     }
 }
@@ -104,7 +103,11 @@ fn talk<W: Write>(stream: TcpStream, out: &Mutex<BufWriter<W>>) -> io::Result<()
             "DATA" => {
                 client.write_all(b"354 go on\r\n")?;
                 take(&mut lines, &mut told)?;
-                writeln!(out.lock().unwrap(), "{}", told.line())?;
+                let mut out = out.lock().unwrap();
+                writeln!(out, "{}", told.line())?;
+                // What is taken is kept, however this process ends.
+                out.flush()?;
+                drop(out);
                 told = Told::default();
                 client.write_all(b"250 taken\r\n")?;
             }

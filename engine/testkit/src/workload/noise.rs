@@ -45,18 +45,21 @@ impl<'o> Noise<'o> {
         }
     }
 
-    /// Adds the messages of all exchanges that begin before `until_us`.
-    pub(super) fn until(&mut self, until_us: i64, wires: &mut Vec<Wire>) {
-        while self.per_s > 0.0 && self.next_us < until_us {
-            let at = BASE.plus_us(self.next_us);
-            if self.random.bool() {
-                self.register(at, wires);
-            } else {
-                self.ping(at, wires);
-            }
-            let gap_s = -(1.0 - self.random.f64()).ln() / self.per_s;
-            self.next_us += 1 + (gap_s * 1e6) as i64;
+    /// When the next exchange begins.
+    pub(super) fn next_start(&self) -> Option<i64> {
+        (self.per_s > 0.0).then_some(self.next_us)
+    }
+
+    /// Adds the messages of the next exchange.
+    pub(super) fn next(&mut self, wires: &mut Vec<Wire>) {
+        let at = BASE.plus_us(self.next_us);
+        if self.random.bool() {
+            self.register(at, wires);
+        } else {
+            self.ping(at, wires);
         }
+        let gap_s = -(1.0 - self.random.f64()).ln() / self.per_s;
+        self.next_us += (gap_s * 1e6) as i64;
     }
 
     /// A phone registers: challenged, then accepted.

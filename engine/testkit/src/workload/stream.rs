@@ -87,19 +87,23 @@ impl<'o> Stream<'o> {
         self.agenda.insert((time, self.sequence), item);
     }
 
-    /// Opens every call that begins before what is next in the agenda, and the noise before it.
+    /// Begins every call and exchange that begins before what is next in the agenda. The noise ends with the
+    /// calls.
     fn fill(&mut self) {
-        while let Some(start_us) = self.plan.next_start() {
+        while let Some(call_us) = self.plan.next_start() {
+            let noise_us = self.noise.next_start().filter(|noise_us| *noise_us < call_us);
+            let next = BASE.plus_us(noise_us.unwrap_or(call_us));
             let first = self.agenda.first_key_value().map(|((time, _), _)| *time);
-            if first.is_some_and(|first| first < BASE.plus_us(start_us)) {
+            if first.is_some_and(|first| first < next) {
                 return;
             }
-            if let Some(planned) = self.plan.next() {
+            if noise_us.is_some() {
+                self.noise.next(&mut self.wires);
+                for wire in std::mem::take(&mut self.wires) {
+                    self.capture(None, wire);
+                }
+            } else if let Some(planned) = self.plan.next() {
                 self.open_call(planned);
-            }
-            self.noise.until(start_us, &mut self.wires);
-            for wire in std::mem::take(&mut self.wires) {
-                self.capture(None, wire);
             }
         }
     }
