@@ -54,8 +54,7 @@ read_options() {
 
 stop_sink() {
     if [[ -n $SINK_PID ]]; then
-        kill "$SINK_PID" 2>/dev/null || true
-        wait "$SINK_PID" 2>/dev/null || true
+        stop_process "$SINK_PID"
         SINK_PID=
     fi
 }
@@ -69,16 +68,7 @@ at_exit() {
 start_sink() {
     "$TESTKIT" sink --mails "$1/mails.tsv" --port-file "$1/smtp.port" &
     SINK_PID=$!
-    local tries
-    for ((tries = 0; tries < 200; tries++)); do
-        if [[ -e $1/smtp.port ]]; then
-            SMTP_PORT=$(<"$1/smtp.port")
-            return
-        fi
-        kill -0 "$SINK_PID" 2>/dev/null || break
-        sleep 0.05
-    done
-    die "the mail server did not start"
+    wait_for_port "$1/smtp.port" "$SINK_PID" || die "the mail server did not start"
 }
 
 # timed NAME COMMAND...: says how long it took.

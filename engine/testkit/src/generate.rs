@@ -123,12 +123,12 @@ impl<'a> Story<'a> {
         }
     }
 
-    /// Call-ID and caller's tag of each leg that has its own and sends anything.
-    pub(crate) fn dialogs(&self) -> Vec<(String, String)> {
+    /// Call-ID and caller's tag of each leg that has its own and sends anything, with the leg's index.
+    pub(crate) fn dialogs(&self) -> Vec<(usize, String, String)> {
         let sends = |leg: usize| self.routes.case.steps.iter().any(|step| step.leg == leg);
         let roots = (0..self.legs.len()).filter(|leg| self.routes.parent(*leg).is_none() && sends(*leg));
         roots
-            .map(|leg| (self.routes.call_id(leg), self.routes.caller_tag(leg)))
+            .map(|leg| (leg, self.routes.call_id(leg), self.routes.caller_tag(leg)))
             .collect()
     }
 

@@ -211,6 +211,26 @@ pub struct Step {
     pub hidden: bool,
 }
 
+impl Step {
+    /// A step without any of the additions.
+    #[must_use]
+    pub const fn plain(at_us: i64, leg: usize, direction: Direction, message: Message) -> Self {
+        Self {
+            at_us,
+            leg,
+            direction,
+            message,
+            tag: None,
+            segments: None,
+            reasons: Vec::new(),
+            asserted: None,
+            contact: None,
+            request_uri: None,
+            hidden: false,
+        }
+    }
+}
+
 /// Reads the column `legs`.
 ///
 /// # Errors
@@ -331,19 +351,7 @@ fn read_step(text: &str, legs: &[Leg]) -> Result<Step, String> {
     };
     let body = &rest[arrow + 1..];
     let head_bytes = body.find(['#', '@', '[', '!']).unwrap_or(body.len());
-    let mut step = Step {
-        at_us: read_time(at)?,
-        leg,
-        direction,
-        message: read_message(&body[..head_bytes])?,
-        tag: None,
-        segments: None,
-        reasons: Vec::new(),
-        asserted: None,
-        contact: None,
-        request_uri: None,
-        hidden: false,
-    };
+    let mut step = Step::plain(read_time(at)?, leg, direction, read_message(&body[..head_bytes])?);
     read_suffixes(&body[head_bytes..], &mut step)?;
     if let Some(stranger) = step
         .segments

@@ -16,7 +16,7 @@ pub struct Score {
     pub all: Tally,
     /// For each kind of call; mails of no known call stand under `unknown`.
     pub kinds: BTreeMap<String, Tally>,
-    /// Mails that name their call otherwise than by the caller's own Call-ID.
+    /// Right mails that name their call otherwise than by the caller's own Call-ID.
     pub named_otherwise: u64,
     /// Right mails that list other accounts than were tried and not answered.
     pub other_accounts: u64,
@@ -115,9 +115,6 @@ impl Score {
         });
         let mut missing: Vec<&ExpectedMail> = call.mails.iter().collect();
         for mail in came {
-            if call.names.first() != Some(&mail.call) {
-                self.named_otherwise += 1;
-            }
             let found = missing
                 .iter()
                 .position(|wanted| wanted.recipient == mail.recipient);
@@ -126,6 +123,7 @@ impl Score {
                 continue;
             };
             let wanted = missing.remove(found);
+            self.named_otherwise += u64::from(mail.call != wanted.name);
             let exact = mail.reason == wanted.reason.as_str() && mail.caller == call.caller;
             self.count(&call.kind, |tally| {
                 tally.right += 1;
@@ -246,7 +244,7 @@ mod tests {
             reason: mail.reason.as_str().to_owned(),
             caller: call.caller.clone(),
             accounts: mail.accounts.join(", "),
-            call: call.names[0].clone(),
+            call: mail.name.clone(),
         };
         calls
             .iter()

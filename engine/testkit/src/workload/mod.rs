@@ -15,6 +15,7 @@
 //! assert!(wires.is_sorted_by_key(|wire| wire.time));
 //! ```
 
+mod acts;
 mod calls;
 mod noise;
 mod office;

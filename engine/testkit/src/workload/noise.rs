@@ -39,7 +39,7 @@ impl<'o> Noise<'o> {
     pub(super) fn new(office: &'o Office, options: &Options) -> Self {
         Self {
             office,
-            random: Rng::with_seed(options.seed ^ 0x6e6f_6973_65),
+            random: Rng::with_seed(options.seed ^ 0x006e_6f69_7365),
             per_s: options.cps * options.noise,
             next_us: 0,
         }

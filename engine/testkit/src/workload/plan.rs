@@ -14,7 +14,7 @@ use fastrand::Rng;
 use super::Options;
 use super::calls::{KINDS, Kind, Nature};
 use super::office::Office;
-use super::scene::{MS, Pair, S, Scene, Written};
+use super::scene::{MS, Missed, Pair, S, Scene, Written};
 
 /// A pickup by feature code is this far from everything else that it might explain: more than twice the
 /// distance to its own call, jitter included.
@@ -214,7 +214,7 @@ impl<'o> Plan<'o> {
 
     /// Whoever did not get through may call again, and somebody else from the same number meanwhile.
     fn call_again(&mut self, kind: &Kind, start_us: i64, written: &Written) {
-        let [(callee, _)] = &written.missed[..] else {
+        let [Missed { account: callee, .. }] = &written.missed[..] else {
             return;
         };
         if kind.nature != Nature::Redialled {
@@ -246,7 +246,7 @@ impl<'o> Plan<'o> {
         let past = now - 60 * S;
         self.pickable = self.pickable.split_off(&past);
         self.pickups = self.pickups.split_off(&past);
-        if self.made % 4096 == 0 {
+        if self.made.is_multiple_of(4096) {
             self.pairs.retain(|_, windows| {
                 windows.retain(|window| window.to_us > past);
                 !windows.is_empty()
@@ -295,7 +295,7 @@ mod tests {
         assert!(pickups.len() > 10 && others.len() > 100);
         for (index, pickup) in pickups.iter().enumerate() {
             let mut near = others.iter().chain(&pickups[..index]);
-            assert!(near.all(|other| (other - pickup).abs() > PICKUP_APART));
+            assert!(near.all(|other| (other - pickup).abs() > 200_000));
         }
     }
 }

@@ -116,9 +116,8 @@ impl<'o> Stream<'o> {
             salt,
         } = planned;
         let begins = BASE.plus_us(start_us);
-        let truth = CallTruth::new(self.office, number, begins, &written);
-        let story = Story::new(Cow::Owned(written.case), salt, self.office, begins);
-        let truth = truth.named(&story.dialogs());
+        let story = Story::new(Cow::Owned(written.case.clone()), salt, self.office, begins);
+        let truth = CallTruth::new(self.office, number, begins, &written, &story.dialogs());
         let first = story.next_at();
         self.open.insert(
             number,

@@ -15,8 +15,7 @@ use super::scene::Written;
 use crate::generate::BASE;
 
 /// The columns of the file.
-const HEAD: &str =
-    "call\tkind\tstarted_us\tcaller\tdialled\trecipient\treason\taccounts\tnames\tcall_ids\tframes\tlost\n";
+const HEAD: &str = "call\tkind\tstarted_us\tcaller\tdialled\trecipient\treason\taccounts\tname\tnames\tcall_ids\tframes\tlost\n";
 
 /// A mail that must come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +24,10 @@ pub struct ExpectedMail {
     pub recipient: String,
     /// The reason that it gives.
     pub reason: Outcome,
-    /// Accounts of the recipient that were tried and not answered, sorted.
+    /// Accounts of the recipient that were tried and not answered.
     pub accounts: Vec<String>,
+    /// The name of the call that it is about, by semantics.md §4.5: that of the caller's own Call-ID.
+    pub name: String,
 }
 
 /// One call and what must come of it.
@@ -44,7 +45,7 @@ pub struct CallTruth {
     pub dialled: String,
     /// One entry for each mail.
     pub mails: Vec<ExpectedMail>,
-    /// The name of each Call-ID as semantics.md §4.5 has it, that of the caller's own first: the call's name.
+    /// The name of each Call-ID, that of the caller's own first.
     pub names: Vec<String>,
     /// The Call-IDs, in the same order.
     pub call_ids: Vec<String>,
@@ -65,17 +66,28 @@ pub struct TruthError {
 }
 
 impl CallTruth {
-    pub(super) fn new(office: &Office, number: u64, started: Time, written: &Written) -> Self {
+    pub(super) fn new(
+        office: &Office,
+        number: u64,
+        started: Time,
+        written: &Written,
+        dialogs: &[(usize, String, String)],
+    ) -> Self {
+        let named = |leg: usize| {
+            let dialog = dialogs.iter().find(|(index, ..)| *index == leg);
+            dialog.map_or_else(String::new, |(_, call_id, tag)| name(call_id, tag))
+        };
         // One mail for each person, whichever accounts were tried; the first reason given counts.
         let mut mails: Vec<ExpectedMail> = Vec::new();
-        for (account, reason) in &written.missed {
-            for owner in office.owners(account).filter(|owner| owner.subscribed) {
+        for missed in &written.missed {
+            for owner in office.owners(&missed.account).filter(|owner| owner.subscribed) {
                 match mails.iter_mut().find(|mail| mail.recipient == owner.email) {
-                    Some(mail) => mail.accounts.push(account.clone()),
+                    Some(mail) => mail.accounts.push(missed.account.clone()),
                     None => mails.push(ExpectedMail {
                         recipient: owner.email.clone(),
-                        reason: *reason,
-                        accounts: vec![account.clone()],
+                        reason: missed.outcome,
+                        accounts: vec![missed.account.clone()],
+                        name: named(missed.leg),
                     }),
                 }
             }
@@ -93,18 +105,14 @@ impl CallTruth {
             caller: caller.to_owned(),
             dialled: dialled.unwrap_or_default(),
             mails,
-            names: Vec::new(),
-            call_ids: Vec::new(),
+            names: dialogs
+                .iter()
+                .map(|(_, call_id, tag)| name(call_id, tag))
+                .collect(),
+            call_ids: dialogs.iter().map(|(_, call_id, _)| call_id.clone()).collect(),
             frames: 0,
             lost: Vec::new(),
         }
-    }
-
-    /// With the names that follow from Call-IDs and caller's tags.
-    pub(super) fn named(mut self, dialogs: &[(String, String)]) -> Self {
-        self.names = dialogs.iter().map(|(call_id, tag)| name(call_id, tag)).collect();
-        self.call_ids = dialogs.iter().map(|(call_id, _)| call_id.clone()).collect();
-        self
     }
 
     /// The head of a truth file.
@@ -124,21 +132,32 @@ impl CallTruth {
             &mut self.mails.iter().map(Some)
         };
         for mail in mails {
-            let (recipient, reason, accounts) = mail.map_or(("-", "-", String::new()), |mail| {
-                (
-                    mail.recipient.as_str(),
-                    mail.reason.as_str(),
-                    mail.accounts.join(","),
-                )
-            });
+            let told = mail.map_or_else(
+                || ["-", "-", "", ""].map(str::to_owned),
+                |mail| {
+                    let ExpectedMail {
+                        recipient,
+                        reason,
+                        accounts,
+                        name,
+                    } = mail;
+                    [
+                        recipient.clone(),
+                        reason.as_str().to_owned(),
+                        accounts.join(","),
+                        name.clone(),
+                    ]
+                },
+            );
             writeln!(
                 lines,
-                "{}\t{}\t{}\t{}\t{}\t{recipient}\t{reason}\t{accounts}\t{}\t{}\t{}\t{}",
+                "{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}",
                 self.number,
                 self.kind,
                 self.started - BASE,
                 self.caller,
                 self.dialled,
+                told.join("\t"),
                 self.names.join(","),
                 self.call_ids.join(","),
                 self.frames,
@@ -212,6 +231,7 @@ fn read_line(line: &str) -> Result<CallTruth, String> {
         recipient,
         reason,
         accounts,
+        name,
         names,
         call_ids,
         frames,
@@ -232,6 +252,7 @@ fn read_line(line: &str) -> Result<CallTruth, String> {
             recipient: recipient.to_owned(),
             reason: reason.parse().map_err(|_| format!("no reason: {reason:?}"))?,
             accounts: list(accounts, ','),
+            name: name.to_owned(),
         }],
     };
     let number_of = |text: &str| text.parse::<i64>().map_err(|_| format!("no number: {text:?}"));

@@ -465,7 +465,7 @@ mod tests {
             .collect();
         assert_eq!(
             invites[0].request_uri.as_ref().map(String::len),
-            Some("tel:+862583020".len() + 1 + 0)
+            Some("tel:+862583020000".len() - 2)
         );
         assert_eq!(invites[1].message, Message::Request(Verb::Invite, Some(2)));
     }

@@ -105,7 +105,7 @@ pub(super) fn click_to_dial_callee_unanswered(scene: &mut Scene<'_>) {
     scene.exchange(over, &[first], Verb::Bye, Direction::ToCaller, 200);
     scene.pickable.push(over + 60 * MS);
     scene.hang_up(over + 60 * MS, &[second]);
-    scene.missed(&callee, Outcome::CallerHungUp);
+    scene.missed_in(second, &callee, Outcome::CallerHungUp);
 }
 
 /// A conference calls somebody in (S37, D67).
@@ -198,7 +198,7 @@ pub(super) fn transfer_unanswered(scene: &mut Scene<'_>) {
     let over = rings + scene.patience();
     scene.pickable.push(over);
     scene.hang_up(over, &[second]);
-    scene.missed(&colleague, Outcome::CallerHungUp);
+    scene.missed_in(second, &colleague, Outcome::CallerHungUp);
 }
 
 /// D50: the transfer follows a call between the two colleagues, whose dialog the new INVITE replaces.
