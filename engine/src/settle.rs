@@ -5,15 +5,24 @@ use std::thread::{self, JoinHandle};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 use ringtap_calls::settler::SettlerCounters;
-use ringtap_calls::{LegFacts, Settler};
+use ringtap_calls::{Harvest, Judged, Settler};
 use ringtap_journal::Totals;
-use ringtap_record::{CallRecord, Outcome};
+use ringtap_record::{Outcome, Time};
 
 use crate::sink::{RecordSink, SinkError};
 use crate::worker::Shared;
 
-/// Lots of closed legs that may wait. A lot is what one worker closed in one tick.
+/// Lots that may wait.
 const LOTS_MAX: usize = 64;
+
+/// What the leg table gave at one tick.
+#[derive(Debug)]
+pub struct Lot {
+    /// Capture time of the tick; `None` at the end of a capture, when nothing stays open.
+    pub now: Option<Time>,
+    /// Legs closed, and news of those that are open.
+    pub harvest: Harvest,
+}
 
 /// What the settler did.
 #[derive(Debug, Default)]
@@ -31,7 +40,7 @@ pub struct Settled {
 /// The handle of the thread.
 #[derive(Debug)]
 pub struct SettlerThread {
-    sender: Sender<Vec<LegFacts>>,
+    sender: Sender<Lot>,
     thread: JoinHandle<Result<Settled, SinkError>>,
 }
 
@@ -42,7 +51,7 @@ impl SettlerThread {
         sinks: Vec<Box<dyn RecordSink>>,
         keep_all: bool,
     ) -> std::io::Result<Self> {
-        let (sender, legs) = bounded(LOTS_MAX);
+        let (sender, lots) = bounded(LOTS_MAX);
         let work = Work {
             shared,
             sinks,
@@ -51,13 +60,13 @@ impl SettlerThread {
         };
         let thread = thread::Builder::new()
             .name("settler".to_owned())
-            .spawn(move || work.run(&legs))?;
+            .spawn(move || work.run(&lots))?;
         Ok(Self { sender, thread })
     }
 
-    /// Where workers send the legs they closed.
+    /// Where lots are sent.
     #[must_use]
-    pub const fn sender(&self) -> &Sender<Vec<LegFacts>> {
+    pub const fn sender(&self) -> &Sender<Lot> {
         &self.sender
     }
 
@@ -79,25 +88,21 @@ struct Work {
 }
 
 impl Work {
-    fn run(mut self, legs: &Receiver<Vec<LegFacts>>) -> Result<Settled, SinkError> {
-        let mut settler = Settler::default();
+    fn run(mut self, lots: &Receiver<Lot>) -> Result<Settled, SinkError> {
+        let mut settler = Settler::new(&self.shared.table);
         self.settled.outcomes = vec![0; Outcome::ALL.len()];
+        let shared = Arc::clone(&self.shared);
+        let mut records = Vec::new();
         // A sink that fails ends the thread, and so does the last reader that went away; senders notice
         // because the channel closes.
-        for leg in legs.iter().flatten() {
-            let Some(record) = settler.settle(leg, &self.shared.rules) else {
-                continue;
-            };
-            for target in &record.targets {
-                if let Some(count) = self.settled.outcomes.get_mut(target.outcome as usize) {
-                    *count += 1;
-                }
+        for Lot { now, harvest } in lots {
+            settler.settle(now.unwrap_or(Time::MAX), harvest, &shared.rules, &mut records);
+            if now.is_none() {
+                settler.finish(&shared.rules, &mut records);
             }
-            if !(self.keep_all || record.is_missed_by_somebody()) {
-                continue;
+            for judged in records.drain(..) {
+                self.take(&judged)?;
             }
-            self.settled.records += 1;
-            self.put(&record)?;
             if self.sinks.is_empty() {
                 break;
             }
@@ -113,17 +118,35 @@ impl Work {
         Ok(self.settled)
     }
 
-    /// Gives a record to every sink. One whose reader went away has done its work.
-    fn put(&mut self, record: &CallRecord) -> Result<(), SinkError> {
-        let mut failed = None;
-        self.sinks.retain_mut(|sink| match sink.put(record) {
-            Err(SinkError::NotRead) => false,
-            Err(error) => {
-                failed = Some(error);
-                true
+    /// Counts a record and keeps it if it is one to keep.
+    fn take(&mut self, judged: &Judged) -> Result<(), SinkError> {
+        let record = &judged.record;
+        for target in &record.targets {
+            if let Some(count) = self.settled.outcomes.get_mut(target.outcome as usize) {
+                *count += 1;
             }
-            Ok(()) => true,
-        });
+        }
+        let short_ms = self.shared.rules.short_answer_ms;
+        let is_short = record.talk_ms.is_some_and(|ms| ms <= short_ms && short_ms > 0);
+        if !(self.keep_all || is_short || record.is_missed_by_somebody()) {
+            return Ok(());
+        }
+        self.settled.records += 1;
+        self.put(judged)
+    }
+
+    /// Gives a record to every sink. One whose reader went away has done its work.
+    fn put(&mut self, judged: &Judged) -> Result<(), SinkError> {
+        let mut failed = None;
+        self.sinks
+            .retain_mut(|sink| match sink.put(&judged.record, &judged.explanation) {
+                Err(SinkError::NotRead) => false,
+                Err(error) => {
+                    failed = Some(error);
+                    true
+                }
+                Ok(()) => true,
+            });
         failed.map_or(Ok(()), Err)
     }
 }

@@ -33,6 +33,11 @@ impl Display for Summary<'_> {
         }
         self.counts(f, "  clock", outcome.clock.iter())?;
         self.counts(f, "  frame", outcome.seen.frames.iter())?;
+        let reassembly = outcome.seen.frames.reassembly();
+        let fragments = reassembly.fragments.iter();
+        self.counts(f, "  fragment", fragments.map(|(name, count, _)| (name, count)))?;
+        let datagrams = reassembly.datagrams.iter();
+        self.counts(f, "  datagram", datagrams.map(|(name, count, _)| (name, count)))?;
         writeln!(
             f,
             "sip messages    {}  ({:.0}/s)",

@@ -50,6 +50,16 @@ impl HashKey {
         hasher.finish().max(1)
     }
 
+    /// 64 bits of a text made of parts; no other parts give the same octets.
+    pub(crate) fn text(&self, parts: &[&[u8]]) -> u64 {
+        let mut hasher = SipHasher13::new_with_key(&self.0);
+        for part in parts {
+            hasher.write_usize(part.len());
+            hasher.write(part);
+        }
+        hasher.finish()
+    }
+
     /// 32 bits of a short text that is only compared within one leg (To-tags, contacts); never 0.
     pub(crate) fn short(&self, text: &[u8]) -> u32 {
         let mut hasher = SipHasher13::new_with_key(&self.0);

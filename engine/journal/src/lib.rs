@@ -16,7 +16,7 @@ mod writer;
 
 pub use error::JournalError;
 pub use reader::{Found, Reader};
-pub use ringtap_record::{CallRecord, Caller, Flag, NameSource, Outcome, Target, Time};
+pub use ringtap_record::{CallRecord, Caller, Explanation, Flag, NameSource, Outcome, Target, Time};
 pub use writer::{Options, Totals, Writer};
 
 use schema::Schema;
@@ -29,7 +29,8 @@ use schema::Schema;
 const JOURNAL: Schema = Schema {
     what: "journal",
     application_id: 0x5269_6e67,
-    migrations: &["
+    migrations: &[
+        "
         CREATE TABLE journal (id TEXT NOT NULL, seq_last INTEGER NOT NULL);
         INSERT INTO journal (id, seq_last) VALUES (lower(hex(randomblob(16))), 0);
         CREATE TABLE call (
@@ -62,8 +63,14 @@ const JOURNAL: Schema = Schema {
             ended INTEGER NOT NULL,
             PRIMARY KEY (seq, rank)
         ) WITHOUT ROWID;
-    ", "
+    ",
+        "
         ALTER TABLE call ADD COLUMN talk_ms INTEGER;
         ALTER TABLE call ADD COLUMN referred_by TEXT;
-    "],
+        CREATE TABLE explanation (
+            seq INTEGER PRIMARY KEY REFERENCES call (seq) ON DELETE CASCADE,
+            story TEXT NOT NULL
+        );
+    ",
+    ],
 };

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError, bounded};
 use parking_lot::Mutex;
-use ringtap_record::CallRecord;
+use ringtap_record::{CallRecord, Explanation};
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::error::JournalError;
@@ -57,6 +57,9 @@ impl Default for Options {
     }
 }
 
+/// A record on its way into the journal, with its story if that is to be kept.
+type Entry = (CallRecord, Option<Explanation>);
+
 /// What the writer did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
@@ -73,8 +76,8 @@ pub struct Totals {
 #[derive(Debug)]
 pub struct Writer {
     path: PathBuf,
-    sender: Option<Sender<CallRecord>>,
-    queue: Receiver<CallRecord>,
+    sender: Option<Sender<Entry>>,
+    queue: Receiver<Entry>,
     state: Arc<State>,
     thread: Option<JoinHandle<()>>,
 }
@@ -125,7 +128,16 @@ impl Writer {
 
     /// Queues a record; waits for room. Fails only if there is no room and the journal cannot be written.
     pub fn send(&self, record: CallRecord) -> Result<(), JournalError> {
-        let mut record = record;
+        self.queue((record, None))
+    }
+
+    /// As [`send`](Self::send), with how the record came about.
+    pub fn send_explained(&self, record: CallRecord, story: Explanation) -> Result<(), JournalError> {
+        self.queue((record, Some(story)))
+    }
+
+    fn queue(&self, entry: Entry) -> Result<(), JournalError> {
+        let mut record = entry;
         while let Some(sender) = &self.sender {
             match sender.send_timeout(record, SEND_SLICE) {
                 Ok(()) => return Ok(()),
@@ -145,7 +157,7 @@ impl Writer {
     /// Queues a record without ever waiting: when the queue is full, the oldest unsaved record is given up
     /// and counted as lost.
     pub fn try_send(&self, record: CallRecord) {
-        let mut record = record;
+        let mut record = (record, None);
         while let Some(sender) = &self.sender {
             match sender.try_send(record) {
                 Ok(()) => return,
@@ -224,7 +236,7 @@ struct Work {
     path: PathBuf,
     connection: Connection,
     options: Options,
-    queue: Receiver<CallRecord>,
+    queue: Receiver<Entry>,
     state: Arc<State>,
     swept: Option<Instant>,
 }
@@ -249,7 +261,7 @@ impl Work {
     }
 
     /// Fills `batch`; false once the senders are gone and the queue is empty.
-    fn gather(&self, batch: &mut Vec<CallRecord>) -> bool {
+    fn gather(&self, batch: &mut Vec<Entry>) -> bool {
         if batch.is_empty() {
             match self.queue.recv_timeout(SWEEP) {
                 Ok(record) => batch.push(record),
@@ -269,7 +281,7 @@ impl Work {
     }
 
     /// Writes `batch` in one transaction and empties it; false, with the batch kept, if that failed.
-    fn save(&mut self, batch: &mut Vec<CallRecord>) -> bool {
+    fn save(&mut self, batch: &mut Vec<Entry>) -> bool {
         if batch.is_empty() {
             return true;
         }
@@ -321,15 +333,21 @@ impl Work {
     }
 }
 
-fn write(connection: &mut Connection, batch: &[CallRecord]) -> rusqlite::Result<u64> {
+fn write(connection: &mut Connection, batch: &[Entry]) -> rusqlite::Result<u64> {
     let written_us = wall_clock_us();
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let first: i64 = transaction
         .prepare_cached("SELECT seq_last FROM journal")?
         .query_row((), |row| row.get(0))?;
     let mut last = first;
-    for record in batch {
-        last += i64::from(row::insert(&transaction, last + 1, record, written_us)?);
+    for (record, story) in batch {
+        last += i64::from(row::insert(
+            &transaction,
+            last + 1,
+            record,
+            story.as_ref(),
+            written_us,
+        )?);
     }
     transaction
         .prepare_cached("UPDATE journal SET seq_last = ?1")?

@@ -139,6 +139,15 @@ impl Hop {
         }
     }
 
+    /// First sign of the hop.
+    pub(crate) fn started(&self) -> Tick {
+        self.invite
+            .min(self.first)
+            .min(self.cancel)
+            .min(self.final_at)
+            .min(self.ack)
+    }
+
     /// When this side was cancelled: by CANCEL or by 487 (pooling c).
     pub(crate) fn cancelled(&self) -> Tick {
         if self.status == 487 {

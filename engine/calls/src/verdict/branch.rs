@@ -34,13 +34,7 @@ impl<'a> Seen<'a> {
 
     /// First sign of the hop.
     pub(super) fn started(&self) -> Time {
-        let hop = self.hop;
-        self.at(hop
-            .invite
-            .min(hop.first)
-            .min(hop.cancel)
-            .min(hop.final_at)
-            .min(hop.ack))
+        self.at(self.hop.started())
     }
 }
 
@@ -149,6 +143,11 @@ impl<'a> Branch<'a> {
             .map(|seen| seen.hop.segment.rank())
             .max()
             .unwrap_or(0)
+    }
+
+    /// Whether the branch is one of this leg.
+    pub(super) fn is_of(&self, leg: &LegFacts) -> bool {
+        self.hops.iter().any(|seen| std::ptr::eq(seen.leg, leg))
     }
 
     fn earliest(&self, of: impl Fn(&Hop) -> Tick) -> Time {
