@@ -67,8 +67,11 @@ const VIEWS: [(&str, &[Segment]); 4] = [
     ("Gm only", &[Segment::Go, Segment::Gt]),
 ];
 
+/// A person and the reason told.
+type Pair = (&'static str, &'static str);
+
 /// The view table of §8.5 where it differs from what both ports show: row, view, who is told what.
-const DIFFERENT: &[(&str, &str, &[(&str, &str)])] = &[
+const DIFFERENT: &[(&str, &str, &[Pair])] = &[
     ("S22", "P-CSCF only", &[("U1", "CALLER_HUNG_UP")]),
     ("S22", "Gm only", &[("U1", "CALLER_HUNG_UP")]),
     ("E05", "P-CSCF only", &[("U1", "CALLER_HUNG_UP")]),

@@ -24,6 +24,7 @@ use std::collections::HashMap;
 
 use crate::facts::LegFacts;
 use crate::hash::HashKey;
+use crate::learner::Learner;
 use crate::rules::Rules;
 use crate::table::{Harvest, LegTable};
 use crate::verdict::{self, Judged};
@@ -83,6 +84,8 @@ pub struct SettlerCounters {
 /// Turns closed legs into records.
 #[derive(Debug)]
 pub struct Settler {
+    /// What registrations told (§3.6).
+    pub learner: Learner,
     keys: HashKey,
     registry: Registry,
     pickups: Pickups,
@@ -98,6 +101,7 @@ impl Settler {
     #[must_use]
     pub fn new(table: &LegTable) -> Self {
         Self {
+            learner: Learner::default(),
             keys: table.keys(),
             registry: Registry::default(),
             pickups: Pickups::default(),
@@ -111,7 +115,20 @@ impl Settler {
     /// Takes in what the table gave at `now`; adds the records of the calls that are settled with it.
     /// Records come in the same order in every run.
     pub fn settle(&mut self, now: Time, harvest: Harvest, rules: &Rules, records: &mut Vec<Judged>) {
-        let Harvest { mut news, mut closed } = harvest;
+        let Harvest {
+            mut news,
+            mut closed,
+            mut registrations,
+        } = harvest;
+        registrations.sort_unstable();
+        registrations.dedup();
+        // First what was told: a leg of this harvest began no earlier than its registration.
+        for registration in &registrations {
+            self.learner.learn(registration, rules);
+        }
+        for leg in &mut closed {
+            self.learner.resolve(leg);
+        }
         news.sort_unstable_by_key(Sketch::order);
         closed.sort_unstable_by_key(LegFacts::order);
         for sketch in news {

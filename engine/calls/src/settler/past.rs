@@ -172,5 +172,5 @@ fn start_of(legs: &[Sketch]) -> Time {
 /// Caller and called in one; `None` if the caller is unknown.
 fn fingerprint(legs: &[Sketch], called: &str, keys: &HashKey) -> Option<u64> {
     let caller = legs.iter().map(|leg| leg.caller).find(|caller| *caller != 0)?;
-    Some(caller.rotate_left(23) ^ keys.text(&[called.as_bytes()]))
+    Some(caller.rotate_left(23) ^ keys.text([called.as_bytes()]))
 }

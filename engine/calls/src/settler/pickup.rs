@@ -51,8 +51,12 @@ impl Pickups {
 
     /// Lets go of what has a leg in common with this group.
     pub(super) fn release(&mut self, group: &Group) {
-        self.calls
-            .retain(|held| !held.group.slots().any(|slot| group.slots().any(|other| other == slot)));
+        self.calls.retain(|held| {
+            !held
+                .group
+                .slots()
+                .any(|slot| group.slots().any(|other| other == slot))
+        });
     }
 
     /// Whether anything is known that a call would have to be held for: codes that were answered, or `open`
