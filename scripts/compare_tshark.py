@@ -2,7 +2,7 @@
 """Replays real captures with ringtap and sets the result beside what tshark reads in them.
 
 Prints two Markdown tables, one of messages and one of calls. Every difference has to have its reason: those
-that follow from how a message travels (TCP, fragment, tunnel, another port) or from the parser's own refusal
+that follow from how a message travels (TCP, tunnel, another port) or from the parser's own refusal
 are found here, for each message by itself; an outcome that the final codes alone do not suggest needs a line
 in compare_tshark.tsv. Anything else, a line there that explains nothing, a panic or a wrong exit status
 makes this script fail.
@@ -30,7 +30,7 @@ ATTEMPTS_MAX = 10
 # Stands for the Call-IDs of datagrams which tshark does not take for SIP.
 STRAY = "*"
 FIELDS = (
-    "frame.number frame.protocols ip.fragment.count ipv6.fragment.count udp.srcport udp.dstport sip "
+    "frame.number frame.protocols udp.srcport udp.dstport sip "
     "sip.Method sip.Status-Code sip.Call-ID sip.CSeq.seq sip.CSeq.method sip.from.tag sip.to.tag udp.payload"
 ).split()
 # Around the tables in a document.
@@ -38,10 +38,9 @@ MARKS = ("<!-- compare_tshark.py: begin -->", "<!-- compare_tshark.py: end -->")
 # Cannot stand in a SIP header line.
 AGGREGATOR = "\x1f"
 
-# How a message travels, if not in a whole UDP datagram on a SIP port: what ringtap does not read.
+# How a message travels, if not in a UDP datagram on a SIP port: what ringtap does not read.
 UNREAD = {
     "tcp": "over TCP",
-    "fragment": "in IP fragments",
     "icmp": "quoted in an ICMP error",
     "tunnel": "in a tunnel",
     "port": "on another port",
@@ -83,11 +82,10 @@ class Datagram:
         self.to_tag = value["sip.to.tag"]
         self.ports = {int(value[side]) for side in ("udp.srcport", "udp.dstport") if value[side]}
         self.payload = value["udp.payload"]
-        fragments = value["ip.fragment.count"] or value["ipv6.fragment.count"]
-        self.path = self.way(value["frame.protocols"].split(":"), bool(fragments))
+        self.path = self.way(value["frame.protocols"].split(":"))
 
     @staticmethod
-    def way(protocols, reassembled):
+    def way(protocols):
         """How the message travels: a key of UNREAD (but `port`), or `plain`."""
         layers = [name for name in protocols if name not in ("ethertype", "vlan", "sip", "sdp", "xml")]
         network = [name for name in layers if name in ("ip", "ipv6")]
@@ -97,7 +95,7 @@ class Datagram:
             return "tunnel"
         if "tcp" in layers:
             return "tcp"
-        return "fragment" if reassembled else "plain"
+        return "plain"
 
     def unread(self, ports):
         """Why ringtap does not read it when it takes `ports`: a key of UNREAD, or None."""
@@ -227,7 +225,7 @@ def names(calls, datagrams):
             tag = re.search(rb"^From:.*;tag=(\w+)", payload, re.MULTILINE)
             if call_id and tag:
                 tags.append((STRAY, call_id[1], tag[1]))
-    # Behind the strays, and so the owners of what is a part of their messages (fragments, tunnels).
+    # Behind the strays, and so the owners of what is a part of their messages (tunnels).
     tags += [(call_id, call_id.encode(), tag.encode()) for call_id, call in calls.items() for tag in call.tags]
     known = {}
     for owner, call_id, tag in tags:

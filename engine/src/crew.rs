@@ -8,24 +8,33 @@ use std::sync::Arc;
 use std::{io, thread};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
+use ringtap_calls::Harvest;
 use ringtap_record::Time;
 use rustix::thread::CpuSet;
 
 use crate::capture::{Chunk, Frame};
 use crate::decode::Decoder;
+use crate::fragments::Fragments;
 use crate::replay::ReplayError;
-use crate::worker::{Lot, Shared, Worker, WorkerCounters};
+use crate::worker::{Shared, Worker, WorkerCounters};
+
+/// The workers, and who puts together the fragments that any of them finds: fragments of one datagram may fall
+/// into the shares of several workers.
+pub(crate) struct Crew {
+    workers: Workers,
+    fragments: Fragments,
+}
 
 /// The workers: one in this thread, or several in threads of their own.
-pub(crate) enum Crew {
+enum Workers {
     One(Box<Worker>),
     Many(Vec<Hand>),
 }
 
 /// A worker in its own thread.
-pub(crate) struct Hand {
+struct Hand {
     jobs: Sender<Job>,
-    done: Receiver<Lot>,
+    done: Receiver<Done>,
     thread: thread::JoinHandle<WorkerCounters>,
 }
 
@@ -34,9 +43,61 @@ enum Job {
     Expire(Time),
 }
 
+/// What a job led to.
+#[derive(Default)]
+struct Done {
+    /// Legs that were closed, or that had to leave, and news of others.
+    harvest: Harvest,
+    /// Fragments by their place in the chunk, in that order.
+    fragments: Vec<usize>,
+}
+
 impl Crew {
     /// One worker on each of these cores; none named: one worker in this thread, not pinned.
     pub(crate) fn new(shared: &Arc<Shared>, decoder: &Decoder, cores: &[usize]) -> Result<Self, ReplayError> {
+        Ok(Self {
+            workers: Workers::new(shared, decoder, cores)?,
+            fragments: Fragments::new(decoder),
+        })
+    }
+
+    /// Joins the messages of these frames; returns when all are joined. The legs that had to leave a full
+    /// table meanwhile.
+    pub(crate) fn process(&mut self, chunk: &Arc<Chunk>, frames: Range<usize>, shared: &Shared) -> Harvest {
+        let Done {
+            mut harvest,
+            fragments,
+        } = self.workers.process(chunk, frames, shared);
+        if !fragments.is_empty() {
+            let frames = fragments.into_iter().filter_map(|at| chunk.frame(at));
+            harvest.append(self.fragments.process(frames, shared));
+        }
+        harvest
+    }
+
+    /// Closes what is due by `now`, and tells what is new of the rest. What is left of datagrams whose other fragments do not come belongs to the
+    /// time before.
+    pub(crate) fn expire(&mut self, now: Time, shared: &Shared) -> Harvest {
+        let mut harvest = self.fragments.advance(now, shared);
+        harvest.append(self.workers.expire(now, shared));
+        harvest
+    }
+
+    /// No fragment will come that belongs to one which came before.
+    pub(crate) fn give_up_fragments(&mut self, shared: &Shared) -> Harvest {
+        self.fragments.give_up(shared)
+    }
+
+    /// Ends the threads. What all workers counted.
+    pub(crate) fn finish(self) -> WorkerCounters {
+        let mut sum = self.workers.finish();
+        self.fragments.add_to(&mut sum);
+        sum
+    }
+}
+
+impl Workers {
+    fn new(shared: &Arc<Shared>, decoder: &Decoder, cores: &[usize]) -> Result<Self, ReplayError> {
         let workers = cores.len();
         if workers <= 1 {
             if let Some(core) = cores.first() {
@@ -56,14 +117,9 @@ impl Crew {
         Ok(Self::Many(hands.collect::<Result<_, _>>()?))
     }
 
-    /// Joins the messages of these frames; returns when all are joined. The legs that had to leave a full
-    /// table meanwhile, and what was told of registrations.
-    pub(crate) fn process(&mut self, chunk: &Arc<Chunk>, frames: Range<usize>, shared: &Shared) -> Lot {
+    fn process(&mut self, chunk: &Arc<Chunk>, frames: Range<usize>, shared: &Shared) -> Done {
         match self {
-            Self::One(worker) => {
-                worker.process(select(chunk, frames), shared);
-                worker.take()
-            }
+            Self::One(worker) => process(worker, chunk, frames, shared),
             Self::Many(hands) => {
                 let each = frames.len().div_ceil(hands.len()).max(1);
                 let mut busy = Vec::with_capacity(hands.len());
@@ -78,21 +134,23 @@ impl Crew {
         }
     }
 
-    /// Closes what is due by `now`.
-    pub(crate) fn expire(&mut self, now: Time, shared: &Shared) -> Lot {
+    fn expire(&mut self, now: Time, shared: &Shared) -> Harvest {
         match self {
-            Self::One(worker) => worker.expire(0, 1, now, shared),
+            Self::One(worker) => {
+                let mut harvest = Harvest::default();
+                worker.expire(0, 1, now, shared, &mut harvest);
+                harvest
+            }
             Self::Many(hands) => {
                 let asked = hands
                     .iter()
                     .filter(|hand| hand.jobs.send(Job::Expire(now)).is_ok());
-                gather(asked.collect())
+                gather(asked.collect()).harvest
             }
         }
     }
 
-    /// Ends the threads. What all workers counted.
-    pub(crate) fn finish(self) -> WorkerCounters {
+    fn finish(self) -> WorkerCounters {
         let mut sum = WorkerCounters::default();
         match self {
             Self::One(worker) => sum.merge(worker.counters()),
@@ -126,16 +184,16 @@ impl Hand {
             .spawn(move || {
                 let _starter_gone = pinned.send(pin(core));
                 for job in inbox {
-                    let lot = match job {
+                    let mut done = Done::default();
+                    match job {
                         Job::Process(chunk, frames) => {
-                            worker.process(select(&chunk, frames), &shared);
+                            done = process(&mut worker, &chunk, frames, &shared);
                             // Given back before the answer, so that the reader can fill it again.
                             drop(chunk);
-                            worker.take()
                         }
-                        Job::Expire(now) => worker.expire(share, of, now, &shared),
-                    };
-                    if outbox.send(lot).is_err() {
+                        Job::Expire(now) => worker.expire(share, of, now, &shared, &mut done.harvest),
+                    }
+                    if outbox.send(done).is_err() {
                         break;
                     }
                 }
@@ -148,17 +206,27 @@ impl Hand {
     }
 }
 
+fn process(worker: &mut Worker, chunk: &Chunk, frames: Range<usize>, shared: &Shared) -> Done {
+    let first = frames.start;
+    worker.process(select(chunk, frames), shared);
+    Done {
+        harvest: worker.take(),
+        fragments: worker.fragments().iter().map(|at| first + at).collect(),
+    }
+}
+
 fn select(chunk: &Chunk, frames: Range<usize>) -> impl Iterator<Item = Frame<'_>> {
     frames.filter_map(|at| chunk.frame(at))
 }
 
-/// What the hands give back for the jobs they were given.
-fn gather(busy: Vec<&Hand>) -> Lot {
-    let mut sum = Lot::default();
-    for lot in busy.into_iter().filter_map(|hand| hand.done.recv().ok()) {
-        sum.append(lot);
+/// What the hands give back for the jobs they were given, in the order in which those were given out.
+fn gather(busy: Vec<&Hand>) -> Done {
+    let mut all = Done::default();
+    for mut done in busy.into_iter().filter_map(|hand| hand.done.recv().ok()) {
+        all.harvest.append(done.harvest);
+        all.fragments.append(&mut done.fragments);
     }
-    sum
+    all
 }
 
 /// Whether this process may use each of these cores.

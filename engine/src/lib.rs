@@ -11,6 +11,8 @@ pub mod cli;
 pub mod clock;
 mod crew;
 pub mod decode;
+pub mod explain;
+mod fragments;
 pub mod replay;
 pub mod settle;
 pub mod sink;

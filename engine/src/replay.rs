@@ -13,9 +13,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::Sender;
-use ringtap_calls::LegFacts;
 use ringtap_calls::table::TableCounters;
-use ringtap_calls::{LegTable, Registration};
+use ringtap_calls::{Harvest, LegTable};
 use ringtap_record::Time;
 use thiserror::Error;
 
@@ -24,9 +23,9 @@ use crate::capture::pcap::{CaptureError, CaptureFile};
 use crate::clock::{Clock, ClockCounters, Step};
 use crate::crew::{self, Crew};
 use crate::decode::Decoder;
-use crate::settle::{Settled, SettlerThread};
+use crate::settle::{Lot, Settled, SettlerThread};
 use crate::sink::{RecordSink, SinkError};
-use crate::worker::{Lot, Shared, WorkerCounters};
+use crate::worker::{Shared, WorkerCounters};
 
 /// A file that begins this much before the end of the one before is another capture, not its continuation.
 const REWIND_US: i64 = 1_000_000;
@@ -141,8 +140,8 @@ pub fn replay(
     let mut run = Run {
         crew,
         shared: &shared,
-        settler: Some(settler.sender().clone()),
-        told: Vec::new(),
+        lots: Some(settler.sender().clone()),
+        harvest: Harvest::default(),
         pace: Pace::new(options.speed),
         clock: Clock::new(shared.rules.timers.ring_max_ms),
         due: None,
@@ -164,7 +163,7 @@ pub fn replay(
     let last = run.clock.end();
     run.end(last);
     let (span, clock, seen) = (run.span, run.clock.counters(), run.crew.finish());
-    drop(run.settler);
+    drop(run.lots);
     // What was read before a damaged block is settled and kept all the same.
     let settled = settler.finish()?;
     match failed {
@@ -186,10 +185,9 @@ struct Run<'a> {
     crew: Crew,
     shared: &'a Arc<Shared>,
     /// The way to the settler; `None` once that is gone.
-    settler: Option<Sender<Lot>>,
-    /// What was told of registrations in the present epoch. It is handed over when the epoch ends, so that
-    /// its order does not depend on how the epoch's frames were divided.
-    told: Vec<Registration>,
+    lots: Option<Sender<Lot>>,
+    /// What the next lot will hold.
+    harvest: Harvest,
     pace: Pace,
     clock: Clock,
     /// Frames of the present epoch that are still to be worked on.
@@ -210,7 +208,7 @@ impl Run<'_> {
         let mut first = true;
         let mut spare: Vec<Arc<Chunk>> = Vec::new();
         // Without a settler there is nobody to work for: its sinks failed, or nobody reads them any more.
-        while self.settler.is_some() {
+        while self.lots.is_some() {
             let mut chunk = spare.pop().unwrap_or_else(|| Arc::new(Chunk::new()));
             // Frames of it are held still.
             let Some(writable) = Arc::get_mut(&mut chunk) else {
@@ -314,16 +312,15 @@ impl Run<'_> {
     /// Gives the frames that are due to the workers.
     fn work(&mut self) {
         if let Some((chunk, frames)) = self.due.take() {
-            let mut lot = self.crew.process(&chunk, frames, self.shared);
-            self.told.append(&mut lot.registrations);
-            self.send(lot);
+            let evicted = self.crew.process(&chunk, frames, self.shared);
+            self.harvest.append(evicted);
         }
     }
 
     fn tick(&mut self, now: Time) {
-        let mut lot = self.crew.expire(now, self.shared);
-        lot.registrations.append(&mut self.told);
-        self.send(lot);
+        let harvest = self.crew.expire(now, self.shared);
+        self.harvest.append(harvest);
+        self.send(Some(now));
     }
 
     /// The end of input, or a gap: whatever is open now stays without an end (semantics.md D89). `last` is
@@ -336,31 +333,24 @@ impl Run<'_> {
         // After the last tick: no deadline is judged by a stamp that nothing confirmed.
         self.release();
         self.work();
-        let mut lot = Lot {
-            legs: Vec::new(),
-            registrations: std::mem::take(&mut self.told),
-        };
-        self.shared.table.close_all(&self.shared.rules, &mut lot.legs);
-        self.send(lot);
+        let left = self.crew.give_up_fragments(self.shared);
+        self.harvest.append(left);
+        self.shared
+            .table
+            .close_all(&self.shared.rules, &mut self.harvest.closed);
+        self.send(None);
         self.shared.table.reset();
         self.pace.restart();
     }
 
-    /// Sends legs and registrations on in an order that is the same in every run.
-    fn send(&mut self, mut lot: Lot) {
-        if lot.legs.is_empty() && lot.registrations.is_empty() {
-            return;
-        }
-        lot.legs.sort_unstable_by_key(LegFacts::order);
-        lot.registrations.sort_unstable();
-        lot.registrations.dedup();
+    /// Sends on what was gathered: at a tick, or at the end of a capture.
+    fn send(&mut self, now: Option<Time>) {
+        let harvest = std::mem::take(&mut self.harvest);
         // Fails only when a sink failed, which the settler reports at the end.
-        if self
-            .settler
-            .as_ref()
-            .is_some_and(|settler| settler.send(lot).is_err())
+        if let Some(lots) = &self.lots
+            && lots.send(Lot { now, harvest }).is_err()
         {
-            self.settler = None;
+            self.lots = None;
         }
     }
 }

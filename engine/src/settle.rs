@@ -5,17 +5,26 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
-use ringtap_calls::Settler;
 use ringtap_calls::learner::LearnerCounters;
 use ringtap_calls::settler::SettlerCounters;
+use ringtap_calls::{Harvest, Judged, Settler};
 use ringtap_journal::Totals;
-use ringtap_record::{CallRecord, Outcome};
+use ringtap_record::{Outcome, Time};
 
 use crate::sink::{RecordSink, SinkError};
-use crate::worker::{Lot, Shared};
+use crate::worker::Shared;
 
-/// Lots of closed legs that may wait. A lot is what one worker closed in one tick.
+/// Lots that may wait.
 const LOTS_MAX: usize = 64;
+
+/// What the leg table gave at one tick.
+#[derive(Debug)]
+pub struct Lot {
+    /// Capture time of the tick; `None` at the end of a capture, when nothing stays open.
+    pub now: Option<Time>,
+    /// Legs closed, and news of those that are open.
+    pub harvest: Harvest,
+}
 
 /// What the settler did.
 #[derive(Debug, Default)]
@@ -59,7 +68,7 @@ impl SettlerThread {
         Ok(Self { sender, thread })
     }
 
-    /// Where workers send the legs they closed and the registrations they heard of.
+    /// Where lots are sent.
     #[must_use]
     pub const fn sender(&self) -> &Sender<Lot> {
         &self.sender
@@ -84,22 +93,22 @@ struct Work {
 
 impl Work {
     fn run(mut self, lots: &Receiver<Lot>) -> Result<Settled, SinkError> {
-        let mut settler = Settler::default();
+        let mut settler = Settler::new(&self.shared.table);
         self.settled.outcomes = vec![0; Outcome::ALL.len()];
+        let shared = Arc::clone(&self.shared);
+        let mut records = Vec::new();
         // A sink that fails ends the thread, and so does the last reader that went away; senders notice
         // because the channel closes.
-        for lot in lots {
-            // First what was told: a leg of this lot began no earlier than its registration.
-            for registration in &lot.registrations {
-                settler.learner.learn(registration, &self.shared.rules);
+        for Lot { now, harvest } in lots {
+            settler.settle(now.unwrap_or(Time::MAX), harvest, &shared.rules, &mut records);
+            if now.is_none() {
+                settler.finish(&shared.rules, &mut records);
             }
             for set in settler.learner.take_sets() {
-                self.give(|sink| sink.put_set(&set))?;
+                self.give_sinks(|sink| sink.put_set(&set))?;
             }
-            for leg in lot.legs {
-                if let Some(record) = settler.settle(leg, &self.shared.rules) {
-                    self.record(&record)?;
-                }
+            for judged in records.drain(..) {
+                self.take(&judged)?;
             }
             if self.sinks.is_empty() {
                 break;
@@ -117,22 +126,28 @@ impl Work {
         Ok(self.settled)
     }
 
-    /// Counts a record and gives it on if it is one that is kept.
-    fn record(&mut self, record: &CallRecord) -> Result<(), SinkError> {
+    /// Counts a record and keeps it if it is one to keep.
+    fn take(&mut self, judged: &Judged) -> Result<(), SinkError> {
+        let record = &judged.record;
         for target in &record.targets {
             if let Some(count) = self.settled.outcomes.get_mut(target.outcome as usize) {
                 *count += 1;
             }
         }
-        if !(self.keep_all || record.is_missed_by_somebody()) || self.sinks.is_empty() {
+        let short_ms = self.shared.rules.short_answer_ms;
+        let is_short = record.talk_ms.is_some_and(|ms| ms <= short_ms && short_ms > 0);
+        if !(self.keep_all || is_short || record.is_missed_by_somebody()) || self.sinks.is_empty() {
             return Ok(());
         }
         self.settled.records += 1;
-        self.give(|sink| sink.put(record))
+        self.give_sinks(|sink| sink.put(record, &judged.explanation))
     }
 
     /// Gives something to every sink. One whose reader went away has done its work.
-    fn give(&mut self, put: impl Fn(&mut dyn RecordSink) -> Result<(), SinkError>) -> Result<(), SinkError> {
+    fn give_sinks(
+        &mut self,
+        put: impl Fn(&mut dyn RecordSink) -> Result<(), SinkError>,
+    ) -> Result<(), SinkError> {
         let mut failed = None;
         self.sinks.retain_mut(|sink| match put(sink.as_mut()) {
             Err(SinkError::NotRead) => false,

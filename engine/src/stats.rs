@@ -33,6 +33,11 @@ impl Display for Summary<'_> {
         }
         self.counts(f, "  clock", outcome.clock.iter())?;
         self.counts(f, "  frame", outcome.seen.frames.iter())?;
+        let reassembly = outcome.seen.frames.reassembly();
+        let fragments = reassembly.fragments.iter();
+        self.counts(f, "  fragment", fragments.map(|(name, count, _)| (name, count)))?;
+        let datagrams = reassembly.datagrams.iter();
+        self.counts(f, "  datagram", datagrams.map(|(name, count, _)| (name, count)))?;
         writeln!(
             f,
             "sip messages    {}  ({:.0}/s)",
@@ -90,6 +95,18 @@ impl Display for Summary<'_> {
             "calls           {}  ({:.0}/s)",
             settled.counters.calls,
             rate(settled.counters.calls)
+        )?;
+        let counters = &settled.counters;
+        self.counts(
+            f,
+            "  call",
+            [
+                ("joined", counters.joined),
+                ("heuristic_joins", counters.heuristic_joins),
+                ("swallowed", counters.swallowed),
+                ("late_contradictions", counters.late_contradictions),
+                ("hurried", counters.hurried),
+            ],
         )?;
         let outcomes = Outcome::ALL
             .iter()

@@ -5,12 +5,13 @@
 
 use arrayvec::ArrayVec;
 use ringtap_calls::table::{BATCH_MAX, Routing};
-use ringtap_calls::{Applied, LegFacts, LegTable, Observation, Registration, Rules};
+use ringtap_calls::{Applied, Harvest, LegTable, Observation, Rules};
 use ringtap_record::Time;
 use ringtap_sip::{Fault, Message, Method, Start};
 
 use crate::capture::Frame;
-use crate::decode::{DecodeCounters, Decoder};
+use crate::decode::reassembly::ReassemblyCounters;
+use crate::decode::{DecodeCounters, Decoded, Decoder};
 
 /// What the workers share.
 #[derive(Debug)]
@@ -19,23 +20,6 @@ pub struct Shared {
     pub table: LegTable,
     /// What the operator configured.
     pub rules: Rules,
-}
-
-/// What workers hand on to the settler.
-#[derive(Debug, Default)]
-pub struct Lot {
-    /// Closed legs.
-    pub legs: Vec<LegFacts>,
-    /// What was told of registrations.
-    pub registrations: Vec<Registration>,
-}
-
-impl Lot {
-    /// Adds another lot.
-    pub fn append(&mut self, mut other: Self) {
-        self.legs.append(&mut other.legs);
-        self.registrations.append(&mut other.registrations);
-    }
 }
 
 /// What one worker has counted.
@@ -79,6 +63,17 @@ impl WorkerCounters {
     pub fn merge(&mut self, other: &Self) {
         self.frames.merge(&other.frames);
         self.bytes += other.bytes;
+        self.merge_messages(other);
+    }
+
+    /// Adds the counts of a worker that worked on what fragments added up to, and those of who put them together.
+    /// The frames themselves have been counted by those who found them.
+    pub fn merge_reassembled(&mut self, other: &Self, reassembly: &ReassemblyCounters) {
+        self.frames.merge_reassembly(reassembly, &other.frames);
+        self.merge_messages(other);
+    }
+
+    fn merge_messages(&mut self, other: &Self) {
         add(&mut self.requests, &other.requests);
         add(&mut self.responses, &other.responses);
         add(&mut self.faults, &other.faults);
@@ -110,6 +105,7 @@ pub struct Worker {
     decoder: Decoder,
     routing: Routing,
     counters: WorkerCounters,
+    fragments: Vec<usize>,
 }
 
 impl Worker {
@@ -120,16 +116,24 @@ impl Worker {
             decoder,
             routing: Routing::default(),
             counters: WorkerCounters::default(),
+            fragments: Vec::new(),
         }
     }
 
-    /// Joins all messages of these frames into the table.
+    /// Joins all messages of these frames into the table. Fragments are left to whoever sees those of all workers:
+    /// [`fragments`](Self::fragments) says which they are.
     pub fn process<'c>(&mut self, frames: impl Iterator<Item = Frame<'c>>, shared: &Shared) {
         let mut batch: ArrayVec<Observation<'c>, BATCH_MAX> = ArrayVec::new();
-        for frame in frames {
+        self.fragments.clear();
+        for (at, frame) in frames.enumerate() {
             self.counters.bytes += frame.bytes.len() as u64;
-            let Some(datagram) = self.decoder.decode(&frame, &mut self.counters.frames) else {
-                continue;
+            let datagram = match self.decoder.sort(&frame, &mut self.counters.frames) {
+                Decoded::Datagram(datagram) => datagram,
+                Decoded::Fragment => {
+                    self.fragments.push(at);
+                    continue;
+                }
+                Decoded::Nothing => continue,
             };
             let message = match ringtap_sip::parse(datagram.payload) {
                 Ok(message) => message,
@@ -160,23 +164,30 @@ impl Worker {
         self.counters.applied.add(applied);
     }
 
-    /// Legs that had to leave a full table, and what was told of registrations. To be asked after each
-    /// [`process`](Self::process): what stays here is counted by nobody's limit.
-    pub fn take(&mut self) -> Lot {
-        Lot {
-            legs: std::mem::take(&mut self.routing.evicted),
+    /// Which of the frames last [`process`](Self::process)ed are fragments: their places among those, ascending.
+    #[must_use]
+    pub fn fragments(&self) -> &[usize] {
+        &self.fragments
+    }
+
+    /// What processing led to: legs that had to leave a full table, and what was told of
+    /// registrations. To be asked after each [`process`](Self::process): what stays here
+    /// is counted by nobody's limit.
+    pub fn take(&mut self) -> Harvest {
+        Harvest {
+            news: Vec::new(),
+            closed: std::mem::take(&mut self.routing.evicted),
             registrations: std::mem::take(&mut self.routing.registrations),
         }
     }
 
-    /// Closes what is due by `now` in this worker's share of the shards, `of` workers in all, and adds what
-    /// [`take`](Self::take) gives.
-    pub fn expire(&mut self, share: usize, of: usize, now: Time, shared: &Shared) -> Lot {
-        let mut lot = self.take();
+    /// Closes what is due by `now` in this worker's share of the shards, `of` workers in all, tells what is new
+    /// of open legs, and adds those that had to leave a full table.
+    pub fn expire(&mut self, share: usize, of: usize, now: Time, shared: &Shared, harvest: &mut Harvest) {
+        harvest.append(self.take());
         for shard in (share..shared.table.shards()).step_by(of.max(1)) {
-            shared.table.expire(shard, now, &shared.rules, &mut lot.legs);
+            shared.table.expire(shard, now, &shared.rules, harvest);
         }
-        lot
     }
 
     /// What was counted so far.
@@ -214,7 +225,7 @@ mod tests {
         let counters = shared.table.counters();
         assert_eq!(counters.legs_made, CALLS);
         assert!(counters.evicted_open > CALLS / 2);
-        assert_eq!(worker.take().legs.len() as u64, counters.evicted_open);
-        assert_eq!(worker.take().legs.len(), 0);
+        assert_eq!(worker.take().closed.len() as u64, counters.evicted_open);
+        assert!(worker.take().is_empty());
     }
 }

@@ -23,10 +23,10 @@ use ringtap::decode::{Decoder, Reason};
 use ringtap::replay::{self, Options, Speed};
 use ringtap::sink::{RecordSink, SinkError};
 use ringtap::worker::{Shared, Worker};
-use ringtap_calls::{Rules, Settler};
+use ringtap_calls::{Harvest, Rules, Settler};
 use ringtap_config::Config;
 use ringtap_journal::Totals;
-use ringtap_record::{CallRecord, Flag, Outcome, Time};
+use ringtap_record::{CallRecord, Explanation, Flag, Outcome, Time};
 
 /// How often each capture is damaged in another way.
 const SEEDS: u64 = 20;
@@ -37,7 +37,7 @@ const LEGS_MAX: usize = 10_000;
 struct Kept(Arc<Mutex<Vec<CallRecord>>>);
 
 impl RecordSink for Kept {
-    fn put(&mut self, record: &CallRecord) -> Result<(), SinkError> {
+    fn put(&mut self, record: &CallRecord, _: &Explanation) -> Result<(), SinkError> {
         self.0.lock().unwrap().push(record.clone());
         Ok(())
     }
@@ -117,9 +117,15 @@ fn every_capture_is_accounted_for() {
         );
         let faults: u64 = seen.faults.iter().sum();
         assert_eq!(
-            seen.frames.of(Reason::Delivered),
+            seen.frames.datagrams(),
             seen.messages() + faults,
             "{name}: datagrams"
+        );
+        let fragments = seen.frames.reassembly().fragments.iter();
+        assert_eq!(
+            seen.frames.of(Reason::Fragment),
+            fragments.map(|(_, count, _)| count).sum::<u64>(),
+            "{name}: fragments"
         );
         let applied = &seen.applied;
         assert_eq!(
@@ -180,7 +186,7 @@ const KNOWN: &[Known] = &[
     (
         "goffinet_sip_captures__private-test-sip.pcapng",
         &[5060],
-        275,
+        276,
         &[(1, "ANSWERED"), (3, "UNREACHABLE")],
     ),
     // A B2BUA: two Call-IDs, both answered.
@@ -249,7 +255,7 @@ const KNOWN: &[Known] = &[
     (
         "open5gs_open5gs__ipsec_to_ipsec_call.pcapng",
         &[5060, 5100, 6060],
-        41,
+        42,
         &[(1, "ANSWERED")],
     ),
     // The INVITE was not captured, its 180 and 200 were (D84).
@@ -427,12 +433,11 @@ fn damaged_captures_are_survived() {
             let shared = shared();
             let mut worker = Worker::new(decoder(&[5060, 5061, 5080, 6060]));
             worker.process(damaged.frames(), &shared);
-            let (mut closed, mut settler) = (Vec::new(), Settler::default());
-            shared.table.close_all(&shared.rules, &mut closed);
-            let legs = closed.len() as u64;
-            for leg in closed {
-                let _judged = settler.settle(leg, &shared.rules);
-            }
+            let (mut rest, mut settler) = (Harvest::default(), Settler::new(&shared.table));
+            shared.table.close_all(&shared.rules, &mut rest.closed);
+            let legs = rest.closed.len() as u64;
+            settler.settle(Time::MAX, rest, &shared.rules, &mut Vec::new());
+            settler.finish(&shared.rules, &mut Vec::new());
             let seen = worker.counters();
             let name = format!("{} with seed {seed}", capture.display());
             assert_eq!(seen.frames.frames(), packets, "{name}");

@@ -1,6 +1,7 @@
 //! The command line: what was asked for, done, and said with the right exit status (0 done, 1 failed while
 //! working, 2 wrong usage or configuration).
 
+mod policy;
 mod suggestions;
 
 use std::fmt::Write as _;
@@ -79,9 +80,9 @@ enum Command {
         /// The file to write
         file: Option<PathBuf>,
     },
-    /// Look at subscribers
+    /// Look at subscribers, and at what each of them wants to hear of
     #[command(subcommand)]
-    User(List),
+    User(UserCommand),
     /// Look at accounts and who owns them
     #[command(subcommand)]
     Account(AccountCommand),
@@ -94,6 +95,13 @@ enum Command {
 enum List {
     /// One line for each
     List,
+}
+
+#[derive(Debug, Subcommand)]
+enum UserCommand {
+    /// One line for each
+    List,
+    Policy(policy::PolicyArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -184,7 +192,8 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Once => once(Service::new(config, &journal, &database)?),
         Command::Import { file, replace } => import(file, *replace, &config, &database),
         Command::Export { file } => export(file.as_deref(), &database),
-        Command::User(List::List) => list_users(&database),
+        Command::User(UserCommand::List) => list_users(&database),
+        Command::User(UserCommand::Policy(args)) => policy::run(args, &config, &database),
         Command::Account(AccountCommand::List) => list_accounts(&database),
         Command::Account(AccountCommand::Suggestions) => suggestions::list(&journal, &database),
         Command::Outbox(OutboxCommand::List { all, limit }) => list_outbox(&database, *all, *limit),
@@ -212,6 +221,12 @@ fn once(mut service: Service) -> Result<(), Failure> {
         "{} records read, {} mails queued, {} sent",
         taken.records, taken.queued, sent.sent
     );
+    if depth.held > 0 {
+        let _ = write!(text, ", {} held back in case the caller gets through", depth.held);
+    }
+    if taken.suppressed > 0 {
+        let _ = write!(text, ", {} dropped as the caller got through", taken.suppressed);
+    }
     let all_sent = depth.pending == 0 && sent.dead == 0;
     if !all_sent {
         let _ = write!(

@@ -151,16 +151,21 @@ impl Service {
             self.swept = Some(Instant::now());
             self.sweep()?;
         }
-        let mut totals = DeliveryTotals::default();
-        // Mails that are queued already need no journal.
-        let more = self.deliver(now(), &mut totals, stop)?;
+        // Read first: what came in while nobody looked may drop a mail that is due by now. But mails that are
+        // queued already need no journal.
+        let taken = self.follow(stop);
+        let more = self.deliver(now(), &mut DeliveryTotals::default(), stop)?;
+        Ok(taken? || more)
+    }
+
+    /// One look at the journal; true if it may have brought mails.
+    fn follow(&mut self, stop: &AtomicBool) -> Result<bool, ServiceError> {
         let journal = match &mut self.journal {
             Some(journal) => journal,
             none => none.insert(Reader::open(&self.journal_path).map_err(IntakeError::from)?),
         };
         if journal.has_changed().map_err(IntakeError::from)? {
-            let taken = self.take_all(stop)?;
-            return Ok(more || taken.queued > 0);
+            return Ok(self.take_all(stop)?.queued > 0);
         }
         if !journal.is_in_place() {
             tracing::warn!(
@@ -170,7 +175,7 @@ impl Service {
             self.journal = None;
             return Ok(true);
         }
-        Ok(more)
+        Ok(false)
     }
 
     /// Forgets what is old.
@@ -196,6 +201,7 @@ impl Service {
             all.queued += batch.queued;
             all.repeated += batch.repeated;
             all.stale += batch.stale;
+            all.suppressed += batch.suppressed;
             all.damaged += batch.damaged;
             if stop.load(Ordering::Relaxed) {
                 break;
@@ -206,6 +212,7 @@ impl Service {
                 records = all.records,
                 queued = all.queued,
                 stale = all.stale,
+                suppressed = all.suppressed,
                 damaged = all.damaged,
                 "journal read"
             );

@@ -58,12 +58,12 @@ impl HashKey {
         hasher.finish().max(1)
     }
 
-    /// 64 bits over several texts, told apart by their lengths.
-    pub(crate) fn texts<'t>(&self, texts: impl IntoIterator<Item = &'t [u8]>) -> u64 {
+    /// 64 bits of a text made of parts, told apart by their lengths.
+    pub(crate) fn text<'t>(&self, parts: impl IntoIterator<Item = &'t [u8]>) -> u64 {
         let mut hasher = SipHasher13::new_with_key(&self.0);
-        for text in texts {
-            hasher.write_usize(text.len());
-            hasher.write(text);
+        for part in parts {
+            hasher.write_usize(part.len());
+            hasher.write(part);
         }
         hasher.finish()
     }

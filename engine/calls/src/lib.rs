@@ -29,5 +29,6 @@ mod wheel;
 pub use facts::{Closing, LegFacts};
 pub use learner::{Learner, Registration};
 pub use rules::{Node, Rules};
-pub use settler::Settler;
-pub use table::{Applied, LegTable, Observation, TableCounters};
+pub use settler::{Settler, Sketch};
+pub use table::{Applied, Harvest, LegTable, Observation, TableCounters};
+pub use verdict::Judged;

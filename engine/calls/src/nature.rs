@@ -32,15 +32,20 @@ impl Nature {
     pub(crate) const RECORDING: Self = Self(1 << 8);
     /// D48, D50: the INVITE takes over a dialog that exists.
     pub(crate) const REPLACES: Self = Self(1 << 9);
+    /// D49: the code that picks up a colleague's call.
+    pub(crate) const PICKUP_CODE: Self = Self(1 << 10);
 
-    /// Marks that make it no call attempt to the target.
-    const NO_ATTEMPT: u16 = Self::OTHER_MEDIA.0
-        | Self::EMERGENCY.0
-        | Self::SERVICE_CALLER.0
-        | Self::RECALL.0
-        | Self::ACCESS_TRANSFER.0
-        | Self::RECORDING.0
-        | Self::REPLACES.0;
+    /// Marks that make it no call attempt to the target, each with its row.
+    const NO_ATTEMPT: [(Self, &'static str); 8] = [
+        (Self::REPLACES, "D48, D50"),
+        (Self::OTHER_MEDIA, "D61"),
+        (Self::EMERGENCY, "D63"),
+        (Self::SERVICE_CALLER, "D65"),
+        (Self::RECALL, "D66"),
+        (Self::ACCESS_TRANSFER, "D68"),
+        (Self::PAGING, "D69"),
+        (Self::RECORDING, "D70"),
+    ];
 
     pub(crate) const fn has(self, mark: Self) -> bool {
         self.0 & mark.0 != 0
@@ -50,9 +55,12 @@ impl Nature {
         Self(self.0 | other.0)
     }
 
-    /// Whether the INVITE is no call attempt to its target (D50, D61, D63, D65, D66, D68, D70).
-    pub(crate) const fn is_no_attempt(self) -> bool {
-        self.0 & Self::NO_ATTEMPT != 0
+    /// The row by which the INVITE is no call attempt to its target, if it is none.
+    pub(crate) fn no_attempt(self) -> Option<&'static str> {
+        Self::NO_ATTEMPT
+            .iter()
+            .find(|(mark, _)| self.has(*mark))
+            .map(|(_, row)| *row)
     }
 
     /// Reads the marks of an initial INVITE.
@@ -90,6 +98,7 @@ impl Nature {
             ),
             (Self::PAGING, called.is_some_and(|called| rules.is_paging(called))),
             (Self::RECORDING, is_recording(invite)),
+            (Self::PICKUP_CODE, rules.is_pickup_code(uri)),
             (
                 Self::REPLACES,
                 invite.header(Header::Replaces).and_then(replaces).is_some(),

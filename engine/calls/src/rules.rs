@@ -8,6 +8,7 @@ use compact_str::CompactString;
 use ipnet::IpNet;
 use ringtap_config::{Config, Learn, MediaRequired, Timers};
 use ringtap_identity::{Identity, Plan, Segment};
+use ringtap_sip::percent_decode;
 use ringtap_sip::uri::uri;
 
 /// A party of the mirrored network (semantics.md §0).
@@ -30,6 +31,8 @@ pub struct Rules {
     pub plan: Plan,
     /// Timers of semantics.md §2.1, in milliseconds.
     pub timers: Timers,
+    /// D01: an answer shorter than this is to be told from others; 0 is off.
+    pub short_answer_ms: u64,
     nodes: Vec<(IpNet, Node)>,
     service_callers: HashSet<Identity>,
     voicemail_numbers: HashSet<Identity>,
@@ -38,6 +41,9 @@ pub struct Rules {
     emergency_numbers: HashSet<Identity>,
     paging_numbers: HashSet<Identity>,
     group_numbers: HashSet<Identity>,
+    pickup_codes: Vec<String>,
+    pickup_groups: Vec<Vec<Identity>>,
+    correlation_headers: Vec<String>,
     alerting_183: Vec<IpNet>,
     pub(crate) q850_13_elsewhere: bool,
     pub(crate) media_required: MediaRequired,
@@ -67,6 +73,7 @@ impl Rules {
         Self {
             plan: config.plan.clone(),
             timers: config.timers.clone(),
+            short_answer_ms: u64::from(config.policy.short_answer_s) * 1000,
             nodes,
             service_callers: set(&identities.service_callers),
             voicemail_numbers: set(&identities.voicemail_numbers),
@@ -79,6 +86,9 @@ impl Rules {
             emergency_numbers: set(&identities.emergency_numbers),
             paging_numbers: set(&identities.paging_numbers),
             group_numbers: set(&identities.group_numbers),
+            pickup_codes: identities.pickup_codes.clone(),
+            pickup_groups: identities.pickup_groups.clone(),
+            correlation_headers: network.correlation_headers.clone(),
             alerting_183: config.policy.treat_183_as_alerting.clone(),
             q850_13_elsewhere: config.policy.q850_13_elsewhere,
             media_required: config.policy.media_required,
@@ -152,6 +162,30 @@ impl Rules {
         self.group_numbers.contains(called)
     }
 
+    /// K5: headers whose equal value means the same call.
+    pub(crate) fn correlation_headers(&self) -> &[String] {
+        &self.correlation_headers
+    }
+
+    /// D49: whether a Request-URI is the code that picks up a colleague's call. The user part is compared
+    /// as it was keyed.
+    pub(crate) fn is_pickup_code(&self, request_uri: &[u8]) -> bool {
+        !self.pickup_codes.is_empty()
+            && uri(request_uri).and_then(|uri| uri.user).is_some_and(|user| {
+                self.pickup_codes
+                    .iter()
+                    .any(|code| percent_decode(user).eq(code.bytes()))
+            })
+    }
+
+    /// D49: whether `picker` may have picked up a call to `called`: `Some` only if a configured group
+    /// decides.
+    pub(crate) fn may_pick_up(&self, picker: &Identity, called: &Identity) -> Option<bool> {
+        let has = |member: &Identity| self.pickup_groups.iter().any(|group| group.contains(member));
+        let both = |group: &Vec<Identity>| group.contains(picker) && group.contains(called);
+        (has(picker) || has(called)).then(|| self.pickup_groups.iter().any(both))
+    }
+
     /// Whether any rule of semantics.md §2.6 needs to look at identities of an answer.
     pub(crate) fn knows_machines(&self) -> bool {
         !(self.voicemail_numbers.is_empty()
@@ -170,6 +204,11 @@ impl Rules {
                 .plan
                 .identify(uri_bytes, segment)
                 .is_some_and(|identity| self.is_machine_identity(&identity))
+    }
+
+    /// D52: a queue or an announcement, behind which people may be tried.
+    pub(crate) fn is_queue(&self, identity: &Identity) -> bool {
+        self.machine_numbers.contains(identity)
     }
 
     /// Whether an identity is a machine's.

@@ -9,7 +9,7 @@
 )]
 
 use ringtap_calls::table::Routing;
-use ringtap_calls::{LegTable, Observation, Registration, Rules, Settler};
+use ringtap_calls::{Harvest, LegTable, Observation, Registration, Rules, Settler};
 use ringtap_config::Config;
 use ringtap_record::{CallRecord, Time};
 use ringtap_testkit::fixtures;
@@ -55,18 +55,16 @@ impl Bench {
         self.registrations.append(&mut self.routing.registrations);
     }
 
-    fn end(mut self) -> Vec<CallRecord> {
-        let (mut legs, mut settler) = (Vec::new(), Settler::default());
-        self.table.close_all(&self.rules, &mut legs);
-        self.registrations.sort_unstable();
-        for registration in &self.registrations {
-            settler.learner.learn(registration, &self.rules);
-        }
-        legs.sort_by_key(ringtap_calls::LegFacts::order);
-        let settled = legs
-            .into_iter()
-            .filter_map(|leg| settler.settle(leg, &self.rules));
-        settled.collect()
+    fn end(self) -> Vec<CallRecord> {
+        let (mut settler, mut judged) = (Settler::new(&self.table), Vec::new());
+        let mut harvest = Harvest {
+            registrations: self.registrations,
+            ..Harvest::default()
+        };
+        self.table.close_all(&self.rules, &mut harvest.closed);
+        settler.settle(Time::MAX, harvest, &self.rules, &mut judged);
+        settler.finish(&self.rules, &mut judged);
+        judged.into_iter().map(|judged| judged.record).collect()
     }
 }
 

@@ -8,7 +8,7 @@
 )]
 
 use ringtap_calls::table::{Routing, TableCounters};
-use ringtap_calls::{LegFacts, LegTable, Observation, Rules, Settler};
+use ringtap_calls::{Harvest, Judged, LegTable, Observation, Rules, Settler};
 use ringtap_config::Config;
 use ringtap_record::{CallRecord, Flag, Outcome, Time};
 use ringtap_testkit::{Wire, fixtures, messages, mutate, scenario};
@@ -25,16 +25,21 @@ struct Bench {
     table: LegTable,
     rules: Rules,
     routing: Routing,
-    closed: Vec<LegFacts>,
+    harvest: Harvest,
+    settler: Settler,
+    records: Vec<Judged>,
 }
 
 impl Bench {
     fn new(legs_max: usize) -> Self {
+        let table = LegTable::new(legs_max, 1);
         Self {
-            table: LegTable::new(legs_max, 1),
+            settler: Settler::new(&table),
+            table,
             rules: rules(),
             routing: Routing::default(),
-            closed: Vec::new(),
+            harvest: Harvest::default(),
+            records: Vec::new(),
         }
     }
 
@@ -49,27 +54,32 @@ impl Bench {
             message,
         };
         self.table.apply(&[seen], &self.rules, &mut self.routing);
-        self.closed.append(&mut self.routing.evicted);
+        self.harvest.closed.append(&mut self.routing.evicted);
     }
 
     fn tick(&mut self, now: Time) {
         for shard in 0..self.table.shards() {
-            self.table.expire(shard, now, &self.rules, &mut self.closed);
+            self.table.expire(shard, now, &self.rules, &mut self.harvest);
         }
+        self.settle(now);
     }
 
     fn end(mut self) -> (Vec<CallRecord>, TableCounters) {
         let counters = self.table.counters();
-        self.table.close_all(&self.rules, &mut self.closed);
-        let mut settler = Settler::default();
-        let rules = &self.rules;
-        (
-            self.closed
-                .into_iter()
-                .filter_map(|leg| settler.settle(leg, rules))
-                .collect(),
-            counters,
-        )
+        self.finish();
+        let records = self.records.into_iter().map(|judged| judged.record);
+        (records.collect(), counters)
+    }
+
+    fn settle(&mut self, now: Time) {
+        let harvest = std::mem::take(&mut self.harvest);
+        self.settler.settle(now, harvest, &self.rules, &mut self.records);
+    }
+
+    fn finish(&mut self) {
+        self.table.close_all(&self.rules, &mut self.harvest.closed);
+        self.settle(Time::MAX);
+        self.settler.finish(&self.rules, &mut self.records);
     }
 }
 
@@ -259,7 +269,7 @@ fn arbitrary_sequences_conserve_legs() {
         }
         let attempts = bench.table.counters().legs_made + bench.table.counters().further_attempts;
         let open = bench.table.counters().legs_open;
-        let closed = bench.closed.len() as u64;
+        let closed = bench.settler.counters().legs + bench.harvest.closed.len() as u64;
         assert_eq!(
             attempts,
             open + closed,
@@ -279,7 +289,7 @@ fn a_reset_table_is_new() {
         for wire in &wires {
             bench.see(wire.time, &wire.payload);
         }
-        bench.table.close_all(&bench.rules, &mut bench.closed);
+        bench.finish();
         bench.table.reset();
     }
     let (records, _) = bench.end();
@@ -299,7 +309,7 @@ fn without_roles_forks_and_answers_still_hold() {
     ] {
         for case in scenario(id).expect("a row").cases() {
             let table = LegTable::new(100, 1);
-            let (mut routing, mut closed) = (Routing::default(), Vec::new());
+            let (mut routing, mut rest) = (Routing::default(), Harvest::default());
             let wires = messages(&case);
             for wire in &wires {
                 let message = ringtap_sip::parse(&wire.payload).expect("generated");
@@ -311,12 +321,11 @@ fn without_roles_forks_and_answers_still_hold() {
                 };
                 table.apply(&[seen], &rules, &mut routing);
             }
-            table.close_all(&rules, &mut closed);
-            let mut settler = Settler::default();
-            let records: Vec<_> = closed
-                .into_iter()
-                .filter_map(|leg| settler.settle(leg, &rules))
-                .collect();
+            table.close_all(&rules, &mut rest.closed);
+            let (mut settler, mut records) = (Settler::new(&table), Vec::new());
+            settler.settle(Time::MAX, rest, &rules, &mut records);
+            settler.finish(&rules, &mut records);
+            let records: Vec<CallRecord> = records.into_iter().map(|judged| judged.record).collect();
             assert_eq!(records.len(), 1, "{}", case.name);
             assert!(
                 records[0].targets.iter().any(|target| target.outcome == outcome),

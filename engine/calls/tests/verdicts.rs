@@ -13,7 +13,7 @@
 use std::net::IpAddr;
 
 use ringtap_calls::table::Routing;
-use ringtap_calls::{LegTable, Observation, Rules, Settler};
+use ringtap_calls::{Harvest, Judged, LegTable, Observation, Rules, Settler};
 use ringtap_config::Config;
 use ringtap_record::{CallRecord, Flag, Outcome, Time};
 use ringtap_testkit::fixtures;
@@ -103,24 +103,29 @@ struct Story {
     table: LegTable,
     rules: Rules,
     routing: Routing,
-    closed: Vec<ringtap_calls::LegFacts>,
+    settler: Settler,
+    records: Vec<Judged>,
 }
 
 impl Story {
     fn new(config: &Config) -> Self {
+        let table = LegTable::new(100, 1);
         Self {
-            table: LegTable::new(100, 1),
+            settler: Settler::new(&table),
+            table,
             rules: Rules::new(config),
             routing: Routing::default(),
-            closed: Vec::new(),
+            records: Vec::new(),
         }
     }
 
     fn tick(&mut self, ms: i64) {
+        let mut harvest = Harvest::default();
+        let now = START.plus_ms(ms);
         for shard in 0..self.table.shards() {
-            self.table
-                .expire(shard, START.plus_ms(ms), &self.rules, &mut self.closed);
+            self.table.expire(shard, now, &self.rules, &mut harvest);
         }
+        self.settler.settle(now, harvest, &self.rules, &mut self.records);
     }
 
     fn raw(&mut self, ms: i64, source: &str, destination: &str, bytes: &[u8]) {
@@ -151,12 +156,12 @@ impl Story {
     }
 
     fn end(mut self) -> Vec<CallRecord> {
-        self.table.close_all(&self.rules, &mut self.closed);
-        let mut settler = Settler::default();
-        self.closed
-            .drain(..)
-            .filter_map(|leg| settler.settle(leg, &self.rules))
-            .collect()
+        let mut rest = Harvest::default();
+        self.table.close_all(&self.rules, &mut rest.closed);
+        self.settler
+            .settle(Time::MAX, rest, &self.rules, &mut self.records);
+        self.settler.finish(&self.rules, &mut self.records);
+        self.records.into_iter().map(|judged| judged.record).collect()
     }
 
     /// The one record's outcome for U1.

@@ -14,6 +14,8 @@ pub struct Capture {
     pub ports: PortList,
     /// Tunnels that are unwrapped.
     pub tunnels: Vec<Tunnel>,
+    /// The beginning of a fragmented datagram is read when the rest of it does not come.
+    pub fragment_salvage: bool,
 }
 
 impl Default for Capture {
@@ -21,6 +23,7 @@ impl Default for Capture {
         Self {
             ports: PortList::default(),
             tunnels: Tunnel::ALL.to_vec(),
+            fragment_salvage: true,
         }
     }
 }

@@ -22,6 +22,10 @@ pub(crate) fn check(raw: Raw, source: &Source<'_>) -> Result<Config, ConfigError
     limits(&raw.limits, source)?;
     at_least_one("journal.retention_days", raw.journal.retention_days, source)?;
     not_empty("journal.path", raw.journal.path.as_os_str().is_empty(), source)?;
+    let policy = raw.policy.notify;
+    policy
+        .check()
+        .map_err(|(key, problem)| source.fault(&format!("policy.notify.{key}"), problem))?;
     notifier(&raw.notifier, source)?;
     Ok(Config {
         capture: raw.capture,
@@ -31,7 +35,7 @@ pub(crate) fn check(raw: Raw, source: &Source<'_>) -> Result<Config, ConfigError
         timers: raw.timers,
         limits: raw.limits,
         journal: raw.journal,
-        policy: raw.policy.notify,
+        policy,
         notifier: raw.notifier,
     })
 }
@@ -67,7 +71,14 @@ fn identities(raw: RawIdentities, plan: &Plan, source: &Source<'_>) -> Result<Id
             return Err(source.fault(&format!("identities.pickup_codes[{at}]"), problem));
         }
     }
+    let pickup_groups = raw
+        .pickup_groups
+        .iter()
+        .enumerate()
+        .map(|(at, members)| numbers(&format!("pickup_groups[{at}]"), members))
+        .collect::<Result<_, _>>()?;
     Ok(Identities {
+        pickup_groups,
         group_numbers: numbers("group_numbers", &raw.group_numbers)?,
         machine_numbers: numbers("machine_numbers", &raw.machine_numbers)?,
         voicemail_numbers: numbers("voicemail_numbers", &raw.voicemail_numbers)?,

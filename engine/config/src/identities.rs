@@ -20,6 +20,9 @@ pub struct Identities {
     pub service_callers: Vec<Identity>,
     /// Codes dialled to pick up a colleague's call, compared with the user part as keyed (D49).
     pub pickup_codes: Vec<String>,
+    /// Who may pick up whose calls: each group with its members' numbers (D49). Where the picker or the
+    /// called person stands in a group, only a common group explains a pickup.
+    pub pickup_groups: Vec<Vec<Identity>>,
     /// Paging and intercom (D69).
     pub paging_numbers: Vec<Identity>,
     /// Emergency numbers (D63).
@@ -52,6 +55,7 @@ pub(crate) struct RawIdentities {
     pub(crate) voicemail_hosts: Vec<String>,
     pub(crate) service_callers: Vec<String>,
     pub(crate) pickup_codes: Vec<String>,
+    pub(crate) pickup_groups: Vec<Vec<String>>,
     pub(crate) paging_numbers: Vec<String>,
     pub(crate) emergency_numbers: Vec<String>,
     pub(crate) learn: Learn,
@@ -66,6 +70,7 @@ impl Default for RawIdentities {
             voicemail_hosts: Vec::new(),
             service_callers: Vec::new(),
             pickup_codes: Vec::new(),
+            pickup_groups: Vec::new(),
             paging_numbers: Vec::new(),
             emergency_numbers: ["110", "119", "120", "122"].map(str::to_owned).to_vec(),
             learn: Learn::default(),

@@ -69,6 +69,15 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// Whether answered calls are recorded too: because the operator wants all calls, or because whether a
+    /// caller got through a little later decides about a mail (`suppress_if_reached_within_s`).
+    #[must_use]
+    pub fn records_answered_calls(&self) -> bool {
+        self.journal.keep == Keep::All || self.policy.suppress_if_reached_within_s > 0
+    }
+}
+
 /// Reads the configuration from `path`, or from [`DEFAULT_PATH`] if none is named. The default file
 /// may be absent: then everything is at its default.
 ///

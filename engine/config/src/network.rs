@@ -26,6 +26,10 @@ pub struct Network {
     /// Domains of this network's subscribers.
     #[serde(deserialize_with = "hosts")]
     pub home_domains: Vec<String>,
+    /// Headers whose equal value means the same call, for back-to-back user agents that keep one
+    /// (semantics.md K5): `X-CID`, `Ms-Correlation-Id`.
+    #[serde(deserialize_with = "header_names")]
+    pub correlation_headers: Vec<String>,
     /// Users of SIP addresses are compared without regard to case (semantics.md §3.5 step 9).
     pub aor_case_insensitive: bool,
 }
@@ -68,5 +72,18 @@ impl<'de> Deserialize<'de> for Host {
             return Err(D::Error::custom(format!("{text:?} is not a host name")));
         }
         Ok(Self(host))
+    }
+}
+
+/// Names of header fields (RFC 3261 §25.1: tokens).
+fn header_names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let names = Vec::<String>::deserialize(deserializer)?;
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte);
+    match names
+        .iter()
+        .find(|name| name.is_empty() || !name.bytes().all(is_token))
+    {
+        Some(name) => Err(D::Error::custom(format!("{name:?} is not the name of a header"))),
+        None => Ok(names),
     }
 }

@@ -97,6 +97,26 @@ impl Default for Policy {
     }
 }
 
+/// Nobody waits for a mail longer than a day.
+const SUPPRESS_S_MAX: u32 = 86_400;
+
+impl Policy {
+    /// Whether every value is within its bounds; else the key at fault, and what is wrong with it.
+    ///
+    /// # Errors
+    /// A value is out of bounds.
+    pub fn check(&self) -> Result<(), (&'static str, String)> {
+        if self.suppress_if_reached_within_s > SUPPRESS_S_MAX {
+            let problem = format!(
+                "{} is out of bounds; give 0 to {SUPPRESS_S_MAX} seconds",
+                self.suppress_if_reached_within_s
+            );
+            return Err(("suppress_if_reached_within_s", problem));
+        }
+        Ok(())
+    }
+}
+
 /// Which members of a group are mailed (D45 to D47).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

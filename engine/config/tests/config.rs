@@ -224,6 +224,12 @@ fn faults_name_file_line_and_key() {
             "if_group_unanswered",
         ),
         (
+            "[policy.notify]\nsuppress_if_reached_within_s = 86401",
+            2,
+            "policy.notify.suppress_if_reached_within_s",
+            "out of bounds",
+        ),
+        (
             "[network]\nue = ['10.10.0.0/99']",
             2,
             "network.ue[0]",
@@ -346,6 +352,24 @@ fn faults_name_file_line_and_key() {
         ),
     ] {
         assert_fault(text, line, key, word);
+    }
+}
+
+/// Catches answered calls that are not recorded although suppression looks for them, and a journal that keeps
+/// all calls for no reason.
+#[test]
+fn which_configurations_record_answered_calls() {
+    for (text, records) in [
+        ("", false),
+        ("[journal]\nkeep = 'all'", true),
+        ("[policy.notify]\nsuppress_if_reached_within_s = 1", true),
+        ("[policy.notify]\nshort_answer_s = 5", false),
+    ] {
+        assert_eq!(
+            from_toml(text, "t").unwrap().records_answered_calls(),
+            records,
+            "{text}"
+        );
     }
 }
 

@@ -17,7 +17,9 @@ mod writer;
 
 pub use error::JournalError;
 pub use reader::{Found, Reader};
-pub use ringtap_record::{CallRecord, Caller, Flag, ImplicitSet, NameSource, Outcome, Target, Time};
+pub use ringtap_record::{
+    CallRecord, Caller, Explanation, Flag, ImplicitSet, NameSource, Outcome, Target, Time,
+};
 pub use writer::{Options, Totals, Writer};
 
 use schema::Schema;
@@ -69,6 +71,10 @@ const JOURNAL: Schema = Schema {
         "
         ALTER TABLE call ADD COLUMN talk_ms INTEGER;
         ALTER TABLE call ADD COLUMN referred_by TEXT;
+        CREATE TABLE explanation (
+            seq INTEGER PRIMARY KEY REFERENCES call (seq) ON DELETE CASCADE,
+            story TEXT NOT NULL
+        );
     ",
         "
         CREATE TABLE implicit_set (

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ringtap_record::{CallRecord, ImplicitSet};
+use ringtap_record::{CallRecord, Explanation, ImplicitSet};
 use rusqlite::Connection;
 
 use crate::error::JournalError;
@@ -74,6 +74,16 @@ impl Reader {
     /// The record named `call`.
     pub fn named(&self, call: &str) -> Result<Option<CallRecord>, JournalError> {
         row::named(&self.connection, &self.path, call)
+    }
+
+    /// The names that begin with `prefix`, at most `limit`.
+    pub fn names(&self, prefix: &str, limit: usize) -> Result<Vec<String>, JournalError> {
+        row::names(&self.connection, &self.path, prefix, limit)
+    }
+
+    /// How the record named `call` came about, if that was kept.
+    pub fn story(&self, call: &str) -> Result<Option<Explanation>, JournalError> {
+        row::story(&self.connection, &self.path, call)
     }
 
     /// Which identities are registered together, as was told last: all such sets.

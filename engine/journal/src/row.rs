@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use compact_str::CompactString;
-use ringtap_record::{CallRecord, Caller, Flag, NameSource, Outcome, Target, Time};
+use ringtap_record::{CallRecord, Caller, Explanation, Flag, NameSource, Outcome, Target, Time};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::error::JournalError;
@@ -14,6 +14,7 @@ const INSERT_CALL: &str = "INSERT INTO call (seq, call, started, ended, caller, 
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) ON CONFLICT (call) DO NOTHING";
 const INSERT_TARGET: &str = "INSERT INTO target (seq, rank, identity, outcome, base, alerted, ring_ms, \
      diverted_to, group_number, started, ended) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+const INSERT_STORY: &str = "INSERT INTO explanation (seq, story) VALUES (?1, ?2)";
 const CALL: &str = "SELECT seq, call, started, ended, caller, caller_name, name_source, withheld, dialled, \
      answered_by, machine, legs, flags, talk_ms, referred_by FROM call";
 const TARGETS: &str = "SELECT identity, outcome, base, alerted, ring_ms, diverted_to, group_number, started, \
@@ -24,6 +25,7 @@ pub(crate) fn insert(
     connection: &Connection,
     seq: i64,
     record: &CallRecord,
+    story: Option<&Explanation>,
     written_us: i64,
 ) -> rusqlite::Result<bool> {
     let caller = &record.caller;
@@ -63,6 +65,13 @@ pub(crate) fn insert(
             target.started.as_micros(),
             target.ended.as_micros(),
         ])?;
+    }
+    if let Some(story) = story {
+        let text = serde_json::to_string(story)
+            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+        connection
+            .prepare_cached(INSERT_STORY)?
+            .execute(params![seq, text])?;
     }
     Ok(true)
 }
@@ -129,6 +138,49 @@ pub(crate) fn named(
         .optional()
         .map_err(JournalError::sqlite(path, "find a record"))?;
     raw.map(|raw| raw.checked(path).map(|(_, record)| record))
+        .transpose()
+}
+
+/// The calls whose name begins with `prefix`, at most `limit`.
+pub(crate) fn names(
+    connection: &Connection,
+    path: &Path,
+    prefix: &str,
+    limit: usize,
+) -> Result<Vec<String>, JournalError> {
+    let read = || -> rusqlite::Result<Vec<String>> {
+        let mut select = connection
+            .prepare_cached("SELECT call FROM call WHERE call >= ?1 AND call < ?2 ORDER BY call LIMIT ?3")?;
+        // Names are hex digits, before `g`.
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = select.query_map(params![prefix, format!("{prefix}g"), limit], |row| row.get(0))?;
+        rows.collect()
+    };
+    read().map_err(JournalError::sqlite(path, "find records by name"))
+}
+
+/// How the record named `call` came about, if that was kept.
+pub(crate) fn story(
+    connection: &Connection,
+    path: &Path,
+    call: &str,
+) -> Result<Option<Explanation>, JournalError> {
+    let found: Option<(i64, String)> = connection
+        .query_row(
+            "SELECT call.seq, story FROM explanation JOIN call ON call.seq = explanation.seq WHERE call = ?1",
+            [call],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .optional()
+        .map_err(JournalError::sqlite(path, "find an explanation"))?;
+    found
+        .map(|(seq, text)| {
+            serde_json::from_str(&text).map_err(|error| JournalError::Damaged {
+                path: path.to_owned(),
+                seq: seq.unsigned_abs(),
+                what: format!("explanation: {error}"),
+            })
+        })
         .transpose()
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError, bounded};
 use parking_lot::Mutex;
-use ringtap_record::{CallRecord, ImplicitSet};
+use ringtap_record::{CallRecord, Explanation, ImplicitSet};
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::error::JournalError;
@@ -81,8 +81,13 @@ pub struct Writer {
 
 /// What may be written.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every entry is a record: boxing it would cost each an allocation"
+)]
 enum Entry {
-    Record(CallRecord),
+    /// A call, with how it came about if that is to be kept.
+    Record(CallRecord, Option<Explanation>),
     Set(ImplicitSet),
 }
 
@@ -132,7 +137,12 @@ impl Writer {
 
     /// Queues a record; waits for room. Fails only if there is no room and the journal cannot be written.
     pub fn send(&self, record: CallRecord) -> Result<(), JournalError> {
-        self.queue_up(Entry::Record(record))
+        self.queue_up(Entry::Record(record, None))
+    }
+
+    /// As [`send`](Self::send), with how the record came about.
+    pub fn send_explained(&self, record: CallRecord, story: Explanation) -> Result<(), JournalError> {
+        self.queue_up(Entry::Record(record, Some(story)))
     }
 
     /// Queues a set of identities that are registered together, as [`send`](Self::send) does a record. It takes
@@ -162,7 +172,7 @@ impl Writer {
     /// Queues a record without ever waiting: when the queue is full, the oldest unsaved record is given up
     /// and counted as lost.
     pub fn try_send(&self, record: CallRecord) {
-        let mut entry = Entry::Record(record);
+        let mut entry = Entry::Record(record, None);
         while let Some(sender) = &self.sender {
             match sender.try_send(entry) {
                 Ok(()) => return,
@@ -292,7 +302,7 @@ impl Work {
         }
         match write(&mut self.connection, batch) {
             Ok(added) => {
-                let is_record = |entry: &&Entry| matches!(entry, Entry::Record(_));
+                let is_record = |entry: &&Entry| matches!(entry, Entry::Record(..));
                 let records = batch.iter().filter(is_record).count();
                 let known = u64::try_from(records).unwrap_or(u64::MAX).saturating_sub(added);
                 self.state.written.fetch_add(added, Ordering::Relaxed);
@@ -355,8 +365,14 @@ fn write(connection: &mut Connection, batch: &[Entry]) -> rusqlite::Result<u64> 
     let mut last = first;
     for entry in batch {
         match entry {
-            Entry::Record(record) => {
-                last += i64::from(row::insert(&transaction, last + 1, record, written_us)?);
+            Entry::Record(record, story) => {
+                last += i64::from(row::insert(
+                    &transaction,
+                    last + 1,
+                    record,
+                    story.as_ref(),
+                    written_us,
+                )?);
             }
             Entry::Set(set) => sets::put(&transaction, set, written_us)?,
         }

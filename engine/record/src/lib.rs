@@ -5,9 +5,11 @@
 //! who mails it in `ringtap-notifier`. The JSON shape is the one of `--records` and is stable:
 //! keys may be added, never renamed.
 
+mod explain;
 mod outcome;
 mod time;
 
+pub use explain::{Explanation, HopStory, LegStory, PickupStory, Ruling};
 pub use outcome::{Outcome, UnknownOutcome};
 pub use time::Time;
 

@@ -249,6 +249,23 @@ impl<'a> Message<'a> {
             .map(move |line| (line.name, line.value.of(frame)))
     }
 
+    /// The trimmed value of the first header field of this name, in any case, for names that are no
+    /// [`Header`]. A fold is not followed. Costs a walk over the header lines.
+    #[must_use]
+    pub fn field(&self, name: &[u8]) -> Option<&'a [u8]> {
+        self.frame
+            .split(|byte| *byte == b'\n')
+            .take_while(|line| !line.trim_ascii().is_empty())
+            .skip(1)
+            .find_map(|line| {
+                let colon = memchr::memchr(b':', line)?;
+                let (head, value) = (line.get(..colon)?, line.get(colon + 1..)?);
+                head.trim_ascii()
+                    .eq_ignore_ascii_case(name)
+                    .then(|| value.trim_ascii())
+            })
+    }
+
     /// What the Content-Length fields say.
     #[must_use]
     pub const fn content_length(&self) -> ContentLength {

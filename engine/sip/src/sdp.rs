@@ -33,6 +33,49 @@ pub fn media(message: &Message<'_>) -> Option<Media> {
     session_description(message).map(media_of)
 }
 
+/// What tells one session description from others: who made it and where its first stream goes
+/// (semantics.md K6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Origin<'a> {
+    /// `o=` without its version: user name, session id and address (RFC 8866 §5.2). `None` if a part is
+    /// missing.
+    pub session: Option<[&'a [u8]; 3]>,
+    /// Address and port of the first stream that has one.
+    pub stream: Option<(&'a [u8], &'a [u8])>,
+}
+
+/// Reads a session description's origin.
+#[must_use]
+pub fn origin(description: &[u8]) -> Origin<'_> {
+    let mut found = Origin::default();
+    let (mut address, mut port): (&[u8], Option<&[u8]>) = (b"", None);
+    let mut rest = description;
+    while !rest.is_empty() {
+        let (field, behind) = line(rest);
+        rest = behind;
+        let mut words = field
+            .get(2..)
+            .unwrap_or_default()
+            .split(|byte| *byte == b' ')
+            .filter(|word| !word.is_empty());
+        match field.get(..2) {
+            Some(b"o=") => found.session = session_of(words),
+            Some(b"c=") => address = words.nth(2).unwrap_or_default(),
+            Some(b"m=") if port.is_some() => break,
+            Some(b"m=") => port = words.nth(1).filter(|port| *port != b"0"),
+            _ => {}
+        }
+    }
+    found.stream = port.filter(|_| !address.is_empty()).map(|port| (address, port));
+    found
+}
+
+/// `o=<username> <sess-id> <sess-version> <nettype> <addrtype> <unicast-address>`.
+fn session_of<'a>(mut words: impl Iterator<Item = &'a [u8]>) -> Option<[&'a [u8]; 3]> {
+    let (user, id) = (words.next()?, words.next()?);
+    Some([user, id, words.nth(3)?])
+}
+
 /// The message's session description: the body, or the first part of that type in a multipart body.
 #[must_use]
 pub fn session_description<'a>(message: &Message<'a>) -> Option<&'a [u8]> {
@@ -166,4 +209,29 @@ fn media_of(description: &[u8]) -> Media {
         media.message |= kind.eq_ignore_ascii_case(b"message");
     }
     media
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Catches a version taken into the key, an address of another stream, and half an origin believed.
+    #[test]
+    fn origins() {
+        let offer = b"v=0\r\no=alice 2890844526 7 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.9\r\nt=0 0\r\n\
+            m=audio 49170 RTP/AVP 0\r\nc=IN IP4 10.0.0.2\r\nm=video 51372 RTP/AVP 31\r\nc=IN IP4 10.0.0.3\r\n";
+        let found = origin(offer);
+        assert_eq!(
+            found.session,
+            Some([&b"alice"[..], &b"2890844526"[..], &b"10.0.0.1"[..]])
+        );
+        assert_eq!(found.stream, Some((&b"10.0.0.2"[..], &b"49170"[..])));
+        for nothing in [
+            &b"o=- 1\r\nm=audio 0 RTP/AVP 0\r\n"[..],
+            b"",
+            b"m=\r\no=\r\nc=\r\n",
+        ] {
+            assert_eq!(origin(nothing), Origin::default(), "{}", nothing.escape_ascii());
+        }
+    }
 }

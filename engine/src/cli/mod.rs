@@ -3,6 +3,7 @@
 //! Exit status: 0 done, 1 failed while working, 2 wrong usage or configuration. Errors go to standard
 //! error and name the file, line, key or interface that is at fault.
 
+mod explain;
 mod outputs;
 mod parse;
 mod replay;
@@ -28,6 +29,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Replay(replay::Replay),
+    Explain(explain::Explain),
     Parse(parse::Parse),
 }
 
@@ -79,6 +81,7 @@ pub fn main() -> ExitCode {
     let Cli { command, common } = Cli::parse();
     let result = match command {
         Command::Replay(replay) => replay.run(&common),
+        Command::Explain(explain) => explain.run(&common),
         Command::Parse(parse) => parse.run(&common),
     };
     let (code, message) = match result {

@@ -7,11 +7,11 @@ use std::str::FromStr;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use ringtap_calls::Rules;
-use ringtap_config::{Config, Keep};
+use ringtap_config::Config;
 
 use super::outputs::{Outputs, display};
 use super::{Common, Failure, say};
-use crate::decode::{Decoder, PortSet};
+use crate::decode::{Decoder, PortSet, reassembly};
 use crate::replay::{self, Options, Speed};
 use crate::stats::Summary;
 use crate::worker::Shared;
@@ -107,7 +107,7 @@ impl Replay {
             speed: self.speed.0,
             cores: self.cores.clone().map(|list| list.0).unwrap_or_default(),
             legs_max: config.limits.calls_max,
-            keep_all: self.records_all || config.journal.keep == Keep::All,
+            keep_all: self.records_all || config.records_answered_calls(),
         };
         let outputs = Outputs {
             journal: self.journal.as_deref(),
@@ -122,7 +122,10 @@ impl Replay {
             table: replay::table(&options),
             rules: Rules::new(&config),
         };
-        let decoder = Decoder::new(ports(&config));
+        let decoder = Decoder::new(ports(&config)).with_reassembly(reassembly::Limits {
+            bytes_max: config.limits.reassembly_bytes_max,
+            salvage: config.capture.fragment_salvage,
+        });
         let bar = Bar::new(&self.files);
         let outcome = replay::replay(inputs, shared, &decoder, &options, sinks, &mut |file, at| {
             bar.at(file, at)
@@ -150,7 +153,7 @@ impl Replay {
     }
 }
 
-fn ports(config: &Config) -> PortSet {
+pub(super) fn ports(config: &Config) -> PortSet {
     let mut ports = PortSet::new();
     for port in config.capture.ports.as_slice() {
         ports.insert(*port);

@@ -1,12 +1,16 @@
-//! What became of the frames: one counter for each reason, and their sum is the number of frames.
+//! What became of the frames: one counter for each reason, and their sum is the number of frames. Frames that
+//! are fragments have counters of their own beside that: the reassembler's.
 
 use ringtap_classify::Reason;
+
+use super::reassembly::ReassemblyCounters;
 
 /// Counters of one worker. Add those of several with [`DecodeCounters::merge`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DecodeCounters {
     by_reason: [u64; Reason::COUNT],
     truncated: u64,
+    reassembly: ReassemblyCounters,
 }
 
 impl DecodeCounters {
@@ -34,6 +38,18 @@ impl DecodeCounters {
         self.truncated
     }
 
+    /// What became of the frames that are fragments, and of the datagrams that they are parts of.
+    #[must_use]
+    pub const fn reassembly(&self) -> &ReassemblyCounters {
+        &self.reassembly
+    }
+
+    /// Datagrams from or to a SIP port that were handed on: those of one frame, and those of several.
+    #[must_use]
+    pub fn datagrams(&self) -> u64 {
+        self.of(Reason::Delivered) + self.reassembly.handed_on()
+    }
+
     /// Each reason's name with its frames, zeros included, in the order of [`Reason::ALL`].
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         Reason::ALL
@@ -47,6 +63,13 @@ impl DecodeCounters {
             *mine += theirs;
         }
         self.truncated += other.truncated;
+        self.reassembly.merge(&other.reassembly);
+    }
+
+    /// Adds what a reassembler counted, and of `packets`, which came out of it, how many were not whole.
+    pub fn merge_reassembly(&mut self, reassembly: &ReassemblyCounters, packets: &Self) {
+        self.reassembly.merge(reassembly);
+        self.truncated += packets.truncated;
     }
 
     /// Counts one frame.

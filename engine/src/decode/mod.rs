@@ -1,11 +1,13 @@
 //! From a frame to the UDP payload on a SIP port.
 //!
 //! Owns the link headers that only capture files have, the choice by port and the counters. The walk
-//! through VLAN tags, IP and UDP is `ringtap-classify`'s, the same code that the XDP program runs.
-//! Fragments, tunnels, TCP and SCTP are recognised and counted; they are not opened here.
+//! through VLAN tags, IP and UDP is `ringtap-classify`'s, the same code that the XDP program runs. Fragments
+//! are told from the rest here and put together in [`reassembly`]. Tunnels, TCP and SCTP are recognised and
+//! counted; they are not opened here.
 
 mod counters;
 mod link;
+pub mod reassembly;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +20,7 @@ use ringtap_classify::{IpSpan, IpVersion, Udp, Walk};
 use ringtap_record::Time;
 
 use crate::capture::Frame;
+use reassembly::Reassembler;
 
 /// The content of one UDP datagram from or to a SIP port, borrowed from its frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,32 +37,73 @@ pub struct Datagram<'a> {
     pub truncated: bool,
 }
 
+/// What a frame is to who looks for SIP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decoded<'a> {
+    /// A datagram that is wanted.
+    Datagram(Datagram<'a>),
+    /// An IP fragment: what is in it shows when the others are there, too.
+    Fragment,
+    /// Nothing that is wanted.
+    Nothing,
+}
+
 /// Finds SIP datagrams in frames. Never allocates, and never looks at a checksum: offload makes them
 /// wrong on a mirror (semantics.md §5).
 #[derive(Clone, Debug)]
 pub struct Decoder {
     ports: PortSet,
+    reassembly: reassembly::Limits,
 }
 
 impl Decoder {
     /// A decoder which takes datagrams from or to one of `ports`.
     #[must_use]
     pub fn new(ports: PortSet) -> Self {
-        Self { ports }
+        Self {
+            ports,
+            reassembly: reassembly::Limits::default(),
+        }
     }
 
-    /// The datagram in `frame`, if it holds one that is wanted. Each call counts the frame under exactly
-    /// one reason.
+    /// This decoder with other limits for fragments.
+    #[must_use]
+    pub fn with_reassembly(self, reassembly: reassembly::Limits) -> Self {
+        Self { reassembly, ..self }
+    }
+
+    /// What `frame` is. Each call counts the frame under exactly one reason.
     #[inline]
-    pub fn decode<'a>(&self, frame: &Frame<'a>, counters: &mut DecodeCounters) -> Option<Datagram<'a>> {
+    pub fn sort<'a>(&self, frame: &Frame<'a>, counters: &mut DecodeCounters) -> Decoded<'a> {
         let walk = link::walk(frame.link, frame.bytes);
         let reason = walk.reason(|port| self.ports.contains(port));
-        let datagram = match (&walk, reason) {
-            (Walk::Udp(udp), Reason::Delivered) => datagram(frame, udp),
-            _ => None,
+        let decoded = match (&walk, reason) {
+            (Walk::Udp(udp), Reason::Delivered) => {
+                datagram(frame, udp).map_or(Decoded::Nothing, Decoded::Datagram)
+            }
+            (Walk::Fragment(_), _) => Decoded::Fragment,
+            _ => Decoded::Nothing,
         };
-        counters.count(reason, datagram.is_some_and(|datagram| datagram.truncated));
-        datagram
+        counters.count(
+            reason,
+            matches!(decoded, Decoded::Datagram(Datagram { truncated: true, .. })),
+        );
+        decoded
+    }
+
+    /// The datagram in `frame`, if it holds a whole one that is wanted. Counts as [`sort`](Self::sort) does.
+    #[inline]
+    pub fn decode<'a>(&self, frame: &Frame<'a>, counters: &mut DecodeCounters) -> Option<Datagram<'a>> {
+        match self.sort(frame, counters) {
+            Decoded::Datagram(datagram) => Some(datagram),
+            Decoded::Fragment | Decoded::Nothing => None,
+        }
+    }
+
+    /// A reassembler for the fragments which this decoder finds: it wants what the decoder wants.
+    #[must_use]
+    pub fn reassembler(&self) -> Reassembler {
+        Reassembler::new(self.ports.clone(), self.reassembly)
     }
 }
 

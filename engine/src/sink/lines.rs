@@ -8,7 +8,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use ringtap_journal::Totals;
-use ringtap_record::CallRecord;
+use ringtap_record::{CallRecord, Explanation};
 
 use super::{RecordSink, SinkError};
 
@@ -68,7 +68,7 @@ impl JsonLines {
 }
 
 impl RecordSink for JsonLines {
-    fn put(&mut self, record: &CallRecord) -> Result<(), SinkError> {
+    fn put(&mut self, record: &CallRecord, _: &Explanation) -> Result<(), SinkError> {
         let written = serde_json::to_writer(&mut self.out, record)
             .map_err(io::Error::from)
             .and_then(|()| self.out.write_all(b"\n"));

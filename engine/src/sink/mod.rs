@@ -7,7 +7,7 @@ pub use lines::JsonLines;
 use std::io::{self, Write};
 
 use ringtap_journal::{JournalError, Totals, Writer};
-use ringtap_record::{CallRecord, ImplicitSet, Outcome, Target};
+use ringtap_record::{CallRecord, Explanation, ImplicitSet, Outcome, Target};
 use thiserror::Error;
 
 /// Records could not be brought to their place.
@@ -44,8 +44,8 @@ impl SinkError {
 
 /// Takes records one by one.
 pub trait RecordSink: Send {
-    /// Takes a record.
-    fn put(&mut self, record: &CallRecord) -> Result<(), SinkError>;
+    /// Takes a record, and how it came about.
+    fn put(&mut self, record: &CallRecord, explanation: &Explanation) -> Result<(), SinkError>;
 
     /// Takes a set of identities that are registered together. Most sinks have no place for it.
     fn put_set(&mut self, _set: &ImplicitSet) -> Result<(), SinkError> {
@@ -71,9 +71,9 @@ impl JournalSink {
 }
 
 impl RecordSink for JournalSink {
-    fn put(&mut self, record: &CallRecord) -> Result<(), SinkError> {
+    fn put(&mut self, record: &CallRecord, explanation: &Explanation) -> Result<(), SinkError> {
         match &self.writer {
-            Some(writer) => Ok(writer.send(record.clone())?),
+            Some(writer) => Ok(writer.send_explained(record.clone(), explanation.clone())?),
             None => Ok(()),
         }
     }
@@ -97,7 +97,7 @@ pub struct MissedTable {
 }
 
 impl RecordSink for MissedTable {
-    fn put(&mut self, record: &CallRecord) -> Result<(), SinkError> {
+    fn put(&mut self, record: &CallRecord, _: &Explanation) -> Result<(), SinkError> {
         let missed = record.targets.iter().filter(|target| is_missed(target.outcome));
         self.rows
             .extend(missed.map(|target| (record.started, row(record, target))));

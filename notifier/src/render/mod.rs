@@ -147,8 +147,10 @@ impl Renderer {
         let when = local(notice, &person.timezone);
         let caller = CallerText::new(notice, numbers);
         let account = |identity: &String| numbers.account(identity, accounts);
+        // Of a call that was answered for a moment it would not be true that nobody answered.
         let tried = match notice.accounts.len() {
             0 | 1 => None,
+            _ if notice.talk_ms.is_some() => None,
             _ => Some(wording::list(
                 locale,
                 notice.accounts.iter().map(|one| account(one).brief),
@@ -184,7 +186,7 @@ impl Renderer {
                 outcome => wording::outcome(locale, notice, numbers),
                 tried => tried,
                 call_back => caller_identity.and_then(|identity| numbers.call_back(identity)),
-                notes => wording::notes(locale, notice),
+                notes => wording::notes(locale, notice, numbers),
                 settings => &self.settings_url,
             },
         }

@@ -54,6 +54,13 @@ pub(super) fn outcome(locale: Locale, notice: &Notice, numbers: Numbers<'_>) -> 
     let rang = notice.alerted && seconds > 0;
     let forwarded = notice.forwarded_to.as_deref().map(|to| numbers.short(to));
     let group = notice.group.as_deref().map(|group| numbers.short(group));
+    if let Some(talk_ms) = notice.talk_ms {
+        let seconds = talk_ms.div_ceil(1000).max(1);
+        return match locale {
+            Locale::ZhCn => format!("接通后 {seconds} 秒内即挂断"),
+            Locale::En => format!("answered, but over within {seconds} s"),
+        };
+    }
     match locale {
         Locale::ZhCn => outcome_zh(notice.reason, rang.then_some(seconds), forwarded, group),
         Locale::En => outcome_en(notice.reason, rang.then_some(seconds), forwarded, group),
@@ -154,7 +161,7 @@ fn outcome_en(
 }
 
 /// Further lines that the evidence asks for.
-pub(super) fn notes(locale: Locale, notice: &Notice) -> Vec<&'static str> {
+pub(super) fn notes(locale: Locale, notice: &Notice, numbers: Numbers<'_>) -> Vec<String> {
     let (conference, partial) = match locale {
         Locale::ZhCn => ("会议邀请", "部分信令未捕获,以上内容可能不完整"),
         Locale::En => (
@@ -162,9 +169,17 @@ pub(super) fn notes(locale: Locale, notice: &Notice) -> Vec<&'static str> {
             "part of the signalling was not seen, details may be incomplete",
         ),
     };
-    [(notice.conference, conference), (notice.partial, partial)]
-        .into_iter()
-        .filter_map(|(holds, note)| holds.then_some(note))
+    let via = notice.via.as_deref().map(|via| {
+        let via = numbers.short(via);
+        match locale {
+            Locale::ZhCn => format!("经 {via} 转接"),
+            Locale::En => format!("via {via}"),
+        }
+    });
+    let said = [(notice.conference, conference), (notice.partial, partial)];
+    let said = said.into_iter().filter(|(holds, _)| *holds);
+    via.into_iter()
+        .chain(said.map(|(_, note)| note.to_owned()))
         .collect()
 }
 

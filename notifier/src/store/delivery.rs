@@ -5,6 +5,7 @@ use std::fmt;
 use ringtap_record::Time;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use super::reached::{Hold, Placed, why};
 use super::{Store, StoreError};
 use crate::notice::Notice;
 
@@ -22,7 +23,7 @@ pub struct Batch<'a> {
 /// What may be done within a transaction of intake.
 #[derive(Debug)]
 pub struct Intake<'a> {
-    sql: &'a Connection,
+    pub(super) sql: &'a Connection,
     store_path: &'a std::path::Path,
 }
 
@@ -35,7 +36,7 @@ pub enum State {
     Sent,
     /// Given up: refused for good, or tried too long.
     Dead,
-    /// Not wanted any more: the person has unsubscribed or is gone.
+    /// Not wanted any more: the person has unsubscribed or is gone, or the caller got through.
     Dropped,
 }
 
@@ -78,15 +79,17 @@ pub struct OutboxRow {
     pub attempts: u32,
     /// When it is tried next.
     pub next_attempt: Time,
-    /// What the server said last.
+    /// What the server said last, or why the mail was dropped.
     pub last_error: Option<String>,
 }
 
 /// How much lies in the outbox.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Depth {
-    /// Mails still to be sent.
+    /// Mails still to be sent, those held back not counted.
     pub pending: u64,
+    /// Mails not tried yet because their caller may still get through.
+    pub held: u64,
     /// Mails given up.
     pub dead: u64,
 }
@@ -197,16 +200,22 @@ impl Store {
 
     /// How much lies in the outbox.
     pub fn depth(&self) -> Result<Depth, StoreError> {
-        let count = |state: State| {
+        let count = |state: State, held: bool| {
             self.connection
-                .prepare_cached("SELECT count(*) FROM outbox WHERE state = ?1")
-                .and_then(|mut count| count.query_row([state.as_str()], |row| row.get::<_, i64>(0)))
+                .prepare_cached(
+                    "SELECT count(*) FROM outbox \
+                     WHERE state = ?1 AND (held_caller IS NOT NULL AND attempts = 0) = ?2",
+                )
+                .and_then(|mut count| {
+                    count.query_row(params![state.as_str(), held], |row| row.get::<_, i64>(0))
+                })
                 .map(i64::unsigned_abs)
                 .map_err(self.fault("count the outbox"))
         };
         Ok(Depth {
-            pending: count(State::Pending)?,
-            dead: count(State::Dead)?,
+            pending: count(State::Pending, false)?,
+            held: count(State::Pending, true)?,
+            dead: count(State::Dead, false)?,
         })
     }
 
@@ -259,9 +268,16 @@ impl Intake<'_> {
             .map_err(|source| self.fault("look up an account", source))
     }
 
-    /// Queues a mail, unless this person was told of this call before; false then.
-    pub fn queue(&self, user: i64, notice: &Notice, now: Time) -> Result<bool, StoreError> {
-        let put = || -> rusqlite::Result<bool> {
+    /// Queues a mail, unless this person was told of this call before, or the caller has got through since.
+    /// With `hold` it waits for that a while.
+    pub fn queue(
+        &self,
+        user: i64,
+        notice: &Notice,
+        hold: Option<&Hold>,
+        now: Time,
+    ) -> Result<Placed, StoreError> {
+        let put = || -> rusqlite::Result<Placed> {
             let told = self
                 .sql
                 .prepare_cached(
@@ -270,22 +286,43 @@ impl Intake<'_> {
                 )?
                 .execute(params![user, notice.call, notice.reason.as_str(), millis(now)])?;
             if told == 0 {
-                return Ok(false);
+                return Ok(Placed::Repeated);
             }
             let json = serde_json::to_string(notice)
                 .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+            let reached = hold
+                .map(|hold| self.reached_within(user, hold))
+                .transpose()?
+                .flatten();
+            let (state, placed) = match reached {
+                Some(_) => (State::Dropped, Placed::Suppressed),
+                None => (State::Pending, Placed::Queued),
+            };
             self.sql
                 .prepare_cached(
-                    "INSERT INTO outbox (user_id, call, notice, state, attempts, created_ms, next_attempt_ms) \
-                     VALUES (?1, ?2, ?3, 'pending', 0, ?4, ?4)",
+                    "INSERT INTO outbox (user_id, call, notice, state, attempts, created_ms, next_attempt_ms, \
+                     held_caller, held_after, held_until, last_error, done_ms) \
+                     VALUES (?1, ?2, ?3, ?4, 0, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
                 )?
-                .execute(params![user, notice.call, json, millis(now)])?;
-            Ok(true)
+                .execute(params![
+                    user,
+                    notice.call,
+                    json,
+                    state.as_str(),
+                    millis(now),
+                    millis(hold.map_or(now, |hold| hold.due)),
+                    hold.map(|hold| hold.caller.as_str()),
+                    hold.map(|hold| hold.after.as_micros()),
+                    hold.map(|hold| hold.until.as_micros()),
+                    reached.map(why),
+                    reached.map(|_| millis(now)),
+                ])?;
+            Ok(placed)
         };
         put().map_err(|source| self.fault("queue a mail", source))
     }
 
-    fn fault(&self, doing: &'static str, source: rusqlite::Error) -> StoreError {
+    pub(super) fn fault(&self, doing: &'static str, source: rusqlite::Error) -> StoreError {
         StoreError::Sqlite {
             path: self.store_path.to_owned(),
             doing,

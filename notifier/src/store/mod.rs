@@ -1,15 +1,17 @@
 //! The notifier's database: who is to be told of what, what was said, and what is still to be sent.
 //!
-//! `people` holds subscribers, accounts and aliases, `delivery` the outbox and the journals' cursors,
-//! `retention` what is forgotten, `holders`
-//! which identities are known; `claim` lets one worker in at a time. Every change that must not be half
-//! done is one transaction here.
+//! `people` holds subscribers, accounts and aliases, `switches` what they want, `holders` which identities are
+//! known, `delivery` the outbox and the journals' cursors, `reached` who got through after all, `retention` what
+//! is forgotten; `claim` lets one worker in at a time. Every change that must not be half done is one
+//! transaction here.
 
 mod claim;
 mod delivery;
 mod holders;
 mod people;
+mod reached;
 mod retention;
+mod switches;
 
 use std::path::{Path, PathBuf};
 
@@ -19,14 +21,18 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 pub use claim::Claim;
 pub use delivery::{Batch, Depth, Intake, OutboxRow, Queued, State, Unreadable};
 pub use people::{AccountRow, ImportTotals, PeopleError};
+pub use reached::{Hold, Placed};
 pub use retention::{Retention, Swept};
 
 /// The notifier's file format. `user.policy` is the place of per-user switches (JSON), `known_as` maps
-/// every canonical identity, alias or number, to the one account it belongs to.
+/// every canonical identity, alias or number, to the one account it belongs to. A mail that is held back for
+/// its caller to get through names that caller and the capture times, in microseconds, between which a call
+/// that reaches the person makes it needless; `reached` has such calls, for mails queued after them.
 const DATABASE: Schema = Schema {
     what: "notifier database",
     application_id: 0x5269_6e6e,
-    migrations: &["
+    migrations: &[
+        "
         CREATE TABLE user (
             id INTEGER PRIMARY KEY,
             key TEXT NOT NULL UNIQUE,
@@ -85,7 +91,23 @@ const DATABASE: Schema = Schema {
             last_error TEXT
         );
         CREATE INDEX outbox_due ON outbox (next_attempt_ms) WHERE state = 'pending';
-    "],
+    ",
+        "
+        ALTER TABLE outbox ADD COLUMN held_caller TEXT;
+        ALTER TABLE outbox ADD COLUMN held_after INTEGER;
+        ALTER TABLE outbox ADD COLUMN held_until INTEGER;
+        CREATE INDEX outbox_held ON outbox (user_id, held_caller)
+            WHERE state = 'pending' AND held_caller IS NOT NULL;
+        CREATE TABLE reached (
+            user_id INTEGER NOT NULL REFERENCES user (id) ON DELETE CASCADE,
+            caller TEXT NOT NULL,
+            started INTEGER NOT NULL,
+            at_ms INTEGER NOT NULL,
+            PRIMARY KEY (user_id, caller, started)
+        ) WITHOUT ROWID;
+        CREATE INDEX reached_at ON reached (at_ms);
+    ",
+    ],
 };
 
 /// A fault of the database, with its file's name.

@@ -11,6 +11,8 @@ use super::{Store, StoreError};
 const DAY_MS: i64 = 86_400_000;
 /// Rows per statement, so that no sweep holds the lock for long.
 const ROWS: u32 = 2000;
+/// How long it is known who got through: longer than any mail is held back (`suppress_if_reached_within_s`).
+const REACHED_MS: i64 = 2 * DAY_MS;
 
 /// How long is remembered what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub struct Swept {
     pub mails: usize,
     /// Calls of which people were told.
     pub told: usize,
+    /// Calls in which people were reached.
+    pub reached: usize,
 }
 
 impl Retention {
@@ -67,9 +71,14 @@ impl Store {
                 told_before,
             )?,
             contents: self.sweep_all(
-                "UPDATE outbox SET notice = '' WHERE id IN \
+                "UPDATE outbox SET notice = '', held_caller = NULL WHERE id IN \
                  (SELECT id FROM outbox WHERE state != 'pending' AND done_ms < ?1 AND notice != '' LIMIT ?2)",
                 content_before,
+            )?,
+            reached: self.sweep_all(
+                "DELETE FROM reached WHERE (user_id, caller, started) IN \
+                 (SELECT user_id, caller, started FROM reached WHERE at_ms < ?1 LIMIT ?2)",
+                millis(now).saturating_sub(REACHED_MS),
             )?,
         })
     }

@@ -1,7 +1,7 @@
 //! The line from messages to decisions, in memory.
 
 use ringtap_calls::table::Routing;
-use ringtap_calls::{LegFacts, LegTable, Observation, Rules, Settler};
+use ringtap_calls::{Harvest, LegTable, Observation, Rules, Settler};
 use ringtap_config::Config;
 use ringtap_notifier::decide::{Interest, decide};
 use ringtap_record::{CallRecord, Outcome, Time};
@@ -30,13 +30,16 @@ pub(crate) fn records(wires: &[Wire], config: &Config, batch: usize) -> Vec<Call
     let rules = Rules::new(config);
     let table = LegTable::new(4096, 1);
     let mut routing = Routing::default();
-    let mut closed: Vec<LegFacts> = Vec::new();
+    let mut settler = Settler::new(&table);
+    let mut records = Vec::new();
     let epoch = |wire: &Wire| wire.time.as_micros().div_euclid(EPOCH_US);
     for run in wires.chunk_by(|a, b| epoch(a) == epoch(b)) {
         let now = Time::from_micros(epoch(&run[0]) * EPOCH_US);
+        let mut harvest = Harvest::default();
         for shard in 0..table.shards() {
-            table.expire(shard, now, &rules, &mut closed);
+            table.expire(shard, now, &rules, &mut harvest);
         }
+        settler.settle(now, harvest, &rules, &mut records);
         for part in run.chunks(batch) {
             let seen: Vec<Observation<'_>> = part.iter().map(observation).collect();
             let applied = table.apply(&seen, &rules, &mut routing);
@@ -44,12 +47,11 @@ pub(crate) fn records(wires: &[Wire], config: &Config, batch: usize) -> Vec<Call
             assert_eq!(counted, seen.len() as u64, "every message is counted once");
         }
     }
-    table.close_all(&rules, &mut closed);
-    let mut settler = Settler::default();
-    let mut records: Vec<_> = closed
-        .into_iter()
-        .filter_map(|leg| settler.settle(leg, &rules))
-        .collect();
+    let mut rest = Harvest::default();
+    table.close_all(&rules, &mut rest.closed);
+    settler.settle(Time::MAX, rest, &rules, &mut records);
+    settler.finish(&rules, &mut records);
+    let mut records: Vec<CallRecord> = records.into_iter().map(|judged| judged.record).collect();
     records.sort_by(|a, b| a.call.cmp(&b.call));
     records
 }

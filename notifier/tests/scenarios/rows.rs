@@ -81,27 +81,13 @@ fn every_row_and_switched_variant() {
             checks += 1;
         }
     }
-    assert!(checks >= 45, "only {checks} checks ran");
+    assert!(checks == 65, "{checks} checks ran");
 }
 
-/// Catches a row that was dropped, or one that waits without a reason or beyond those of this stage.
+/// Catches a row that was dropped, or that is not run.
 #[test]
-fn waiting_rows_say_why() {
+fn no_row_waits() {
     let rows = ringtap_testkit::all();
     assert_eq!(rows.len(), 50);
-    let waiting: Vec<_> = rows
-        .iter()
-        .filter_map(|row| Some((row.id.as_str(), row.waits.as_deref()?)))
-        .collect();
-    let ids: Vec<_> = waiting.iter().map(|(id, _)| *id).collect();
-    assert_eq!(
-        ids,
-        [
-            "S16", "S17", "S21", "S23", "S25", "S26", "S27", "S28", "S29", "S30", "E06"
-        ]
-    );
-    for (id, why) in waiting {
-        assert!(!why.trim().is_empty(), "{id} waits without a reason");
-        println!("{id} waits: {why}");
-    }
+    assert!(rows.iter().all(|row| row.waits.is_none()));
 }

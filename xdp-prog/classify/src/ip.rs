@@ -104,6 +104,7 @@ pub(crate) fn ipv4<O: Octets + ?Sized>(frame: &O, at: usize, vlans: Vlans) -> Re
             offset: (fragment & IPV4_OFFSET_MASK) << 3,
             more: fragment & IPV4_MORE_FRAGMENTS != 0,
             piece: packet.span(frame, at, end),
+            piece_len: end.saturating_sub(at),
         }));
     }
     transport(frame, &packet, protocol, at)
@@ -166,6 +167,7 @@ fn ipv6_fragment<O: Octets + ?Sized>(frame: &O, packet: &Packet, at: usize) -> R
     let protocol = frame.u8_at(at).ok_or(Reason::TooShort)?;
     let fragment = frame.be16_at(at + 2).ok_or(Reason::TooShort)?;
     let id = frame.be32_at(at + 4).ok_or(Reason::TooShort)?;
+    let at = at + FRAGMENT_HEADER_LEN;
     Ok(Fragment {
         ip: packet.ip,
         vlans: packet.vlans,
@@ -173,7 +175,8 @@ fn ipv6_fragment<O: Octets + ?Sized>(frame: &O, packet: &Packet, at: usize) -> R
         id,
         offset: fragment & IPV6_OFFSET_MASK,
         more: fragment & IPV6_MORE_FRAGMENTS != 0,
-        piece: packet.span(frame, at + FRAGMENT_HEADER_LEN, packet.end),
+        piece: packet.span(frame, at, packet.end),
+        piece_len: packet.end.saturating_sub(at),
     })
 }
 

@@ -104,6 +104,8 @@ pub struct Fragment {
     pub more: bool,
     /// The piece itself.
     pub piece: Span,
+    /// How long the piece is by its IP header; more than `piece` holds if the capture cut it.
+    pub piece_len: usize,
 }
 
 impl Fragment {

@@ -6,7 +6,11 @@ use ringtap_record::Time;
 
 use super::LegFacts;
 use super::hop::Hop;
+use crate::rules::Rules;
 use crate::tick::Tick;
+
+/// Longest wait of a caller in a queue.
+const QUEUE_MS: i64 = 3_600_000;
 
 /// When a leg is to be closed, and whether its end was seen by then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +23,8 @@ pub(crate) struct Deadline {
 impl LegFacts {
     /// The leg's deadline. It is a function of the facts alone, so the order of the messages that proved
     /// them does not matter.
-    pub(crate) fn deadline(&self, timers: &Timers) -> Deadline {
+    pub(crate) fn deadline(&self, rules: &Rules) -> Deadline {
+        let timers = &rules.timers;
         let after = |tick: Tick, ms: u64| {
             tick.time(self.base)
                 .unwrap_or(self.base)
@@ -28,7 +33,7 @@ impl LegFacts {
         let answered = self.answered_at();
         if answered.seen() {
             return Deadline {
-                at: after(answered, timers.settle_ms),
+                at: self.settled_after_answer(answered, rules),
                 complete: true,
             };
         }
@@ -54,6 +59,28 @@ impl LegFacts {
         let ended = self.last_end(cseq).map(|end| after(end, timers.settle_ms));
         let at = silent.chain(ended).max().unwrap_or(self.base);
         Deadline { at, complete: false }
+    }
+
+    /// Until when an answered leg is kept. What a queue took is no answer by a person: agents are tried
+    /// until the caller goes (D52). A short answer needs its BYE (D01).
+    fn settled_after_answer(&self, answered: Tick, rules: &Rules) -> Time {
+        let bye = self.caller_bye.min(self.callee_bye);
+        let ms = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+        let at = |tick: Tick| tick.time(self.base).unwrap_or(self.base);
+        let settled = at(answered).plus_ms(ms(rules.timers.settle_ms));
+        if self.is_queue {
+            return if bye.seen() {
+                settled.max(at(bye).plus_ms(ms(rules.timers.settle_ms)))
+            } else {
+                at(answered).plus_ms(QUEUE_MS)
+            };
+        }
+        let short = at(answered).plus_ms(ms(rules.short_answer_ms.saturating_add(rules.timers.reorder_ms)));
+        if rules.short_answer_ms > 0 {
+            settled.max(short)
+        } else {
+            settled
+        }
     }
 
     fn last_end(&self, cseq: u32) -> Option<Tick> {

@@ -149,6 +149,15 @@ impl Hop {
         }
     }
 
+    /// First sign of the hop.
+    pub(crate) fn started(&self) -> Tick {
+        self.invite
+            .min(self.first)
+            .min(self.cancel)
+            .min(self.final_at)
+            .min(self.ack)
+    }
+
     /// When this side was cancelled: by CANCEL or by 487 (pooling c).
     pub(crate) fn cancelled(&self) -> Tick {
         if self.status == 487 {
@@ -186,15 +195,6 @@ impl Hop {
         self.first.earliest(at);
         self.last.latest(at);
         alerts && self.alert.earliest(at)
-    }
-
-    /// First sign of the hop.
-    pub(crate) fn started(&self) -> Tick {
-        self.invite
-            .min(self.first)
-            .min(self.cancel)
-            .min(self.final_at)
-            .min(self.ack)
     }
 
     /// Joins a final response: a 2xx beats all others (answer beats everything), else the earliest counts.

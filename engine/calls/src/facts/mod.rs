@@ -5,23 +5,26 @@
 //! two messages in swapped order, gives the same facts (semantics.md §2.1, D86). Copies on several hops,
 //! mirrored twice, retransmitted or late therefore need no treatment of their own.
 //!
-//! `hop` holds the facts of one hop transaction, `observe` turns a message into facts, `sides`
+//! `hop` holds the facts of one hop transaction, `ties` what connects the leg to others, `observe` turns a message into facts, `sides`
 //! tells the caller's side from the callees', `deadline` says until when the leg stays open. What the facts mean is not decided here but in [`crate::verdict`].
 
 pub(crate) mod deadline;
 pub(crate) mod hop;
 pub(crate) mod observe;
 pub(crate) mod sides;
+pub(crate) mod ties;
 
 use compact_str::CompactString;
 use ringtap_identity::{CallerClaim, ClaimSource, Diversion, Identity, NameFrom, Privacy, Segment};
 use ringtap_record::Time;
 use smallvec::SmallVec;
 
+use crate::hash::LegKey;
 use crate::nature::Nature;
 use crate::reason::ReasonLine;
 use crate::tick::Tick;
 use hop::Hop;
+use ties::Ties;
 
 /// Hop transactions kept of one leg. A challenged call over four segments with a three-way fork has 14, a
 /// parallel group of forty phones behind one Call-ID 81.
@@ -49,6 +52,8 @@ pub enum Closing {
 pub struct LegFacts {
     /// SHA-256 over Call-ID, caller's tag and attempt (semantics.md §4.5).
     pub(crate) name: [u8; 32],
+    /// Call-ID and caller's tag, hashed: what a Replaces names (K4).
+    pub(crate) key: LegKey,
     pub(crate) base: Time,
     pub(crate) hops: SmallVec<[Hop; 3]>,
     pub(crate) identities: SmallVec<[Identity; 2]>,
@@ -66,7 +71,7 @@ pub struct LegFacts {
     /// Latest re-INVITE, REFER or INFO in the dialog, from either side (A4).
     pub(crate) in_dialog: Tick,
     pub(crate) bye_line: ReasonLine,
-    /// To of a leg that was first seen without its INVITE, as an index into `identities`.
+    /// To, which nobody rewrites: what was dialled first, as an index into `identities`.
     pub(crate) to: IdentityIndex,
     pub(crate) diversions: Vec<Diversion>,
     /// Hops had to be left out: a branch that answered may be one of them.
@@ -74,6 +79,13 @@ pub struct LegFacts {
     /// The 2xx of a hop that was left out.
     pub(crate) left_out_answer: Tick,
     pub(crate) closing: Closing,
+    pub(crate) ties: Ties,
+    /// A queue or announcement answered (D52).
+    pub(crate) is_queue: bool,
+    /// Who transferred the caller here (Referred-By, D51).
+    pub(crate) referred_by: IdentityIndex,
+    /// Something that the settler must know of while the leg is open has changed since it was last told.
+    pub(crate) has_news: bool,
 }
 
 /// An index into a leg's identities; 255 is none.
@@ -135,9 +147,10 @@ impl LegFacts {
     }
 
     /// No facts yet.
-    pub(crate) fn new(name: [u8; 32], base: Time) -> Self {
+    pub(crate) fn new(name: [u8; 32], key: LegKey, base: Time) -> Self {
         Self {
             name,
+            key,
             base,
             hops: SmallVec::new(),
             identities: SmallVec::new(),
@@ -155,6 +168,10 @@ impl LegFacts {
             to: IdentityIndex::NONE,
             diversions: Vec::new(),
             closing: Closing::Complete,
+            ties: Ties::default(),
+            is_queue: false,
+            referred_by: IdentityIndex::NONE,
+            has_news: true,
         }
     }
 
@@ -190,6 +207,14 @@ impl LegFacts {
             None => return IdentityIndex::NONE,
         };
         u8::try_from(at).map_or(IdentityIndex::NONE, IdentityIndex)
+    }
+
+    /// The first thing seen of the leg.
+    pub(crate) fn first_sign(&self) -> Time {
+        let hops = self.hops.iter().map(Hop::started);
+        hops.min()
+            .and_then(|first| first.time(self.base))
+            .unwrap_or(self.base)
     }
 
     /// The identity behind an index.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ringtap_identity::{
-    CalledSource, Contact, Segment, asserted_callee, called, caller, caller_from, diversions,
+    CalledSource, Contact, Identity, Segment, asserted_callee, called, caller, caller_from, diversions,
 };
 use ringtap_record::Time;
 use ringtap_sip::{Header, Message, Method, Start, addr::name_addr};
@@ -173,6 +173,15 @@ impl LegFacts {
             self.remember_diversions(diversions(message, &rules.plan, segment));
         }
         let target = target.map_or(IdentityIndex::NONE, |identity| self.remember(identity));
+        self.read_to(message, segment, rules);
+        self.ties.read(message, segment, context);
+        if self.referred_by.is_none()
+            && let Some(by) = message.header(Header::ReferredBy).and_then(name_addr)
+        {
+            let by = rules.plan.identify(by.uri, segment);
+            self.referred_by = by.map_or(IdentityIndex::NONE, |by| self.remember(by));
+        }
+        self.has_news = true;
         let mut vias = message.vias();
         let parent = vias.nth(1).map_or(0, |via| context.keys.hop(&via));
         let below = if parent == 0 { 1 } else { 2 + vias.count() };
@@ -232,13 +241,15 @@ impl LegFacts {
         }
         let line = said.line < hop.line;
         hop.line = hop.line.min(said.line);
-        hop.cancel.earliest(at) | line
+        let is_first = !hop.end().seen();
+        let new = hop.cancel.earliest(at);
+        self.has_news |= is_first && !segment.is_originating();
+        new | line
     }
 
     /// From and To of a message on a hop whose INVITE has not been seen (D80, D81, D84). From is claimed for
     /// the hop it was seen on: what GT and MT show is what reaches the callee's phone (semantics.md §3.4).
     fn read_partial(&mut self, seen: &Observation<'_>, via: u64, segment: Segment, context: &Context<'_>) {
-        let plan = &context.rules.plan;
         let Some(hop) = self.hop_mut(via, seen.message.cseq()) else {
             return;
         };
@@ -246,9 +257,15 @@ impl LegFacts {
             return;
         }
         self.caller
-            .join(caller_from(&seen.message, segment, plan), segment);
+            .join(caller_from(&seen.message, segment, &context.rules.plan), segment);
+        self.has_news = true;
+        self.read_to(&seen.message, segment, context.rules);
+    }
+
+    fn read_to(&mut self, message: &Message<'_>, segment: Segment, rules: &Rules) {
         if self.to.is_none()
-            && let Some(identity) = name_addr(seen.message.to()).and_then(|to| plan.identify(to.uri, segment))
+            && let Some(identity) =
+                name_addr(message.to()).and_then(|to| rules.plan.identify(to.uri, segment))
         {
             self.to = self.remember(identity);
         }
@@ -345,9 +362,12 @@ impl LegFacts {
         }
         let said = reason::read(message, rules.q850_13_elsewhere);
         hop.line = hop.line.min(said.line);
+        let is_first = !hop.end().seen();
         if !hop.join_final(status, at, tag, said.q850) {
             return false;
         }
+        // When a branch ended tells its successor (§4.4); the caller's side ends with the leg.
+        self.has_news |= is_first && !segment.is_originating();
         self.read_final(seen, status, via, segment, rules);
         true
     }
@@ -378,6 +398,15 @@ impl LegFacts {
             ),
             _ => return,
         };
+        let is_queue = |identity: &Identity| rules.is_queue(identity);
+        if matches!(status, 200..=299) {
+            let called = self
+                .hops
+                .iter()
+                .find(|hop| hop.via == via && hop.cseq == message.cseq())
+                .and_then(|hop| self.identity(hop.target));
+            self.is_queue |= other.as_ref().is_some_and(is_queue) || called.is_some_and(is_queue);
+        }
         let other = other.map_or(IdentityIndex::NONE, |identity| self.remember(identity));
         if let Some(hop) = self.hop_mut(via, message.cseq()) {
             hop.other = other;

@@ -36,6 +36,11 @@ impl LegFacts {
             .any(|hop| hop.cseq == cseq && hop.has(Hop::CALLERS_REINVITE))
     }
 
+    /// Whether the leg was seen where calls come into the core.
+    pub(crate) fn holds_origin(&self) -> bool {
+        self.invite_hops().any(|hop| hop.segment.is_originating())
+    }
+
     /// The highest CSeq of an INVITE: the attempt that counts after challenges (D06, D09).
     pub(crate) fn last_cseq(&self) -> Option<u32> {
         self.invite_hops().map(|hop| hop.cseq).max()

@@ -171,5 +171,5 @@ fn hash(seen: &Observation<'_>, time: Time, context: &Context<'_>) -> u64 {
         message.to(),
         message.body(),
     ];
-    context.keys.texts(fixed.into_iter().chain(lines))
+    context.keys.text(fixed.into_iter().chain(lines))
 }

@@ -16,6 +16,7 @@ pub use crate::facts::observe::Observation;
 use crate::hash::{HashKey, LegKey};
 use crate::learner::{self, Heard, Hearing, Registration};
 use crate::rules::Rules;
+use crate::settler::Sketch;
 use shard::{Found, Shard, Visit};
 
 /// Messages that a worker brings at once. Large enough to save locks, small enough to stay in L1/L2.
@@ -34,6 +35,32 @@ pub struct Applied {
     pub registrations_refused: u64,
     /// Belongs to a dialog that is not tracked (began before the capture, or ended long ago).
     pub of_no_leg: u64,
+}
+
+/// What the table gives to the settler at a tick.
+#[derive(Debug, Default)]
+pub struct Harvest {
+    /// Open legs that are new or have changed in what ties them to others.
+    pub news: Vec<Sketch>,
+    /// Legs that were closed.
+    pub closed: Vec<LegFacts>,
+    /// What was told of registrations.
+    pub registrations: Vec<Registration>,
+}
+
+impl Harvest {
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.news.is_empty() && self.closed.is_empty() && self.registrations.is_empty()
+    }
+
+    /// Adds another share.
+    pub fn append(&mut self, mut other: Self) {
+        self.news.append(&mut other.news);
+        self.closed.append(&mut other.closed);
+        self.registrations.append(&mut other.registrations);
+    }
 }
 
 impl Applied {
@@ -86,6 +113,7 @@ impl TableCounters {
 pub struct LegTable {
     shards: Box<[CachePadded<Mutex<Shard>>]>,
     keys: HashKey,
+    legs_max: usize,
 }
 
 /// A worker's working space, reused for every batch.
@@ -122,6 +150,7 @@ impl LegTable {
                 .map(|_| CachePadded::new(Mutex::new(Shard::new(each))))
                 .collect(),
             keys: HashKey::random(),
+            legs_max,
         }
     }
 
@@ -247,18 +276,31 @@ impl LegTable {
         shard.lock().observe(place.key, None, visit, context, evicted)
     }
 
-    /// Closes the legs of one shard whose deadline has come by `now`, and forgets finished ones after
-    /// T_tombstone.
-    pub fn expire(&self, shard: usize, now: Time, rules: &Rules, closed: &mut Vec<LegFacts>) {
+    /// Closes the legs of one shard whose deadline has come by `now`, tells what is new of those that stay
+    /// open, and forgets finished ones after T_tombstone.
+    pub fn expire(&self, shard: usize, now: Time, rules: &Rules, harvest: &mut Harvest) {
         if let Some(shard) = self.shards.get(shard) {
-            shard.lock().expire(now, &rules.timers, closed);
+            let mut shard = shard.lock();
+            shard.expire(now, rules, &mut harvest.closed);
+            shard.tell_news(&self.keys, &mut harvest.news);
         }
+    }
+
+    /// Legs that the table holds at most.
+    #[must_use]
+    pub const fn legs_max(&self) -> usize {
+        self.legs_max
+    }
+
+    /// The secret that the settler needs to compare legs with those still open.
+    pub(crate) const fn keys(&self) -> HashKey {
+        self.keys
     }
 
     /// Closes every leg at the end of input (or at shutdown): a known gap for those without an end.
     pub fn close_all(&self, rules: &Rules, closed: &mut Vec<LegFacts>) {
         for shard in &self.shards {
-            shard.lock().close_all(&rules.timers, closed);
+            shard.lock().close_all(rules, closed);
         }
     }
 

@@ -1,9 +1,8 @@
-//! One shard: an index, a slab of fixed size, timers, and what has to leave when it is full.
+//! One shard: an index, a slab of fixed size, rules, and what has to leave when it is full.
 
 use std::collections::VecDeque;
 
 use hashbrown::HashTable;
-use ringtap_config::Timers;
 use ringtap_record::Time;
 use ringtap_sip::{Message, Method, Start};
 use sha2::{Digest, Sha256};
@@ -11,7 +10,9 @@ use sha2::{Digest, Sha256};
 use super::{Observation, TableCounters};
 use crate::facts::observe::Context;
 use crate::facts::{Closing, LegFacts};
-use crate::hash::LegKey;
+use crate::hash::{HashKey, LegKey};
+use crate::rules::Rules;
+use crate::settler::Sketch;
 use crate::wheel::{Linked, Links, Wheel};
 
 /// Whether a message found its leg.
@@ -36,6 +37,8 @@ pub(super) struct Shard {
     index: HashTable<u32>,
     slab: Slab,
     wheel: Wheel,
+    /// Open legs of which the settler has to be told.
+    news: Vec<u32>,
     /// Finished legs, the oldest first; entries whose leg has left or come back to life are stale.
     finished: VecDeque<(u32, LegKey)>,
     /// Where the search for an idle leg goes on (second-chance clock).
@@ -52,11 +55,12 @@ struct Slab {
 
 #[derive(Debug)]
 struct Slot {
-    key: LegKey,
     links: Links,
     state: State,
     /// Written by every message, cleared by the clock's hand.
     touched: bool,
+    /// Stands in the list of legs with news.
+    listed: bool,
     attempt: u32,
     facts: LegFacts,
 }
@@ -126,6 +130,7 @@ impl Shard {
                 free: Vec::new(),
             },
             wheel: Wheel::new(),
+            news: Vec::new(),
             finished: VecDeque::new(),
             hand: 0,
             legs_max,
@@ -135,7 +140,7 @@ impl Shard {
 
     /// Where the leg with this key stands.
     pub(super) fn find(&self, key: LegKey) -> Option<u32> {
-        let is_it = |index: &u32| self.slab.slot(*index).is_some_and(|slot| slot.key == key);
+        let is_it = |index: &u32| self.slab.slot(*index).is_some_and(|slot| slot.facts.key == key);
         self.index.find(bucket(key), is_it).copied()
     }
 
@@ -157,11 +162,11 @@ impl Shard {
         let still = |index: &u32| {
             self.slab
                 .slot(*index)
-                .is_some_and(|slot| slot.key == key && slot.state != State::Free)
+                .is_some_and(|slot| slot.facts.key == key && slot.state != State::Free)
         };
         let index = match known.filter(still).or_else(|| self.find(key)) {
             Some(index) => index,
-            None if make => self.make(key, seen, &context.rules.timers, evicted),
+            None if make => self.make(key, seen, context.rules, evicted),
             None => return Found::No,
         };
         let Some(slot) = self.slab.slot_mut(index) else {
@@ -178,7 +183,7 @@ impl Shard {
             // D90: a redial that reuses the Call-ID.
             slot.attempt += 1;
             slot.state = State::Open;
-            slot.facts = LegFacts::new(name(&seen.message, slot.attempt), seen.time);
+            slot.facts = LegFacts::new(name(&seen.message, slot.attempt), key, seen.time);
             self.counters.further_attempts += 1;
             self.counters.legs_finished -= 1;
             self.counters.legs_open += 1;
@@ -192,8 +197,13 @@ impl Shard {
         let Some(slot) = self.slab.slot_mut(index) else {
             return;
         };
-        if slot.facts.observe(seen, by_callee, context) || !slot.links.is_armed() {
-            let due = slot.facts.deadline(&context.rules.timers).at;
+        let is_sooner = slot.facts.observe(seen, by_callee, context);
+        if slot.facts.has_news && !slot.listed {
+            slot.listed = true;
+            self.news.push(index);
+        }
+        if is_sooner || !slot.links.is_armed() {
+            let due = slot.facts.deadline(context.rules).at;
             self.wheel.arm(&mut self.slab, index, due);
         }
     }
@@ -202,19 +212,19 @@ impl Shard {
         &mut self,
         key: LegKey,
         seen: &Observation<'_>,
-        timers: &Timers,
+        rules: &Rules,
         evicted: &mut Vec<LegFacts>,
     ) -> u32 {
         if self.slab.free.is_empty() && self.slab.slots.len() >= self.legs_max {
-            self.evict(timers, evicted);
+            self.evict(rules, evicted);
         }
         let slot = Slot {
-            key,
             links: Links::OUT,
             state: State::Open,
             touched: true,
+            listed: false,
             attempt: 0,
-            facts: LegFacts::new(name(&seen.message, 0), seen.time),
+            facts: LegFacts::new(name(&seen.message, 0), key, seen.time),
         };
         let index = match self.slab.free.pop() {
             Some(index) => {
@@ -230,7 +240,7 @@ impl Shard {
         };
         let slab = &self.slab;
         self.index.insert_unique(bucket(key), index, |other| {
-            slab.slot(*other).map_or(0, |slot| bucket(slot.key))
+            slab.slot(*other).map_or(0, |slot| bucket(slot.facts.key))
         });
         self.counters.legs_made += 1;
         self.counters.legs_open += 1;
@@ -238,12 +248,12 @@ impl Shard {
     }
 
     /// Makes room for one leg: the oldest finished one leaves, else an idle open one (design decision 3).
-    fn evict(&mut self, timers: &Timers, evicted: &mut Vec<LegFacts>) {
+    fn evict(&mut self, rules: &Rules, evicted: &mut Vec<LegFacts>) {
         while let Some((index, key)) = self.finished.pop_front() {
             let stale = self
                 .slab
                 .slot(index)
-                .is_none_or(|slot| slot.key != key || !matches!(slot.state, State::Finished { .. }));
+                .is_none_or(|slot| slot.facts.key != key || !matches!(slot.state, State::Finished { .. }));
             if !stale {
                 self.counters.evicted_finished += 1;
                 self.forget(index);
@@ -263,14 +273,27 @@ impl Shard {
             };
             if slot.state == State::Open && !std::mem::take(&mut slot.touched) {
                 self.counters.evicted_open += 1;
-                self.close(index, timers, Closing::Evicted, evicted);
+                self.close(index, rules, Closing::Evicted, evicted);
                 self.forget(index);
                 return;
             }
         }
     }
 
-    pub(super) fn expire(&mut self, now: Time, timers: &Timers, closed: &mut Vec<LegFacts>) {
+    /// Sketches of the open legs that have changed since the last time.
+    pub(super) fn tell_news(&mut self, keys: &HashKey, news: &mut Vec<Sketch>) {
+        for index in self.news.drain(..) {
+            let Some(slot) = self.slab.slot_mut(index) else {
+                continue;
+            };
+            slot.listed = false;
+            if slot.state == State::Open && std::mem::take(&mut slot.facts.has_news) {
+                news.push(Sketch::of(&slot.facts, keys, true));
+            }
+        }
+    }
+
+    pub(super) fn expire(&mut self, now: Time, rules: &Rules, closed: &mut Vec<LegFacts>) {
         while let Some(index) = self.wheel.pop(&mut self.slab, now) {
             let Some(slot) = self.slab.slot(index) else {
                 continue;
@@ -283,7 +306,7 @@ impl Shard {
                 }
                 State::Finished { until, .. } => self.wheel.arm(&mut self.slab, index, until),
                 State::Open => {
-                    let deadline = slot.facts.deadline(timers);
+                    let deadline = slot.facts.deadline(rules);
                     if deadline.at > now {
                         self.wheel.arm(&mut self.slab, index, deadline.at);
                         continue;
@@ -293,25 +316,25 @@ impl Shard {
                     } else {
                         Closing::Expired
                     };
-                    self.close(index, timers, closing, closed);
+                    self.close(index, rules, closing, closed);
                 }
             }
         }
     }
 
-    pub(super) fn close_all(&mut self, timers: &Timers, closed: &mut Vec<LegFacts>) {
+    pub(super) fn close_all(&mut self, rules: &Rules, closed: &mut Vec<LegFacts>) {
         for index in 0..u32::try_from(self.slab.slots.len()).unwrap_or(u32::MAX) {
             let Some(slot) = self.slab.slot(index) else {
                 continue;
             };
             if slot.state == State::Open {
-                let complete = slot.facts.deadline(timers).complete;
+                let complete = slot.facts.deadline(rules).complete;
                 let closing = if complete {
                     Closing::Complete
                 } else {
                     Closing::EndOfInput
                 };
-                self.close(index, timers, closing, closed);
+                self.close(index, rules, closing, closed);
             }
         }
     }
@@ -322,29 +345,30 @@ impl Shard {
         self.slab.free.clear();
         self.wheel = Wheel::new();
         self.finished.clear();
+        self.news.clear();
         self.hand = 0;
         self.counters.legs_open = 0;
         self.counters.legs_finished = 0;
     }
 
     /// Gives the leg's facts away and keeps its tombstone.
-    fn close(&mut self, index: u32, timers: &Timers, closing: Closing, closed: &mut Vec<LegFacts>) {
+    fn close(&mut self, index: u32, rules: &Rules, closing: Closing, closed: &mut Vec<LegFacts>) {
         let Some(slot) = self.slab.slot_mut(index) else {
             return;
         };
-        let emptied = LegFacts::new(slot.facts.name, slot.facts.base);
+        let emptied = LegFacts::new(slot.facts.name, slot.facts.key, slot.facts.base);
         let mut facts = std::mem::replace(&mut slot.facts, emptied);
         facts.closing = closing;
         self.counters.legs_overflowed += u64::from(facts.overflowed);
-        let deadline = facts.deadline(timers).at;
-        let until = deadline.plus_ms(i64::try_from(timers.tombstone_ms).unwrap_or(i64::MAX));
+        let deadline = facts.deadline(rules).at;
+        let until = deadline.plus_ms(i64::try_from(rules.timers.tombstone_ms).unwrap_or(i64::MAX));
         let cseq = facts.hops.iter().map(|hop| hop.cseq).max().unwrap_or(0);
         slot.state = State::Finished {
             until,
             answered: facts.answered_at().seen(),
             cseq,
         };
-        let key = slot.key;
+        let key = slot.facts.key;
         self.counters.legs_open -= 1;
         self.counters.legs_finished += 1;
         self.finished.push_back((index, key));
@@ -363,7 +387,7 @@ impl Shard {
             self.counters.legs_finished -= 1;
         }
         slot.state = State::Free;
-        let key = slot.key;
+        let key = slot.facts.key;
         if let Ok(entry) = self.index.find_entry(bucket(key), |other| *other == index) {
             entry.remove();
         }
@@ -376,7 +400,7 @@ impl Shard {
             let stale = self
                 .slab
                 .slot(*index)
-                .is_none_or(|slot| slot.key != *key || !matches!(slot.state, State::Finished { .. }));
+                .is_none_or(|slot| slot.facts.key != *key || !matches!(slot.state, State::Finished { .. }));
             if !stale {
                 break;
             }

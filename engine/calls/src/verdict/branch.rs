@@ -147,6 +147,11 @@ impl<'a> Branch<'a> {
             .unwrap_or(0)
     }
 
+    /// Whether the branch is one of this leg.
+    pub(super) fn is_of(&self, leg: &LegFacts) -> bool {
+        self.hops.iter().any(|seen| std::ptr::eq(seen.leg, leg))
+    }
+
     fn earliest(&self, of: impl Fn(&Hop) -> Tick) -> Time {
         self.hops
             .iter()

@@ -16,78 +16,101 @@ pub(super) struct Refusal {
     pub(super) alerted_ms: Option<i64>,
 }
 
+/// A verdict and the rule that gave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ruling {
+    pub(super) outcome: Outcome,
+    /// Row of the decision table, or step of §2.8: what `explain` shows.
+    pub(super) row: &'static str,
+}
+
+pub(super) const fn by(row: &'static str, outcome: Outcome) -> Ruling {
+    Ruling { outcome, row }
+}
+
 /// D05 to D19 and D26 to D34: what a final response other than 487 means for the target.
-pub(super) fn refused(refusal: Refusal, reject_min_ms: i64) -> Outcome {
+pub(super) fn refused(refusal: Refusal, reject_min_ms: i64) -> Ruling {
     use Outcome::{
         AuthFailed, AutoRejected, Blocked, Busy, CallerHungUp, Declined, ForwardedUnanswered, Incompatible,
         InvalidNumber, NetworkFailure, NoAnswer, Unreachable,
     };
     let alerted = refusal.alerted_ms.is_some();
-    if let Some(outcome) = translated_cause(refusal) {
-        return outcome;
+    if let Some(ruling) = translated_cause(refusal) {
+        return ruling;
     }
     match refusal.status {
-        300..=399 => ForwardedUnanswered, // D05
-        401 | 407 => AuthFailed,          // D07
-        433 | 607 | 608 => Blocked,       // D32
-        603 if alerted => Declined,       // D18
-        486 | 600 | 403 if refusal.alerted_ms.is_some_and(|ms| ms >= reject_min_ms) => Declined, // D17
-        _ if alerted => NoAnswer,         // D11, D13, D28
-        404 | 410 | 414 | 416 | 484 | 485 | 604 => InvalidNumber, // D08, D10
-        408 => Unreachable,               // D12
-        480 if refusal.q850 == 21 => AutoRejected, // D15
-        480 => Unreachable,               // D14
-        486 | 600 => Busy,                // D16
-        603 => AutoRejected,              // D19
-        403 => Blocked,                   // D31
-        487 => CallerHungUp,              // D24
-        488 | 606 | 415 | 493 | 580 => Incompatible, // D27
-        420 | 421 | 422 | 425 | 428 | 436..=440 | 469 | 470 | 494 => Incompatible, // D33
-        // D29, D34; an unknown code is the x00 of its class (RFC 3261 §8.1.3.2).
-        601..=699 => Busy,
-        _ => NetworkFailure,
+        300..=399 => by("D05", ForwardedUnanswered),
+        401 | 407 => by("D07", AuthFailed),
+        433 | 607 | 608 => by("D32", Blocked),
+        603 if alerted => by("D18", Declined),
+        486 | 600 | 403 if refusal.alerted_ms.is_some_and(|ms| ms >= reject_min_ms) => by("D17", Declined),
+        408 if alerted => by("D11", NoAnswer),
+        480 if alerted => by("D13", NoAnswer),
+        _ if alerted => by("D28", NoAnswer),
+        404 | 410 | 414 | 416 | 485 | 604 => by("D08", InvalidNumber),
+        484 => by("D10", InvalidNumber),
+        408 => by("D12", Unreachable),
+        480 if refusal.q850 == 21 => by("D15", AutoRejected),
+        480 => by("D14", Unreachable),
+        486 | 600 => by("D16", Busy),
+        603 => by("D19", AutoRejected),
+        403 => by("D31", Blocked),
+        487 => by("D24", CallerHungUp),
+        488 | 606 | 415 | 493 | 580 => by("D27", Incompatible),
+        420 | 421 | 422 | 425 | 428 | 436..=440 | 469 | 470 | 494 => by("D33", Incompatible),
+        491 => by("D34", NetworkFailure),
+        // An unknown code is the x00 of its class (RFC 3261 §8.1.3.2).
+        601..=699 => by("D16", Busy),
+        _ => by("D29", NetworkFailure),
     }
 }
 
 /// The MGCF caveat: behind a gateway these codes are translations of an ISUP cause, so the cause itself
 /// counts if it is given. It never overrides 2xx, 486, 600 and 603.
-fn translated_cause(refusal: Refusal) -> Option<Outcome> {
+fn translated_cause(refusal: Refusal) -> Option<Ruling> {
     let translated = matches!(refusal.status, 480 | 404 | 403 | 408 | 500..=599);
     if refusal.segment != Segment::Gj || !translated {
         return None;
     }
     let alerted = refusal.alerted_ms.is_some();
-    let unless_alerted = |outcome| Some(if alerted { Outcome::NoAnswer } else { outcome });
-    match refusal.q850 {
+    let unless_alerted = |outcome| if alerted { Outcome::NoAnswer } else { outcome };
+    let outcome = match refusal.q850 {
         1 | 22 | 28 => unless_alerted(Outcome::InvalidNumber),
         17 => unless_alerted(Outcome::Busy),
         18 | 19 | 20 | 27 | 102 => unless_alerted(Outcome::Unreachable),
-        21 => Some(if alerted {
-            Outcome::Declined
-        } else {
-            Outcome::AutoRejected
-        }),
+        21 if alerted => Outcome::Declined,
+        21 => Outcome::AutoRejected,
         34 | 38 | 41 | 42 | 44 | 47 => unless_alerted(Outcome::NetworkFailure),
-        _ => None,
-    }
+        _ => return None,
+    };
+    Some(by("2.4 MGCF caveat", outcome))
 }
 
 /// D20: what the Reason of a cancelled branch means; `None` for a plain cancel (line 9: D21 to D24).
-pub(super) const fn cancelled(line: ReasonLine, alerted: bool) -> Option<Outcome> {
+pub(super) fn cancelled(line: ReasonLine, alerted: bool) -> Option<Ruling> {
     use ReasonLine::{
         Busy, CallRejected, CompletedElsewhere, DeclinedElsewhere, Failed, NonSelectedUser, Plain,
         Redirected, TimedOut,
     };
-    match line {
-        CompletedElsewhere | NonSelectedUser => Some(Outcome::AnsweredElsewhere),
-        DeclinedElsewhere | CallRejected => Some(Outcome::Declined),
-        Redirected => Some(Outcome::ForwardedUnanswered),
-        TimedOut | Busy | Failed if alerted => Some(Outcome::NoAnswer),
-        TimedOut => Some(Outcome::Unreachable),
-        Busy => Some(Outcome::Busy),
-        Failed => Some(Outcome::NetworkFailure),
-        Plain => None,
-    }
+    Some(match line {
+        CompletedElsewhere => by("D20, Reason line 1", Outcome::AnsweredElsewhere),
+        NonSelectedUser => by("D20, Reason line 2", Outcome::AnsweredElsewhere),
+        DeclinedElsewhere => by("D20, Reason line 3", Outcome::Declined),
+        CallRejected => by("D20, Reason line 4", Outcome::Declined),
+        Redirected => by("D20, Reason line 5", Outcome::ForwardedUnanswered),
+        TimedOut if alerted => by("D20, Reason line 6", Outcome::NoAnswer),
+        Busy if alerted => by("D20, Reason line 7", Outcome::NoAnswer),
+        Failed if alerted => by("D20, Reason line 8", Outcome::NoAnswer),
+        TimedOut => by("D20, Reason line 6", Outcome::Unreachable),
+        Busy => by("D20, Reason line 7", Outcome::Busy),
+        Failed => by("D20, Reason line 8", Outcome::NetworkFailure),
+        Plain => return None,
+    })
+}
+
+/// Whether the Reason says that somebody else took the call (§2.2 lines 1 and 2).
+pub(super) const fn says_elsewhere(line: ReasonLine) -> bool {
+    matches!(line, ReasonLine::CompletedElsewhere | ReasonLine::NonSelectedUser)
 }
 
 /// Whether a final invites another try, so that a final which does not is better evidence (§2.8 step 4f).
@@ -125,6 +148,7 @@ mod tests {
             },
             300,
         )
+        .outcome
     }
 
     /// Catches a row of D05 to D34 with another code, alerted and not.

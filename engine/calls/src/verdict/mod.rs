@@ -6,15 +6,17 @@
 
 mod branch;
 mod codes;
+mod explain;
 mod target;
 
 use compact_str::CompactString;
 use ringtap_identity::{Diversion, Identity, NameFrom};
-use ringtap_record::{CallRecord, Caller, Flag, NameSource, Outcome, Target, Time};
+use ringtap_record::{CallRecord, Caller, Explanation, Flag, NameSource, Outcome, Target, Time};
 
 use crate::facts::hop::Hop;
 use crate::facts::{Closing, LegFacts};
 use crate::nature::Nature;
+use crate::reason::ReasonLine;
 use crate::rules::Rules;
 use crate::settler::Call;
 use branch::{Branch, Paths, Seen};
@@ -30,6 +32,8 @@ struct Case<'a> {
     paths: Paths<'a>,
     /// Indices of the branches that were answered.
     answered: Vec<usize>,
+    /// What took the caller's side is a queue, behind which agents were tried (D52).
+    queued: bool,
     /// When the first proof of an answer was seen, wherever.
     answered_at: Option<Time>,
     /// The answering party is a machine (§2.6).
@@ -39,9 +43,18 @@ struct Case<'a> {
     dialled: Option<&'a Identity>,
 }
 
+/// A call's record, and how it came about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// What is recorded.
+    pub record: CallRecord,
+    /// The evidence and the rules applied.
+    pub explanation: Explanation,
+}
+
 /// Judges a call. `None` if it is no call attempt at all (only requests within a dialog: D60, D87).
 #[must_use]
-pub fn judge(call: &Call, rules: &Rules) -> Option<CallRecord> {
+pub fn judge(call: &Call, rules: &Rules) -> Option<Judged> {
     let case = Case::of(call, rules);
     let first = case.paths.hops().next()?;
     let caller = call.legs.iter().find_map(|leg| leg.caller.identity.as_ref());
@@ -57,10 +70,11 @@ pub fn judge(call: &Call, rules: &Rules) -> Option<CallRecord> {
             .cmp(&a.rank)
             .then_with(|| a.target.identity.cmp(&b.target.identity))
     });
-    let targets: Vec<Target> = verdicts.into_iter().map(|verdict| verdict.target).collect();
-    let origin = call.legs.iter().min_by_key(|leg| leg.base)?;
+    let origin = call.legs.first()?;
     let started = case.started().unwrap_or(origin.base);
-    Some(CallRecord {
+    let explanation = explain::story(call, &verdicts, started);
+    let targets: Vec<Target> = verdicts.into_iter().map(|verdict| verdict.target).collect();
+    let record = CallRecord {
         call: hex(&origin.name),
         started,
         ended: targets.iter().map(|target| target.ended).max().unwrap_or(started),
@@ -72,12 +86,17 @@ pub fn judge(call: &Call, rules: &Rules) -> Option<CallRecord> {
             .answered_by()
             .map(|identity| CompactString::from(identity.as_str())),
         machine: case.machine,
-        talk_ms: None,
-        referred_by: None,
+        talk_ms: talk_ms(call, &case),
+        referred_by: call
+            .legs
+            .iter()
+            .find_map(|leg| leg.identity(leg.referred_by))
+            .map(|identity| CompactString::from(identity.as_str())),
         targets,
-        legs: u32::try_from(call.legs.len()).unwrap_or(u32::MAX),
+        legs: u32::try_from(call.legs.len() + usize::from(call.pickup.is_some())).unwrap_or(u32::MAX),
         flags: flags(call, &case),
-    })
+    };
+    Some(Judged { record, explanation })
 }
 
 impl<'a> Case<'a> {
@@ -91,9 +110,11 @@ impl<'a> Case<'a> {
         let answered = if answered_at.is_some() {
             answering_branches(call, &paths)
         } else {
-            Vec::new()
+            Answered::default()
         };
         let machine = answered_at.is_some() && is_machine(&paths, &answered, rules);
+        let queued = machine && call.legs.iter().any(|leg| leg.is_queue) && !paths.branches.is_empty();
+        let answered = answered.branches;
         let gave_up = gave_up(call, &paths);
         // What the caller asked for, as the segment nearest to the caller shows it.
         let dialled = paths.upstream.iter().find_map(Seen::target).or_else(|| {
@@ -110,6 +131,7 @@ impl<'a> Case<'a> {
             answered,
             answered_at,
             machine,
+            queued,
             gave_up,
             dialled,
         }
@@ -144,6 +166,11 @@ impl<'a> Case<'a> {
     }
 
     fn answered_by(&self) -> Option<&'a Identity> {
+        if self.answered.is_empty()
+            && let Some(pickup) = self.call.pickup.as_ref().filter(|_| !self.machine)
+        {
+            return pickup.picker();
+        }
         let by_branch = self
             .answered
             .iter()
@@ -200,10 +227,18 @@ fn is_diverting(diversion: &Diversion) -> bool {
         .is_some_and(|cause| cause != SERVICE_NUMBER_TRANSLATION)
 }
 
+/// The branches that took the call.
+#[derive(Debug, Default)]
+struct Answered {
+    branches: Vec<usize>,
+    /// A message names them; else they are those of which no end is known.
+    is_proven: bool,
+}
+
 /// The branches which the proofs of §2.2 point to: a 2xx on one of their hops (A1); their To-tag in a 2xx
 /// seen upstream, in the ACK of a 2xx (A2) or in the callee's own request (A3). An answer that names no
 /// branch belongs to those which show no end at all: their 2xx was lost.
-fn answering_branches(call: &Call, paths: &Paths<'_>) -> Vec<usize> {
+fn answering_branches(call: &Call, paths: &Paths<'_>) -> Answered {
     let tags: Vec<u32> = call
         .legs
         .iter()
@@ -230,35 +265,89 @@ fn answering_branches(call: &Call, paths: &Paths<'_>) -> Vec<usize> {
             .map(|(at, _)| at)
             .collect()
     };
-    let named = of(&|branch| branch.is_answered() || tags.iter().any(|tag| branch.has_tag(*tag)));
-    if named.is_empty() {
-        of(&|branch| !branch.has_ended())
-    } else {
-        named
+    let mut named = of(&|branch| branch.is_answered() || tags.iter().any(|tag| branch.has_tag(*tag)));
+    // A leg of its own Call-ID that was answered names its branch by itself.
+    for leg in call.legs.iter().filter(|leg| leg.answered_at().seen()) {
+        let own = of(&|branch| branch.is_of(leg));
+        if !own.is_empty() && !own.iter().any(|at| named.contains(at)) {
+            named.extend(of(&|branch| {
+                branch.is_of(leg) && !branch.has_ended() && !leg.holds_origin()
+            }));
+        }
     }
+    let is_proven = !named.is_empty();
+    let branches = if is_proven {
+        named
+    } else {
+        of(&|branch| !branch.has_ended())
+    };
+    Answered { branches, is_proven }
 }
 
-/// §2.6: the answering branch leads to a machine, or what answered upstream is one.
-fn is_machine(paths: &Paths<'_>, answered: &[usize], rules: &Rules) -> bool {
-    let by_branch = answered
-        .iter()
-        .filter_map(|at| paths.branches.get(*at))
-        .any(|branch| {
-            branch.has_flag(Hop::MACHINE)
-                || branch.has_flag(Hop::VOICEMAIL_URI)
-                || branch
-                    .target
-                    .is_some_and(|target| rules.is_machine_identity(target))
-        });
-    by_branch
+/// §2.6: the answering branches lead to machines, or what answered upstream is one.
+fn is_machine(paths: &Paths<'_>, answered: &Answered, rules: &Rules) -> bool {
+    let is_machine = |branch: &Branch<'_>| {
+        branch.has_flag(Hop::MACHINE)
+            || branch.has_flag(Hop::VOICEMAIL_URI)
+            || branch
+                .target
+                .is_some_and(|target| rules.is_machine_identity(target))
+    };
+    let mut branches = answered.branches.iter().filter_map(|at| paths.branches.get(*at));
+    if answered.is_proven {
+        return branches.all(is_machine);
+    }
+    branches.any(is_machine)
         || paths.upstream.iter().any(|seen| {
+            let is_one = |identity: &Identity| rules.is_machine_identity(identity);
             seen.hop.has(Hop::MACHINE)
                 || (seen.hop.is_answered()
-                    && seen
-                        .leg
-                        .identity(seen.hop.other)
-                        .is_some_and(|by| rules.is_machine_identity(by)))
+                    && (seen.leg.identity(seen.hop.other).is_some_and(is_one)
+                        || seen.target().is_some_and(is_one)))
         })
+}
+
+/// From the answer to the first BYE (D01), of the leg that shows both first.
+fn talk_ms(call: &Call, case: &Case<'_>) -> Option<u64> {
+    let answered = case.answered_at?;
+    let byes = call
+        .legs
+        .iter()
+        .filter_map(|leg| leg.caller_bye.min(leg.callee_bye).time(leg.base));
+    u64::try_from((byes.min()? - answered) / 1000).ok()
+}
+
+/// D49: when something that is not visible took the call, and who was called, if nothing else explains it:
+/// a terminating branch is visible, none of them was answered, and whatever cancelled them gave no reason.
+/// Without a visible caller's side the cancel stands for the answer.
+pub(crate) fn unexplained(call: &Call, rules: &Rules) -> Option<(Time, Vec<Identity>)> {
+    let case = Case::of(call, rules);
+    let branches = &case.paths.branches;
+    let plain = branches
+        .iter()
+        .all(|branch| branch.cancelled().is_none() || branch.line() == ReasonLine::Plain);
+    let is_open = call.pickup.is_none()
+        && !branches.is_empty()
+        && case.answered.is_empty()
+        && !case.machine
+        && case.no_attempt().is_none()
+        && case.gave_up.is_empty()
+        && plain;
+    if !is_open {
+        return None;
+    }
+    let at = if case.paths.upstream.is_empty() {
+        branches.iter().filter_map(Branch::cancelled).min()?
+    } else {
+        let answers = case.paths.upstream.iter().filter(|seen| seen.hop.is_answered());
+        // Where the 2xx itself was lost, the proof that stands for it.
+        answers
+            .map(|seen| seen.at(seen.hop.final_at))
+            .min()
+            .or(case.answered_at)?
+    };
+    let called = branches.iter().filter_map(|branch| case.target_of(branch));
+    Some((at, called.cloned().collect()))
 }
 
 /// The times at which the caller's side was cancelled; several hops show it a few milliseconds apart.
@@ -353,6 +442,8 @@ fn hex(bytes: &[u8]) -> String {
 struct Verdict {
     target: Target,
     rank: Option<target::Evidence>,
+    /// The rule that gave the outcome, and the one that gave the base code if that is another.
+    rows: (&'static str, Option<&'static str>),
 }
 
 /// Whether an outcome is one of an unanswered call in which nobody of a group took it (D46).

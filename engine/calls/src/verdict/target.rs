@@ -7,10 +7,10 @@ use ringtap_identity::{Identity, Segment};
 use ringtap_record::{Outcome, Target, Time};
 
 use super::branch::{Branch, Seen};
-use super::codes::{self, Refusal};
+use super::codes::{self, Refusal, Ruling, by};
 use super::{Case, Verdict, is_diverting, is_unanswered_ringing};
 use crate::facts::Closing;
-use crate::nature::Nature;
+use crate::facts::hop::Hop;
 use crate::reason::ReasonLine;
 
 /// D21: the caller's side is cancelled "at the same time" if no later than a second after the branch.
@@ -20,6 +20,10 @@ const EARLY_BYE_MS: i64 = 3_000;
 /// D36: an INVITE sent so often and so long without any response proves that nobody is there.
 const UNHEARD_SENT: u8 = 3;
 const UNHEARD_MS: i64 = 3_000;
+/// The input ended before T_noresp: an INVITE sent so often and so long is near its Timer B, and nobody
+/// answers the last transmission who did not answer those before.
+const GIVEN_UP_SENT: u8 = 5;
+const GIVEN_UP_MS: i64 = 15_000;
 
 impl<'a> Case<'a> {
     /// Steps 3 and 4 of §2.8, for a target as if it were one user's only account.
@@ -47,15 +51,23 @@ impl<'a> Case<'a> {
         let diverted = self.diverted_to(identity, &own);
         let group = self.group_of(identity);
         let base = self.base(identity, &own, best);
-        let outcome = self.override_base(identity, base, diverted.is_some(), group.is_some());
+        let ruling = self.override_base(identity, base, diverted.is_some());
+        let outcome = ruling.outcome;
+        // What a member came to by itself is told with `group_member = "always"` (D45, D47).
+        let base = if outcome == Outcome::AnsweredElsewhere && !own.is_empty() && self.is_in_group(identity) {
+            self.unanswered(best, best.line())
+        } else {
+            base
+        };
         let is_own = !own.is_empty() || self.paths.is_originating_view();
         let ended = self.ended(best);
         Verdict {
             rank: (!own.is_empty()).then(|| evidence(best)),
+            rows: (ruling.row, (base.row != ruling.row).then_some(base.row)),
             target: Target {
                 identity: identity.as_str().into(),
                 outcome,
-                base: (base != outcome).then_some(base),
+                base: (base.outcome != outcome).then_some(base.outcome),
                 alerted: is_own && (best.is_alerted() || own.iter().any(|branch| branch.is_alerted())),
                 ring_ms: if is_own { best.ring_ms(Some(ended)) } else { 0 },
                 diverted_to: diverted.flatten().map(|to| CompactString::from(to.as_str())),
@@ -67,16 +79,16 @@ impl<'a> Case<'a> {
     }
 
     /// The verdict before diversion and group rules.
-    fn base(&self, identity: &Identity, own: &[&Branch<'a>], best: &Branch<'a>) -> Outcome {
+    fn base(&self, identity: &Identity, own: &[&Branch<'a>], best: &Branch<'a>) -> Ruling {
         if own.iter().any(|branch| self.is_answered(branch)) {
             return if self.machine {
-                Outcome::Voicemail
+                by("D02", Outcome::Voicemail)
             } else {
-                Outcome::Answered
-            }; // D01, D02
+                by("D01", Outcome::Answered)
+            };
         }
-        if self.is_no_attempt() {
-            return Outcome::NotACall; // D50, D61, D63, D65, D66, D68, D69, D70
+        if let Some(row) = self.no_attempt() {
+            return by(row, Outcome::NotACall);
         }
         // Pooling b: the Reason of a BYE that ended the attempt tells as much as a CANCEL's.
         let byes = || {
@@ -93,18 +105,43 @@ impl<'a> Case<'a> {
             .unwrap_or_else(|| best.line());
         let line = byes().fold(lines, ReasonLine::min);
         let was_cancelled = own.iter().any(|branch| branch.cancelled().is_some()) || byes().next().is_some();
-        if was_cancelled && codes::cancelled(line, false) == Some(Outcome::AnsweredElsewhere) {
-            return Outcome::AnsweredElsewhere; // D03, D20 lines 1 and 2
+        if was_cancelled && codes::says_elsewhere(line) {
+            return by("D20, Reason lines 1 and 2", Outcome::AnsweredElsewhere);
         }
-        if self.answered_at.is_some() {
+        if self.is_picked_up() {
+            let by_dialog = self
+                .call
+                .pickup
+                .as_ref()
+                .is_some_and(|pickup| pickup.by.is_some());
+            return by(if by_dialog { "D48" } else { "D49" }, Outcome::PickedUp);
+        }
+        if self.answered_at.is_some() && !self.queued {
             return self.taken_by_another(identity, own);
+        }
+        if self.queued && own.is_empty() {
+            // The queue itself: people were tried behind it, and none took the call.
+            return by("D52", Outcome::NoAnswer);
         }
         if let Some(at) = best.cancelled()
             && own.iter().any(|branch| self.is_declined_before(branch, at))
         {
-            return Outcome::Declined; // one of the devices said no, and the others were called off
+            // One of the devices said no, and the others were called off.
+            return by("D17, D18 on another device", Outcome::Declined);
         }
         self.unanswered(best, line)
+    }
+
+    /// Step d: somebody else took the call over, and no machine did.
+    fn is_picked_up(&self) -> bool {
+        let Some(pickup) = &self.call.pickup else {
+            return false;
+        };
+        let taken = pickup.leg.answered_at().time(pickup.leg.base);
+        let gave_up = self.gave_up.iter().min();
+        !self.machine
+            && self.answered.is_empty()
+            && (self.answered_at.is_some() || gave_up.is_none_or(|gave_up| taken < Some(*gave_up)))
     }
 
     /// D17, D18 on this branch, no later than `at`.
@@ -112,7 +149,7 @@ impl<'a> Case<'a> {
         let refusal = branch.refusal().filter(|seen| seen.hop.status != 487);
         refusal.is_some_and(|seen| {
             seen.at(seen.hop.final_at) <= at.plus_us(TOGETHER_US)
-                && self.refused(branch, seen) == Outcome::Declined
+                && self.refused(branch, seen).outcome == Outcome::Declined
         })
     }
 
@@ -122,32 +159,33 @@ impl<'a> Case<'a> {
     }
 
     /// Something answered, but no branch of this target (steps c, d and e).
-    fn taken_by_another(&self, identity: &Identity, own: &[&Branch<'a>]) -> Outcome {
+    fn taken_by_another(&self, identity: &Identity, own: &[&Branch<'a>]) -> Ruling {
         if self.machine {
-            return Outcome::Voicemail; // step d, D42
+            return by("2.8 step d, D42", Outcome::Voicemail);
         }
         if !self.answered.is_empty() {
             // Step c. Who did not have a phone ringing was only a way to those who had.
             let diverted = self.diverted_to(identity, own).is_some();
             return if !diverted && (own.is_empty() || self.is_in_group(identity)) {
-                Outcome::AnsweredElsewhere // D45
+                by("2.8 step c, D45", Outcome::AnsweredElsewhere)
             } else {
-                Outcome::DivertedAnswered // D40
+                by("2.8 step c, D40", Outcome::DivertedAnswered)
             };
         }
         if self.paths.is_originating_view() {
-            Outcome::Answered // step e
+            by("2.8 step e, only the caller's side is visible", Outcome::Answered)
         } else if self.call.legs.iter().any(|leg| leg.overflowed) {
-            Outcome::AnsweredElsewhere // the branch that answered is one of those left out
+            // The branch that answered is one of those left out.
+            by("2.8 step e, branches left out", Outcome::AnsweredElsewhere)
         } else {
-            Outcome::DivertedUnseen // step e, D43
+            by("2.8 step e, D43", Outcome::DivertedUnseen)
         }
     }
 
     /// Step f: nobody answered; the rows of §2.4 over the best branch.
-    fn unanswered(&self, branch: &Branch<'a>, line: ReasonLine) -> Outcome {
+    fn unanswered(&self, branch: &Branch<'a>, line: ReasonLine) -> Ruling {
         if self.may_be_of_a_dialog() {
-            return Outcome::Undetermined;
+            return by("D81, as a re-INVITE fails", Outcome::Undetermined);
         }
         if let Some(seen) = branch.refusal().filter(|seen| seen.hop.status != 487) {
             return self.refused(branch, seen);
@@ -160,7 +198,7 @@ impl<'a> Case<'a> {
             return codes::cancelled(line, branch.is_alerted()).unwrap_or(outcome);
         }
         if !self.gave_up.is_empty() {
-            return Outcome::CallerHungUp; // D21: the branch's own CANCEL was lost
+            return by("D21, the branch's own CANCEL was not seen", Outcome::CallerHungUp);
         }
         if let Some(refusal) = self.refused_upstream(branch) {
             return refusal;
@@ -171,7 +209,7 @@ impl<'a> Case<'a> {
         self.without_end(branch)
     }
 
-    fn refused(&self, branch: &Branch<'a>, seen: &Seen<'a>) -> Outcome {
+    fn refused(&self, branch: &Branch<'a>, seen: &Seen<'a>) -> Ruling {
         let hop = seen.hop;
         let ended = seen.at(hop.final_at);
         // D17 compares with the 180 of the same branch, on the same hop if that shows it.
@@ -193,7 +231,7 @@ impl<'a> Case<'a> {
     }
 
     /// D21 to D24: a cancel without a telling Reason.
-    fn plainly_cancelled(&self, branch: &Branch<'a>, at: Time) -> Outcome {
+    fn plainly_cancelled(&self, branch: &Branch<'a>, at: Time) -> Ruling {
         let is_upstream = self.paths.is_originating_view();
         // A proxy may hold the CANCEL back until the phone has sent a 1xx (RFC 3261 §9.1): a caller who gave
         // up earlier explains it too.
@@ -203,14 +241,16 @@ impl<'a> Case<'a> {
             && !branch.hops.is_empty()
             && !self.gave_up.iter().any(explains);
         if network_gave_up {
-            Outcome::NoAnswer
+            by("D22", Outcome::NoAnswer)
+        } else if branch.is_alerted() {
+            by("D21", Outcome::CallerHungUp)
         } else {
-            Outcome::CallerHungUp
+            by("D23", Outcome::CallerHungUp)
         }
     }
 
     /// D38 and D39: a BYE from the caller before any proof of an answer, and no 487 after it.
-    fn early_bye(&self, branch: &Branch<'a>) -> Option<Outcome> {
+    fn early_bye(&self, branch: &Branch<'a>) -> Option<Ruling> {
         let legs = self.call.legs.iter().filter(|leg| leg.ends_by_bye());
         let bye = legs.filter_map(|leg| leg.caller_bye.time(leg.base)).min()?;
         let last = branch
@@ -221,14 +261,14 @@ impl<'a> Case<'a> {
         let long_after = last.is_none_or(|last| (bye - last) / 1000 >= EARLY_BYE_MS);
         let ended_upstream = self.paths.upstream.iter().any(|seen| seen.hop.is_refused());
         Some(if long_after && !ended_upstream {
-            Outcome::Undetermined
+            by("D39", Outcome::Undetermined)
         } else {
-            Outcome::CallerHungUp
+            by("D38", Outcome::CallerHungUp)
         })
     }
 
     /// A branch without an end of its own ended when the caller's side did (D36 "or upstream final").
-    fn refused_upstream(&self, branch: &Branch<'a>) -> Option<Outcome> {
+    fn refused_upstream(&self, branch: &Branch<'a>) -> Option<Ruling> {
         let seen = self
             .paths
             .upstream
@@ -236,58 +276,65 @@ impl<'a> Case<'a> {
             .rev()
             .find(|seen| seen.hop.is_refused())?;
         if !branch.has_response() && !branch.hops.is_empty() {
-            return Some(Outcome::Unreachable); // D36
+            return Some(by("D36", Outcome::Unreachable));
         }
         Some(self.refused(branch, seen))
     }
 
     /// Pooling d: only the ACK of a non-2xx final is known of the end.
-    fn acknowledged(&self, branch: &Branch<'a>) -> Outcome {
+    fn acknowledged(&self, branch: &Branch<'a>) -> Ruling {
         let only_go = self.paths.hops().all(|seen| seen.hop.segment == Segment::Go);
         if branch.is_alerted() {
-            Outcome::NoAnswer // D28
+            by("2.2 pooling d, D28", Outcome::NoAnswer)
         } else if only_go {
-            Outcome::Undetermined
+            by("2.2 pooling d, GO only", Outcome::Undetermined)
         } else {
-            Outcome::PossiblyMissed
+            by("2.2 pooling d", Outcome::PossiblyMissed)
         }
     }
 
     /// D36 and D37: a timer ran out, or the input ended.
-    fn without_end(&self, branch: &Branch<'a>) -> Outcome {
+    fn without_end(&self, branch: &Branch<'a>) -> Ruling {
         let expired = self.call.legs.iter().all(|leg| leg.closing == Closing::Expired);
         let terminating = branch.hops.iter().any(|seen| seen.hop.segment.is_terminating());
-        let unheard = branch.hops.iter().any(|seen| {
-            seen.hop.sent >= UNHEARD_SENT
-                && seen.hop.invite.seen()
-                && seen.hop.invite_last.since_ms(seen.hop.invite) >= UNHEARD_MS
-        });
-        if expired && !branch.has_response() && (terminating || unheard) {
-            Outcome::Unreachable
+        let unheard = |sent: u8, ms: i64| {
+            branch.hops.iter().any(|seen| {
+                seen.hop.sent >= sent
+                    && seen.hop.invite.seen()
+                    && seen.hop.invite_last.since_ms(seen.hop.invite) >= ms
+            })
+        };
+        let is_over = if expired {
+            terminating || unheard(UNHEARD_SENT, UNHEARD_MS)
         } else {
-            Outcome::Undetermined
+            unheard(GIVEN_UP_SENT, GIVEN_UP_MS)
+        };
+        if !branch.has_response() && is_over {
+            by("D36", Outcome::Unreachable)
+        } else {
+            by("D37", Outcome::Undetermined)
         }
     }
 
     /// The overrides of step 4f and D44: diverted to somebody else, or nobody in the group.
-    fn override_base(&self, identity: &Identity, base: Outcome, diverted: bool, in_group: bool) -> Outcome {
+    fn override_base(&self, identity: &Identity, base: Ruling, diverted: bool) -> Ruling {
         let missed = !matches!(
-            base,
+            base.outcome,
             Outcome::Answered
                 | Outcome::AnsweredElsewhere
                 | Outcome::DivertedAnswered
                 | Outcome::DivertedUnseen
+                | Outcome::PickedUp
                 | Outcome::Voicemail
                 | Outcome::NotACall
                 | Outcome::Undetermined
         );
-        let through_group = in_group
-            || self.rules.is_group(identity)
-            || self.dialled.is_some_and(|dialled| self.rules.is_group(dialled));
+        // Whether somebody else of the group took the call shows on the caller's side only.
+        let is_seen_whole = !self.paths.upstream.is_empty() || self.is_group(identity);
         if missed && diverted {
-            Outcome::ForwardedUnanswered
-        } else if through_group && is_unanswered_ringing(base) {
-            Outcome::GroupUnanswered // D46
+            by("2.8 step f, D44", Outcome::ForwardedUnanswered)
+        } else if is_seen_whole && self.is_in_group(identity) && is_unanswered_ringing(base.outcome) {
+            by("2.8 step f, D46", Outcome::GroupUnanswered)
         } else {
             base
         }
@@ -305,29 +352,52 @@ impl<'a> Case<'a> {
         let redirect = own
             .iter()
             .filter_map(|branch| branch.refusal())
-            .find(|seen| (300..400).contains(&seen.hop.status))?;
-        Some(redirect.leg.identity(redirect.hop.other))
+            .find(|seen| (300..400).contains(&seen.hop.status));
+        if let Some(redirect) = redirect {
+            return Some(redirect.leg.identity(redirect.hop.other));
+        }
+        // §2.5 source 4: the caller was told that the dialled number sends the call on.
+        let is_told = self.dialled == Some(identity)
+            && self
+                .paths
+                .upstream
+                .iter()
+                .any(|seen| seen.hop.has(Hop::FORWARDED));
+        is_told.then_some(None)
     }
 
     /// Whether this target is a group's number, or was tried as a member of one (D45, D46).
     fn is_in_group(&self, identity: &Identity) -> bool {
-        self.rules.is_group(identity)
+        self.is_group(identity)
             || self.group_of(identity).is_some()
-            || self.dialled.is_some_and(|dialled| self.rules.is_group(dialled))
+            || self.dialled.is_some_and(|dialled| self.is_group(dialled))
     }
 
-    /// The group number through which this target was tried: its parent in History-Info without a cause.
+    fn has_queue(&self) -> bool {
+        self.call.legs.iter().any(|leg| leg.is_queue)
+    }
+
+    /// A group's pilot number, or a queue's (D52).
+    fn is_group(&self, identity: &Identity) -> bool {
+        self.rules.is_group(identity) || (self.has_queue() && self.rules.is_queue(identity))
+    }
+
+    /// The group number through which this target was tried: its parent in History-Info without a cause,
+    /// else what was dialled.
     fn group_of(&self, identity: &Identity) -> Option<&'a Identity> {
-        self.diversions()
-            .find(|diversion| diversion.to == *identity && self.rules.is_group(&diversion.from))
-            .map(|diversion| &diversion.from)
+        let named = self
+            .diversions()
+            .find(|diversion| diversion.to == *identity && self.is_group(&diversion.from))
+            .map(|diversion| &diversion.from);
+        named.or_else(|| {
+            self.dialled
+                .filter(|dialled| *dialled != identity && self.is_group(dialled))
+        })
     }
 
-    fn is_no_attempt(&self) -> bool {
-        self.call
-            .legs
-            .iter()
-            .any(|leg| leg.nature.is_no_attempt() || leg.nature.has(Nature::PAGING))
+    /// The row by which the INVITE is no call attempt to its target, or one whose failure is not told.
+    pub(super) fn no_attempt(&self) -> Option<&'static str> {
+        self.call.legs.iter().find_map(|leg| leg.nature.no_attempt())
     }
 
     /// End of the branch; of the caller's side where the branch shows none.

@@ -1,67 +1,11 @@
-//! What one person is told of one call, row by row (semantics.md §2.7, §2.8 steps 4 and 5).
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test"
-)]
+//! Codes, switches, evidence, and the order of step 4 over several accounts.
 
 use Outcome::*;
-use ringtap_config::{GroupMember, PartialEvidence, Policy, Undetermined};
-use ringtap_notifier::decide::{Interest, Missed, Silence, decide};
-use ringtap_record::{CallRecord, Caller, Flag, Outcome, Target, Time};
+use ringtap_config::{PartialEvidence, Policy, Undetermined};
+use ringtap_notifier::decide::{Missed, Silence, decide};
+use ringtap_record::{CallRecord, Flag, Outcome, Target};
 
-const DESK: &str = "+862583091001";
-const MOBILE: &str = "+8613800001001";
-const OTHER: &str = "+862583091002";
-const GROUP: &str = "+862583091000";
-
-fn target(identity: &str, outcome: Outcome) -> Target {
-    Target {
-        identity: identity.into(),
-        outcome,
-        base: None,
-        alerted: true,
-        ring_ms: 10_000,
-        diverted_to: None,
-        group: None,
-        started: Time::default(),
-        ended: Time::default(),
-    }
-}
-
-fn record(targets: Vec<Target>) -> CallRecord {
-    CallRecord {
-        call: "c".to_owned(),
-        started: Time::default(),
-        ended: Time::default(),
-        caller: Caller::default(),
-        dialled: None,
-        answered_by: None,
-        machine: false,
-        talk_ms: None,
-        referred_by: None,
-        targets,
-        legs: 1,
-        flags: Vec::new(),
-    }
-}
-
-/// A person who owns a desk phone (known by an alias too) and a mobile.
-fn person() -> Interest {
-    let own = [
-        (DESK, DESK),
-        (MOBILE, MOBILE),
-        ("sip:liming@ims.office.test", DESK),
-    ];
-    Interest {
-        identities: own.map(|(a, b)| (a.to_owned(), b.to_owned())).to_vec(),
-    }
-}
-
-fn told(record: &CallRecord, policy: &Policy) -> Result<Outcome, Silence> {
-    decide(record, &person(), policy).map(|missed| missed.reason)
-}
+use crate::{ALIAS, DESK, MOBILE, OTHER, person, record, target, told};
 
 /// Catches a code that has another default, or that another switch governs.
 #[test]
@@ -148,80 +92,12 @@ fn one_verdict_for_all_accounts() {
 /// than the reason speaks of.
 #[test]
 fn all_accounts_are_listed_once() {
-    let targets = ["sip:liming@ims.office.test", MOBILE, OTHER, DESK].map(|one| target(one, CallerHungUp));
+    let targets = [ALIAS, MOBILE, OTHER, DESK].map(|one| target(one, CallerHungUp));
     let missed = decide(&record(targets.to_vec()), &person(), &Policy::default()).unwrap();
     assert_eq!(missed.accounts, [DESK, MOBILE]);
     let targets = vec![target(DESK, CallerHungUp), target(MOBILE, Voicemail)];
     let Missed { accounts, target, .. } = decide(&record(targets), &person(), &Policy::default()).unwrap();
     assert_eq!((accounts, target), (vec![MOBILE.to_owned(), DESK.to_owned()], 1));
-}
-
-/// Catches a person told of having forwarded a call to somebody, when it was to their own mobile (S29, D41).
-#[test]
-fn diversion_to_oneself_is_none() {
-    let mut diverted = target(DESK, ForwardedUnanswered);
-    diverted.base = Some(NoAnswer);
-    for (to, code) in [(MOBILE, NoAnswer), (OTHER, ForwardedUnanswered)] {
-        diverted.diverted_to = Some(to.into());
-        let record = record(vec![diverted.clone(), target(to, CallerHungUp)]);
-        assert_eq!(told(&record, &Policy::default()), Ok(code), "to {to}");
-    }
-}
-
-/// Catches `diverted_to_missed` being applied to the one who diverted, or not at all.
-#[test]
-fn who_was_diverted_to_has_an_own_switch() {
-    let mut diverted = target(OTHER, ForwardedUnanswered);
-    diverted.diverted_to = Some(DESK.into());
-    let record = record(vec![diverted, target(DESK, CallerHungUp)]);
-    assert_eq!(told(&record, &Policy::default()), Ok(CallerHungUp));
-    let policy = Policy {
-        diverted_to_missed: false,
-        ..Policy::default()
-    };
-    assert_eq!(told(&record, &policy), Err(Silence::SwitchedOff(CallerHungUp)));
-}
-
-/// Catches the three-way choice of groups (D45 to D47).
-#[test]
-fn group_members() {
-    use GroupMember::{Always, IfGroupUnanswered, Never};
-    let member = |outcome, base| Target {
-        group: Some(GROUP.into()),
-        base,
-        ..target(DESK, outcome)
-    };
-    let call = |outcome, base, other| record(vec![member(outcome, base), target(OTHER, other)]);
-    let unanswered = call(GroupUnanswered, Some(NoAnswer), NoAnswer);
-    let hunted = call(NoAnswer, None, Answered);
-    let elsewhere = call(AnsweredElsewhere, Some(CallerHungUp), Answered);
-    for (choice, record, expected) in [
-        (Never, &unanswered, Err(Silence::SwitchedOff(GroupUnanswered))),
-        (IfGroupUnanswered, &unanswered, Ok(GroupUnanswered)),
-        (Always, &unanswered, Ok(GroupUnanswered)),
-        (Never, &hunted, Err(Silence::SwitchedOff(NoAnswer))),
-        (IfGroupUnanswered, &hunted, Err(Silence::SwitchedOff(NoAnswer))),
-        (Always, &hunted, Ok(NoAnswer)),
-        (IfGroupUnanswered, &elsewhere, Err(Silence::AnsweredElsewhere)),
-        (Always, &elsewhere, Ok(CallerHungUp)),
-    ] {
-        let policy = Policy {
-            group_member: choice,
-            ..Policy::default()
-        };
-        assert_eq!(told(record, &policy), expected, "{choice:?} {record:?}");
-    }
-    let pilot = record(vec![target(DESK, GroupUnanswered)]);
-    assert!(
-        told(
-            &pilot,
-            &Policy {
-                group_member: Never,
-                ..Policy::default()
-            }
-        )
-        .is_err()
-    );
 }
 
 /// Catches a call whose end a capture gap hides being mailed as missed (D37, D89), or the reverse.

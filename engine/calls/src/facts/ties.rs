@@ -1,0 +1,164 @@
+//! What ties a leg to legs of other Call-IDs: the keys K2, K3, K5, K6 and the dialog that an INVITE takes
+//! over (K4), read off its INVITEs (semantics.md §4.1).
+//!
+//! Only hashes are kept: a key is compared, never shown. What two legs with an equal key are to each other
+//! is decided in [`crate::settler`].
+
+use ringtap_identity::Segment;
+use ringtap_sip::dialog::{DialogRef, replaces};
+use ringtap_sip::sdp::{origin, session_description};
+use ringtap_sip::{Header, Message, Params};
+use smallvec::SmallVec;
+
+use super::observe::Context;
+use crate::hash::{HashKey, LegKey};
+
+/// Keys kept of one leg. A leg over four segments with media anchored on the way has eight.
+const TIES_MAX: usize = 16;
+/// A charging id shorter than this identifies nothing (K2).
+const ICID_BYTES_MIN: usize = 8;
+/// An SDP session id shorter than this is a counter or a constant, not an identifier.
+const SDP_ID_BYTES_MIN: usize = 6;
+
+/// Which of the keys of §4.1, the strongest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub(crate) enum TieKind {
+    /// K2: `icid-value`, or the `related-icid` that names another session's.
+    Icid,
+    /// K3: the originator's half of Session-ID.
+    Session,
+    /// K5: a configured header.
+    Header,
+    /// K6: `o=` of the offer, or the address of its first stream.
+    Sdp,
+}
+
+/// A key: its kind and 62 bits of a keyed hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Tie(u64);
+
+impl Tie {
+    const KIND_SHIFT: u32 = 62;
+
+    fn new(kind: TieKind, keys: &HashKey, parts: &[&[u8]]) -> Self {
+        Self((kind as u64) << Self::KIND_SHIFT | keys.text(parts.iter().copied()) >> 2)
+    }
+
+    pub(crate) const fn bits(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) const fn kind(self) -> TieKind {
+        match self.0 >> Self::KIND_SHIFT {
+            0 => TieKind::Icid,
+            1 => TieKind::Session,
+            2 => TieKind::Header,
+            _ => TieKind::Sdp,
+        }
+    }
+}
+
+/// The ties of one leg: a set that any order of its INVITEs gives.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ties {
+    keys: SmallVec<[Tie; 4]>,
+    /// The dialog that this INVITE takes over, under either tag as the caller's: who sends Replaces may be
+    /// on either side of it.
+    pub(crate) replaced: Option<Box<[LegKey; 2]>>,
+}
+
+impl Ties {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Tie> + '_ {
+        self.keys.iter().copied()
+    }
+
+    fn add(&mut self, tie: Tie) {
+        if let Err(at) = self.keys.binary_search(&tie) {
+            self.keys.insert(at, tie);
+            self.keys.truncate(TIES_MAX);
+        }
+    }
+
+    /// Reads an initial INVITE.
+    pub(crate) fn read(&mut self, invite: &Message<'_>, segment: Segment, context: &Context<'_>) {
+        let keys = context.keys;
+        // On Gm the phone could write it itself; there the legs are tied by K1 anyway (§4.1, K2).
+        if !matches!(segment, Segment::Go | Segment::Gt)
+            && let Some(vector) = invite.header(Header::PChargingVector)
+        {
+            for name in [&b"icid-value"[..], b"related-icid"] {
+                if let Some(icid) = Params::new(vector)
+                    .get(name)
+                    .filter(|v| v.len() >= ICID_BYTES_MIN)
+                {
+                    self.add(Tie::new(TieKind::Icid, keys, &[icid]));
+                }
+            }
+        }
+        if let Some(uuid) = invite.header(Header::SessionId).and_then(originator) {
+            self.add(Tie::new(TieKind::Session, keys, &[&uuid]));
+        }
+        for name in context.rules.correlation_headers() {
+            if let Some(value) = invite.field(name.as_bytes()).filter(|value| !value.is_empty()) {
+                self.add(Tie::new(TieKind::Header, keys, &[name.as_bytes(), value]));
+            }
+        }
+        if let Some(offer) = session_description(invite).map(origin) {
+            if let Some([user, id, address]) = offer.session
+                && id.len() >= SDP_ID_BYTES_MIN
+            {
+                self.add(Tie::new(TieKind::Sdp, keys, &[b"o", user, id, address]));
+            }
+            if let Some((address, port)) = offer.stream {
+                self.add(Tie::new(TieKind::Sdp, keys, &[b"m", address, port]));
+            }
+        }
+        if let Some(dialog) = invite.header(Header::Replaces).and_then(replaces) {
+            self.replaced = Some(Box::new(either_way(&dialog, keys)));
+        }
+    }
+}
+
+fn either_way(dialog: &DialogRef<'_>, keys: &HashKey) -> [LegKey; 2] {
+    [
+        keys.leg(dialog.call_id, dialog.from_tag),
+        keys.leg(dialog.call_id, dialog.to_tag),
+    ]
+}
+
+/// The originator's UUID of a Session-ID (RFC 7989 §5; RFC 7329 has only the one), in lower case. The nil
+/// UUID says nothing.
+fn originator(value: &[u8]) -> Option<[u8; 32]> {
+    let local = value.split(|byte| *byte == b';').next()?.trim_ascii();
+    let uuid: [u8; 32] = local.try_into().ok()?;
+    let is_one = uuid.iter().all(u8::is_ascii_hexdigit) && uuid.iter().any(|digit| *digit != b'0');
+    is_one.then(|| uuid.map(|digit| digit.to_ascii_lowercase()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Catches the nil UUID, the remote half and half a UUID taken for the originator's.
+    #[test]
+    fn session_ids() {
+        let uuid = *b"ab30317f1a784dc48ff824d0d3715d86";
+        assert_eq!(
+            originator(b"AB30317f1a784dc48ff824d0d3715d86 ;remote=00000000000000000000000000000000"),
+            Some(uuid)
+        );
+        assert_eq!(originator(b"ab30317f1a784dc48ff824d0d3715d86"), Some(uuid));
+        assert_eq!(originator(b"00000000000000000000000000000000;remote=x"), None);
+        assert_eq!(originator(b"ab30317f"), None);
+    }
+
+    /// Catches kinds that are mixed up.
+    #[test]
+    fn a_tie_knows_its_kind() {
+        let keys = HashKey::random();
+        for kind in [TieKind::Icid, TieKind::Session, TieKind::Header, TieKind::Sdp] {
+            assert_eq!(Tie::new(kind, &keys, &[b"x"]).kind(), kind);
+        }
+    }
+}

@@ -1,0 +1,411 @@
+//! Closed legs to calls to records.
+//!
+//! A call is a set of legs with one origin (semantics.md §4). The settler hears of every leg twice: of an open
+//! one by its sketch as soon as it is there, so that a sibling that ends earlier waits for it; and of the
+//! whole leg when it is closed. When the last leg of a group has closed, the group is judged.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `sketch` | what has to be known of a leg to find its like |
+//! | `registry` | the legs known, and how they are found |
+//! | `group` | which legs of a neighbourhood are one call: K1 to K7, §4.1a, §4.4 |
+//! | `pickup` | which call a feature code picked up: D49 |
+//! | `past` | calls judged lately: late proofs, and the second net of §4.5 |
+
+pub(crate) mod group;
+mod past;
+mod pickup;
+mod registry;
+mod sketch;
+
+use ringtap_identity::Identity;
+use ringtap_record::{Outcome, Time};
+use std::collections::HashMap;
+
+use crate::facts::LegFacts;
+use crate::hash::HashKey;
+use crate::learner::Learner;
+use crate::rules::Rules;
+use crate::table::{Harvest, LegTable};
+use crate::verdict::{self, Judged};
+use group::{Evidence, Groups, Join, group};
+use past::Past;
+use pickup::Pickups;
+use registry::{Registry, Slot};
+pub use sketch::Sketch;
+
+/// One attempt of one caller to reach somebody: all its legs.
+#[derive(Clone, Debug, Default)]
+pub struct Call {
+    /// The one that holds the origin first, then by time.
+    pub(crate) legs: Vec<LegFacts>,
+    /// By what the legs were found to belong together, as indices into `legs`.
+    pub(crate) joins: Vec<Join>,
+    /// Somebody else took the call over before anybody called answered it (D48, D49).
+    pub(crate) pickup: Option<Takeover>,
+}
+
+/// A pickup.
+#[derive(Clone, Debug)]
+pub(crate) struct Takeover {
+    pub(crate) leg: Box<LegFacts>,
+    /// K4, or the feature code.
+    pub(crate) by: Option<Evidence>,
+}
+
+impl Takeover {
+    pub(crate) fn picker(&self) -> Option<&Identity> {
+        self.leg.caller.identity.as_ref()
+    }
+}
+
+/// What the settler has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SettlerCounters {
+    /// Legs taken in.
+    pub legs: u64,
+    /// Calls judged, those without a verdict (requests within dialogs) not counted.
+    pub calls: u64,
+    /// Calls of which nobody missed anything.
+    pub answered: u64,
+    /// Calls of more than one leg.
+    pub joined: u64,
+    /// Legs joined to another by nothing but time and people (K7). A network whose application servers keep
+    /// a key of §4.1 has none.
+    pub heuristic_joins: u64,
+    /// Targets left out because a call judged before told of the same attempt (§4.5).
+    pub swallowed: u64,
+    /// Calls that proved an answer to another which had been judged as missed (§4.5).
+    pub late_contradictions: u64,
+    /// Legs that were judged without waiting for an open one, because too many waited.
+    pub hurried: u64,
+}
+
+/// Turns closed legs into records.
+#[derive(Debug)]
+pub struct Settler {
+    /// What registrations told (§3.6).
+    pub learner: Learner,
+    keys: HashKey,
+    registry: Registry,
+    pickups: Pickups,
+    past: Past,
+    /// Closed legs that wait for an open one, at most.
+    waiting_max: usize,
+    waiting: usize,
+    counters: SettlerCounters,
+}
+
+impl Settler {
+    /// A settler of the legs of this table.
+    #[must_use]
+    pub fn new(table: &LegTable) -> Self {
+        Self {
+            learner: Learner::default(),
+            keys: table.keys(),
+            registry: Registry::default(),
+            pickups: Pickups::default(),
+            past: Past::default(),
+            waiting_max: table.legs_max(),
+            waiting: 0,
+            counters: SettlerCounters::default(),
+        }
+    }
+
+    /// Takes in what the table gave at `now`; adds the records of the calls that are settled with it.
+    /// Records come in the same order in every run.
+    pub fn settle(&mut self, now: Time, harvest: Harvest, rules: &Rules, records: &mut Vec<Judged>) {
+        let Harvest {
+            mut news,
+            mut closed,
+            mut registrations,
+        } = harvest;
+        registrations.sort_unstable();
+        registrations.dedup();
+        // First what was told: a leg of this harvest began no earlier than its registration.
+        for registration in &registrations {
+            self.learner.learn(registration, rules);
+        }
+        for leg in &mut closed {
+            self.learner.resolve(leg);
+        }
+        news.sort_unstable_by_key(Sketch::order);
+        closed.sort_unstable_by_key(LegFacts::order);
+        for sketch in news {
+            self.registry.note(sketch);
+        }
+        let slots: Vec<Slot> = closed
+            .into_iter()
+            .map(|leg| {
+                self.counters.legs += 1;
+                self.registry.close(leg, &self.keys)
+            })
+            .collect();
+        self.weigh_all(slots, rules, records);
+        self.settle_held(now, rules, records);
+        self.past.forget(now);
+    }
+
+    /// Looks at closed legs; those of pickup codes first, for they explain others (D49).
+    fn weigh_all(&mut self, mut slots: Vec<Slot>, rules: &Rules, records: &mut Vec<Judged>) {
+        slots.sort_by_key(|slot| {
+            let entry = self.registry.entry(*slot);
+            !entry.is_some_and(|entry| entry.sketch.is_pickup)
+        });
+        for slot in slots {
+            self.weigh(slot, rules, records);
+        }
+    }
+
+    /// Settles everything: the end of input, after which a capture of other calls may come.
+    pub fn finish(&mut self, rules: &Rules, records: &mut Vec<Judged>) {
+        self.weigh_all(self.registry.closed(), rules, records);
+        self.settle_held(Time::MAX, rules, records);
+        self.registry = Registry::default();
+        self.past = Past::default();
+        self.waiting = 0;
+    }
+
+    /// Looks at a closed leg's group: judges it, or lets it wait for a leg that is still open.
+    fn weigh(&mut self, slot: Slot, rules: &Rules, records: &mut Vec<Judged>) {
+        let mut todo = vec![slot];
+        while let Some(slot) = todo.pop() {
+            let Some(entry) = self
+                .registry
+                .entry_mut(slot)
+                .filter(|entry| entry.facts.is_some())
+            else {
+                continue;
+            };
+            let waiters = std::mem::take(&mut entry.waiters);
+            self.waiting = self.waiting.saturating_sub(waiters.len());
+            todo.extend(waiters.into_iter().rev());
+            todo.extend(self.weigh_one(slot, rules, records));
+        }
+    }
+
+    /// Gives legs that have to be looked at again.
+    fn weigh_one(&mut self, slot: Slot, rules: &Rules, records: &mut Vec<Judged>) -> Vec<Slot> {
+        if self.pickups.holds(slot) {
+            return Vec::new();
+        }
+        let neighbours = self.registry.neighbours(slot);
+        let sketches: Vec<&Sketch> = neighbours
+            .iter()
+            .filter_map(|slot| Some(&self.registry.entry(*slot)?.sketch))
+            .collect();
+        let groups = group(&sketches, &rules.timers);
+        let Some(own) = neighbours.iter().position(|other| *other == slot) else {
+            return Vec::new();
+        };
+        // A leg that takes over a dialog goes with the leg whose dialog it is.
+        let own = groups
+            .takeovers
+            .iter()
+            .find(|(pickup, _)| *pickup == own)
+            .map_or(own, |(_, taken)| *taken);
+        let group = Group::of(&groups, own, &neighbours, &sketches);
+        let open = group.slots().find(|slot| {
+            self.registry
+                .entry(*slot)
+                .is_some_and(|entry| entry.facts.is_none())
+        });
+        if let Some(open) = open {
+            if self.waiting < self.waiting_max {
+                self.waiting += 1;
+                if let Some(entry) = self.registry.entry_mut(open) {
+                    entry.waiters.push(slot);
+                }
+                return Vec::new();
+            }
+            self.counters.hurried += 1;
+        }
+        self.settle_group(&group, rules, records)
+    }
+
+    /// Judges a group, or holds it back as long as a pickup may explain it (D49).
+    fn settle_group(&mut self, group: &Group, rules: &Rules, records: &mut Vec<Judged>) -> Vec<Slot> {
+        // A leg that came late joins a call that is held: it is weighed anew as a whole.
+        self.pickups.release(group);
+        let open_codes = self.registry.open_codes();
+        let is_code = group.legs.iter().any(|slot| {
+            self.registry
+                .entry(*slot)
+                .is_some_and(|entry| entry.sketch.is_pickup)
+        });
+        if (is_code || self.pickups.may_matter(open_codes))
+            && let Some(call) = group.call(|slot| self.registry.entry(slot)?.facts.as_deref().cloned())
+            && self.pickups.take(&call, group, open_codes, rules)
+        {
+            return Vec::new();
+        }
+        self.judge_group(group, None, rules, records)
+    }
+
+    fn settle_held(&mut self, now: Time, rules: &Rules, records: &mut Vec<Judged>) {
+        for (group, code) in self.pickups.due(now, rules) {
+            let code = code.and_then(|slot| self.registry.remove(slot)?.facts);
+            for slot in self.judge_group(&group, code, rules, records) {
+                self.weigh(slot, rules, records);
+            }
+        }
+    }
+
+    /// Judges a group and forgets its legs. `code` is the leg of the feature code that picked it up. Gives the
+    /// legs that waited for one of the group which is still open: nobody else will wake them.
+    fn judge_group(
+        &mut self,
+        group: &Group,
+        code: Option<Box<LegFacts>>,
+        rules: &Rules,
+        records: &mut Vec<Judged>,
+    ) -> Vec<Slot> {
+        let (mut removed, mut sketches, mut orphans) = (HashMap::new(), Vec::new(), Vec::new());
+        for slot in group.slots() {
+            let Some(entry) = self.registry.remove(slot) else {
+                continue;
+            };
+            // Only an open leg that was not waited for has any left.
+            orphans.extend(entry.waiters);
+            if group.legs.contains(&slot) {
+                sketches.push(entry.sketch);
+            }
+            if let Some(facts) = entry.facts {
+                removed.insert(slot, *facts);
+            }
+        }
+        self.waiting = self.waiting.saturating_sub(orphans.len());
+        if let Some(mut call) = group.call(|slot| removed.remove(&slot)) {
+            if let Some(leg) = code {
+                call.pickup = Some(Takeover { leg, by: None });
+            }
+            self.judge(&call, &sketches, rules, records);
+        }
+        orphans
+    }
+
+    fn judge(&mut self, call: &Call, sketches: &[Sketch], rules: &Rules, records: &mut Vec<Judged>) {
+        let heuristic = call.joins.iter().filter(|join| join.by == Evidence::Heuristic);
+        self.counters.heuristic_joins += u64::try_from(heuristic.count()).unwrap_or(0);
+        self.counters.joined += u64::from(call.legs.len() > 1);
+        let Some(mut judged) = verdict::judge(call, rules) else {
+            return;
+        };
+        self.counters.calls += 1;
+        let swallowed = self.past.swallow(sketches, &mut judged, rules, &self.keys);
+        self.counters.swallowed += swallowed;
+        let record = &judged.record;
+        if swallowed > 0 && record.targets.is_empty() {
+            return;
+        }
+        self.counters.late_contradictions += u64::from(self.past.contradicts(sketches, record));
+        self.past.remember(sketches, record, &self.keys);
+        if !record.is_missed_by_somebody() {
+            self.counters.answered += 1;
+        }
+        records.push(judged);
+    }
+
+    /// What was done so far.
+    #[must_use]
+    pub const fn counters(&self) -> SettlerCounters {
+        self.counters
+    }
+
+    /// Legs known now: open ones, and closed ones that wait.
+    #[must_use]
+    pub fn legs_known(&self) -> usize {
+        self.registry.len()
+    }
+}
+
+/// The legs of one call and those that took it over, by their slots.
+#[derive(Clone, Debug)]
+struct Group {
+    legs: Vec<Slot>,
+    takeovers: Vec<Slot>,
+    /// As indices into `legs`.
+    joins: Vec<Join>,
+    /// What puts groups into the same order in every run.
+    order: (Time, [u8; 32]),
+}
+
+impl Group {
+    fn of(groups: &Groups, own: usize, neighbours: &[Slot], sketches: &[&Sketch]) -> Self {
+        let members = groups.members(own);
+        let slot = |at: &usize| neighbours.get(*at).copied();
+        let place = |of: usize| members.iter().position(|member| *member == of);
+        Self {
+            order: members
+                .first()
+                .and_then(|first| sketches.get(*first))
+                .map_or((Time::MAX, [0; 32]), |sketch| sketch.order()),
+            legs: members.iter().filter_map(slot).collect(),
+            takeovers: groups
+                .takeovers
+                .iter()
+                .filter(|(_, taken)| members.contains(taken))
+                .filter_map(|(pickup, _)| slot(pickup))
+                .collect(),
+            joins: groups
+                .joins
+                .iter()
+                .filter_map(|join| {
+                    Some(Join {
+                        legs: (place(join.legs.0)?, place(join.legs.1)?),
+                        by: join.by,
+                    })
+                })
+                .collect(),
+        }
+    }
+
+    fn slots(&self) -> impl Iterator<Item = Slot> {
+        self.legs.iter().chain(&self.takeovers).copied()
+    }
+
+    /// The call of this group, whose legs are all closed; `leg` gives them.
+    fn call(&self, mut leg: impl FnMut(Slot) -> Option<LegFacts>) -> Option<Call> {
+        let legs = self.legs.iter().filter_map(|slot| leg(*slot));
+        let mut order: Vec<(usize, LegFacts)> = legs.enumerate().collect();
+        // §4.5: the leg that holds the origin names the call, else the earliest.
+        order.sort_by_key(|(_, leg)| (!leg.holds_origin(), leg.order()));
+        let place = |of: usize| order.iter().position(|(at, _)| *at == of);
+        let joins = self
+            .joins
+            .iter()
+            .filter_map(|join| {
+                Some(Join {
+                    legs: (place(join.legs.0)?, place(join.legs.1)?),
+                    by: join.by,
+                })
+            })
+            .collect();
+        // Several may have tried; the one that was answered has the call.
+        let pickup = self
+            .takeovers
+            .iter()
+            .filter_map(|slot| leg(*slot))
+            .filter(|leg| leg.answered_at().seen())
+            .min_by_key(LegFacts::order)
+            .map(|leg| Takeover {
+                leg: Box::new(leg),
+                by: Some(Evidence::Replaces),
+            });
+        let legs: Vec<LegFacts> = order.into_iter().map(|(_, leg)| leg).collect();
+        (!legs.is_empty()).then_some(Call { legs, joins, pickup })
+    }
+}
+
+/// Whether a record's target tells somebody of a missed call.
+pub(crate) const fn is_missed(outcome: Outcome) -> bool {
+    !matches!(
+        outcome,
+        Outcome::Answered
+            | Outcome::AnsweredElsewhere
+            | Outcome::DivertedAnswered
+            | Outcome::PickedUp
+            | Outcome::InDialog
+            | Outcome::NotACall
+    )
+}

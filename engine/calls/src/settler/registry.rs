@@ -1,0 +1,188 @@
+//! The legs that the settler knows of: open ones by their sketch, closed ones until their call is judged.
+//!
+//! It answers one question: which legs may be of one call with this one? What it gives is bounded, whatever
+//! the traffic: of many calls by one caller to one callee the nearest in time.
+
+use ringtap_record::Time;
+use smallvec::SmallVec;
+use std::collections::HashMap;
+
+use super::sketch::Sketch;
+use crate::facts::LegFacts;
+use crate::hash::{HashKey, LegKey};
+
+/// Legs looked at together. The largest group the corpus knows has five; a group of forty phones behind
+/// one pilot has forty-one.
+const NEIGHBOURS_MAX: usize = 96;
+/// Legs taken from one key's list on each side of the asking leg in time.
+const NEAREST: usize = 24;
+
+/// A leg's place in the registry.
+pub(super) type Slot = u32;
+
+/// A leg that is known.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) sketch: Sketch,
+    /// The whole leg, once it is closed.
+    pub(super) facts: Option<Box<LegFacts>>,
+    /// Closed legs that wait for this open one.
+    pub(super) waiters: Vec<Slot>,
+}
+
+/// What legs are found by: a hash of a tie, of caller and called, of a dialog. Two that meet by chance only
+/// cost a look.
+type Key = u64;
+
+#[derive(Debug, Default)]
+pub(super) struct Registry {
+    entries: Vec<Option<Entry>>,
+    free: Vec<Slot>,
+    /// Open legs of pickup codes.
+    open_codes: usize,
+    by_name: HashMap<[u8; 32], Slot>,
+    /// Legs by key, ordered by start.
+    index: HashMap<Key, SmallVec<[(Time, Slot); 1]>>,
+}
+
+impl Registry {
+    pub(super) fn len(&self) -> usize {
+        self.entries.len() - self.free.len()
+    }
+
+    /// Open legs that ask for a colleague's call (D49).
+    pub(super) const fn open_codes(&self) -> usize {
+        self.open_codes
+    }
+
+    pub(super) fn entry(&self, slot: Slot) -> Option<&Entry> {
+        self.entries.get(usize::try_from(slot).ok()?)?.as_ref()
+    }
+
+    pub(super) fn entry_mut(&mut self, slot: Slot) -> Option<&mut Entry> {
+        self.entries.get_mut(usize::try_from(slot).ok()?)?.as_mut()
+    }
+
+    /// Learns of an open leg, or of what is new of it.
+    pub(super) fn note(&mut self, sketch: Sketch) {
+        self.put(sketch, None);
+    }
+
+    /// Takes a closed leg in.
+    pub(super) fn close(&mut self, facts: LegFacts, keys: &HashKey) -> Slot {
+        let sketch = Sketch::of(&facts, keys, false);
+        self.put(sketch, Some(Box::new(facts)))
+    }
+
+    fn put(&mut self, sketch: Sketch, facts: Option<Box<LegFacts>>) -> Slot {
+        let known = self.by_name.get(&sketch.name).copied();
+        let waiters = known.and_then(|slot| self.unlink(slot));
+        let slot = known.or_else(|| self.free.pop()).unwrap_or_else(|| {
+            self.entries.push(None);
+            Slot::try_from(self.entries.len() - 1).unwrap_or(Slot::MAX)
+        });
+        for key in keys_of(&sketch) {
+            let list = self.index.entry(key).or_default();
+            let place = (sketch.start, slot);
+            if let Err(at) = list.binary_search(&place) {
+                list.insert(at, place);
+            }
+        }
+        self.by_name.insert(sketch.name, slot);
+        self.open_codes += usize::from(sketch.is_pickup && facts.is_none());
+        let entry = Entry {
+            sketch,
+            facts,
+            waiters: waiters.map(|entry| entry.waiters).unwrap_or_default(),
+        };
+        if let Some(place) = usize::try_from(slot).ok().and_then(|at| self.entries.get_mut(at)) {
+            *place = Some(entry);
+        }
+        slot
+    }
+
+    /// Takes a leg out of the indices and off its slot, which stays its own.
+    fn unlink(&mut self, slot: Slot) -> Option<Entry> {
+        let entry = self.entries.get_mut(usize::try_from(slot).ok()?)?.take()?;
+        for key in keys_of(&entry.sketch) {
+            if let std::collections::hash_map::Entry::Occupied(mut list) = self.index.entry(key) {
+                if let Ok(at) = list.get().binary_search(&(entry.sketch.start, slot)) {
+                    list.get_mut().remove(at);
+                }
+                if list.get().is_empty() {
+                    list.remove();
+                }
+            }
+        }
+        self.open_codes -= usize::from(entry.sketch.is_pickup && entry.facts.is_none());
+        Some(entry)
+    }
+
+    /// Takes a leg out.
+    pub(super) fn remove(&mut self, slot: Slot) -> Option<Entry> {
+        let entry = self.unlink(slot)?;
+        self.by_name.remove(&entry.sketch.name);
+        self.free.push(slot);
+        Some(entry)
+    }
+
+    /// Every leg that may be of one call with this one, directly or through others, in the order of
+    /// [`Sketch::order`].
+    pub(super) fn neighbours(&self, of: Slot) -> Vec<Slot> {
+        let mut found: Vec<Slot> = vec![of];
+        let mut at = 0;
+        while let Some(slot) = found.get(at).copied() {
+            at += 1;
+            let Some(entry) = self.entry(slot) else { continue };
+            for key in keys_of(&entry.sketch) {
+                let Some(list) = self.index.get(&key) else {
+                    continue;
+                };
+                let here = list.partition_point(|place| *place < (entry.sketch.start, slot));
+                let nearest = here.saturating_sub(NEAREST)..(here + NEAREST).min(list.len());
+                for (_, other) in list.get(nearest).unwrap_or_default() {
+                    if found.len() < NEIGHBOURS_MAX && !found.contains(other) {
+                        found.push(*other);
+                    }
+                }
+            }
+        }
+        found.sort_by_key(|slot| self.entry(*slot).map(|entry| entry.sketch.order()));
+        found
+    }
+
+    /// Every leg, the earliest first.
+    pub(super) fn closed(&self) -> Vec<Slot> {
+        let mut slots: Vec<(_, Slot)> = self
+            .by_name
+            .values()
+            .filter_map(|slot| {
+                let entry = self.entry(*slot)?;
+                entry.facts.is_some().then(|| (entry.sketch.order(), *slot))
+            })
+            .collect();
+        slots.sort_unstable();
+        slots.into_iter().map(|(_, slot)| slot).collect()
+    }
+}
+
+/// Under which keys a leg is found.
+fn keys_of(sketch: &Sketch) -> SmallVec<[Key; 12]> {
+    let mut keys: SmallVec<[Key; 12]> = sketch.ties.iter().map(|tie| tie.bits()).collect();
+    keys.push(dialog(sketch.key));
+    if sketch.caller != 0 {
+        // Whom History-Info names is among the called.
+        let pair = |callee: &u64| sketch.caller.rotate_left(23) ^ callee;
+        keys.extend(sketch.callees.iter().map(pair));
+    }
+    keys.extend(sketch.takes_over.into_iter().flatten().map(dialog));
+    keys
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the low half of a 128-bit hash is a 64-bit hash"
+)]
+const fn dialog(key: LegKey) -> Key {
+    key as u64
+}

@@ -1,0 +1,190 @@
+//! What the settler has to know of a leg to find the legs it belongs to: hashes, roles and times.
+//!
+//! The table tells a sketch of each leg while that is open, whenever it has changed; of a closed leg the
+//! settler makes it itself. A sketch is small and plain, so that whole groups can be weighed at once.
+
+use ringtap_identity::{Identity, Segment};
+use ringtap_record::Time;
+use smallvec::SmallVec;
+
+use crate::facts::LegFacts;
+use crate::facts::hop::Hop;
+use crate::facts::ties::Tie;
+use crate::hash::{HashKey, LegKey};
+use crate::nature::Nature;
+use crate::tick::Tick;
+
+/// The segments on which a leg was seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Roles(u8);
+
+impl Roles {
+    const ORIGINATING: u8 = Self::bit(Segment::Go) | Self::bit(Segment::Mo) | Self::bit(Segment::Gi);
+    const TERMINATING: u8 = Self::bit(Segment::Mt) | Self::bit(Segment::Gt) | Self::bit(Segment::Gj);
+
+    const fn bit(segment: Segment) -> u8 {
+        match segment {
+            Segment::Unknown => 0,
+            known => 1 << (known as u8),
+        }
+    }
+
+    pub(crate) const fn add(&mut self, segment: Segment) {
+        self.0 |= Self::bit(segment);
+    }
+
+    pub(crate) const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub(crate) const fn has_origin(self) -> bool {
+        self.0 & Self::ORIGINATING != 0
+    }
+
+    pub(crate) const fn has_end(self) -> bool {
+        self.0 & Self::TERMINATING != 0
+    }
+
+    /// §4.1a: both show the same originating role.
+    pub(crate) const fn share_origin(self, other: Self) -> bool {
+        self.0 & other.0 & Self::ORIGINATING != 0
+    }
+
+    pub(crate) const fn are_disjoint(self, other: Self) -> bool {
+        self.0 & other.0 == 0
+    }
+
+    /// §4.2 rule 3: one shows only the caller's side, the other only the called one's.
+    pub(crate) const fn complement(self, other: Self) -> bool {
+        self.has_origin() && !self.has_end() && other.has_end() && !other.has_origin()
+    }
+}
+
+/// A leg in brief.
+#[derive(Clone, Debug)]
+pub struct Sketch {
+    /// The leg's name: the same in every run, so it breaks ties.
+    pub(crate) name: [u8; 32],
+    pub(crate) key: LegKey,
+    /// First INVITE, else first sign.
+    pub(crate) start: Time,
+    /// End of the attempt, be it by an answer; `None` while the leg is open.
+    pub(crate) end: Option<Time>,
+    /// Hash of the caller's identity, or of "anonymous"; 0 if nothing is known.
+    pub(crate) caller: u64,
+    pub(crate) roles: Roles,
+    /// No INVITE was captured.
+    pub(crate) is_partial: bool,
+    /// K4: it takes a dialog over.
+    pub(crate) takes_over: Option<[LegKey; 2]>,
+    /// D49: it asks for a colleague's call.
+    pub(crate) is_pickup: bool,
+    pub(crate) ties: SmallVec<[Tie; 4]>,
+    /// Whom its branches are to reach, or the caller asked for.
+    pub(crate) targets: SmallVec<[u64; 2]>,
+    /// Everybody whom the leg names as called: targets, To, History-Info (§4.2 rule 1).
+    pub(crate) callees: SmallVec<[u64; 4]>,
+    /// Whom History-Info or Diversion names above the leg's own target (§4.4).
+    pub(crate) named: SmallVec<[u64; 2]>,
+    /// To.
+    pub(crate) to: u64,
+    /// When branches towards a target ended.
+    pub(crate) ends: SmallVec<[(u64, Time); 2]>,
+}
+
+impl Sketch {
+    /// The sketch of a leg as it is known now.
+    pub(crate) fn of(leg: &LegFacts, keys: &HashKey, is_open: bool) -> Self {
+        let hash = |identity: &Identity| keys.text([identity.as_str().as_bytes()]);
+        let at = |tick: Tick| tick.time(leg.base);
+        let mut sketch = Self {
+            name: leg.name,
+            key: leg.key,
+            start: Time::MAX,
+            end: None,
+            caller: match &leg.caller.identity {
+                Some(identity) => hash(identity),
+                None if leg.caller.from_anonymous => keys.text([&b""[..], b"anonymous"]),
+                None => 0,
+            },
+            roles: Roles::default(),
+            is_partial: true,
+            takes_over: leg.ties.replaced.as_deref().copied(),
+            is_pickup: leg.nature.has(Nature::PICKUP_CODE),
+            ties: leg.ties.iter().collect(),
+            targets: SmallVec::new(),
+            callees: SmallVec::new(),
+            named: SmallVec::new(),
+            to: leg.identity(leg.to).map_or(0, hash),
+            ends: SmallVec::new(),
+        };
+        let mut last = at(leg.caller_bye.min(leg.callee_bye)).filter(|_| leg.is_queue);
+        for hop in leg.invite_hops() {
+            sketch.roles.add(hop.segment);
+            sketch.is_partial &= !hop.has(Hop::INVITE);
+            if let Some(invite) = at(hop.invite) {
+                sketch.start = sketch.start.min(invite);
+            }
+            let end = at(hop.end());
+            last = last.max(end);
+            if let Some(target) = leg.identity(hop.target).map(hash) {
+                add(&mut sketch.targets, target);
+                add(&mut sketch.callees, target);
+                if let Some(end) = end.filter(|_| !hop.segment.is_originating()) {
+                    sketch.ends.push((target, end));
+                }
+            }
+        }
+        if sketch.start == Time::MAX {
+            sketch.start = leg.first_sign();
+        }
+        sketch.end = (!is_open).then(|| last.unwrap_or(sketch.start));
+        if sketch.to != 0 {
+            add(&mut sketch.callees, sketch.to);
+            if sketch.is_partial {
+                add(&mut sketch.targets, sketch.to);
+            }
+        }
+        for diversion in &leg.diversions {
+            add(&mut sketch.named, hash(&diversion.from));
+            add(&mut sketch.callees, hash(&diversion.from));
+            add(&mut sketch.callees, hash(&diversion.to));
+        }
+        sketch
+    }
+
+    /// Until when it was open, as far as is known.
+    pub(crate) fn until(&self) -> Time {
+        self.end.unwrap_or(Time::MAX)
+    }
+
+    /// Whether the other leg was on its way at the same time, `slack_ms` granted.
+    pub(crate) fn overlaps(&self, other: &Self, slack_ms: u64) -> bool {
+        let slack_us = i64::try_from(slack_ms)
+            .unwrap_or(i64::MAX / 1000)
+            .saturating_mul(1000);
+        self.start <= other.until().plus_us(slack_us) && other.start <= self.until().plus_us(slack_us)
+    }
+
+    /// Callers that are known and differ.
+    pub(crate) fn is_other_caller(&self, other: &Self) -> bool {
+        self.caller != 0 && other.caller != 0 && self.caller != other.caller
+    }
+
+    pub(crate) fn is_same_caller(&self, other: &Self) -> bool {
+        self.caller != 0 && self.caller == other.caller
+    }
+
+    pub(crate) fn order(&self) -> (Time, [u8; 32]) {
+        (self.start, self.name)
+    }
+}
+
+fn add<const N: usize>(set: &mut SmallVec<[u64; N]>, hash: u64)
+where
+    [u64; N]: smallvec::Array<Item = u64>,
+{
+    if !set.contains(&hash) {
+        set.push(hash);
+    }
+}

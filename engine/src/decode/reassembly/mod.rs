@@ -1,0 +1,312 @@
+//! IP packets out of their fragments, of both versions (semantics.md §5).
+//!
+//! Owns the datagrams that are not complete yet, in buffers of its own, and the memory of those that were dealt
+//! with a moment ago. It knows nothing of files and reads no clock: whoever feeds it says what time it is. What
+//! it gives back are IP packets for [`Decoder`](super::Decoder), which decides what is in them; here the ports
+//! of a first fragment only save the memory for datagrams that nobody wants.
+//!
+//! What comes out depends on the order in which fragments are put in only where somebody sends fragments that
+//! contradict each other, so a replay feeds one reassembler in the order of the frames.
+
+mod assembly;
+mod counters;
+mod piece;
+#[cfg(test)]
+mod tests;
+
+pub use counters::{DatagramCounters, FragmentCounters, ReassemblyCounters};
+pub use piece::{Key, Packet, Piece};
+
+use std::collections::{BTreeMap, HashMap};
+
+use ringtap_classify::{self as classify, PortSet, Reason};
+use ringtap_record::Time;
+
+use assembly::{Assembly, Refusal};
+
+/// How long fragments are waited for, and datagrams remembered that were dealt with.
+const AGE_MAX_MS: i64 = 10_000;
+/// Fragments of a complete datagram are copies within this time (semantics.md §5, "Duplicates"); later ones
+/// begin another datagram under the same identification.
+const COPY_US: i64 = 100_000;
+/// What a datagram costs beside its octets: both places that know its key, each of them half full.
+const ENTRY_BYTES: usize = 2 * (size_of::<(Key, Entry)>() + size_of::<(u64, Key)>());
+
+/// How much may be kept, and what is done with what stays incomplete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Memory for fragments; one more than fits is there for a moment.
+    pub bytes_max: usize,
+    /// Hand on the beginning of a datagram that stays incomplete.
+    pub salvage: bool,
+}
+
+impl Default for Limits {
+    /// As in a configuration that says nothing of it.
+    fn default() -> Self {
+        Self {
+            bytes_max: 64 * 1024 * 1024,
+            salvage: true,
+        }
+    }
+}
+
+/// Puts fragments together. Every packet that leaves it is UDP from or to a SIP port.
+#[derive(Debug)]
+pub struct Reassembler {
+    ports: PortSet,
+    limits: Limits,
+    entries: HashMap<Key, Entry>,
+    /// The keys of all entries, oldest first.
+    order: BTreeMap<u64, Key>,
+    begun: u64,
+    /// The last time it was told.
+    now: Option<Time>,
+    held_bytes: usize,
+    counters: ReassemblyCounters,
+}
+
+/// A datagram of which at least one fragment came.
+#[derive(Debug)]
+struct Entry {
+    /// Its place in the order.
+    place: u64,
+    /// Since when it has been here.
+    since: Time,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Open(Open),
+    /// Complete since a fragment of this time.
+    Done(Time),
+    /// The first fragment showed ports that are nobody's.
+    OtherPorts,
+    /// All of it is discarded, "including those not yet received" (RFC 5722 §4).
+    Refused,
+}
+
+#[derive(Debug)]
+struct Open {
+    /// When the first fragment that came was captured.
+    time: Time,
+    /// What the first fragment of the datagram says is in it; that one has been seen, and is SIP's.
+    protocol: Option<u8>,
+    assembly: Assembly,
+}
+
+impl Reassembler {
+    /// One which hands on UDP from or to one of `ports`.
+    #[must_use]
+    pub fn new(ports: PortSet, limits: Limits) -> Self {
+        Self {
+            ports,
+            limits,
+            entries: HashMap::new(),
+            order: BTreeMap::new(),
+            begun: 0,
+            now: None,
+            held_bytes: 0,
+            counters: ReassemblyCounters::default(),
+        }
+    }
+
+    /// Takes a fragment. What became complete by it, or had to leave because of it, is added to `out`.
+    pub fn put(&mut self, piece: &Piece<'_>, out: &mut Vec<Packet>) {
+        let fragments = &mut self.counters.fragments;
+        if piece.is_malformed() {
+            fragments.malformed += 1;
+            return;
+        }
+        if !piece.may_be_udp() {
+            fragments.other_protocol += 1;
+            return;
+        }
+        match self.entries.get(&piece.key).map(|entry| &entry.state) {
+            Some(State::Open(_)) => {}
+            Some(State::Refused) => {
+                fragments.refused += 1;
+                return;
+            }
+            Some(State::Done(at)) if (piece.time - *at).abs() <= COPY_US => {
+                fragments.copy += 1;
+                return;
+            }
+            Some(State::OtherPorts) if piece.offset > 0 || !self.is_sip(piece) => {
+                self.counters.fragments.other_ports += 1;
+                return;
+            }
+            // The identification is used again.
+            Some(State::Done(_) | State::OtherPorts) | None => self.begin(piece),
+        }
+        self.add(piece, out);
+        self.make_room(out);
+    }
+
+    /// Time goes on: gives up what has been incomplete for 10 seconds, and adds what is left of it to `out`.
+    /// `now` is capture time and never goes back, except after [`clear`](Self::clear).
+    pub fn advance(&mut self, now: Time, out: &mut Vec<Packet>) {
+        if self.now.replace(now).is_none() {
+            // Stamps are not the clock, whose first time this is.
+            for entry in self.entries.values_mut() {
+                entry.since = now;
+            }
+        }
+        while let Some((_, key)) = self.order.first_key_value() {
+            let is_old = self
+                .entries
+                .get(key)
+                .is_none_or(|entry| entry.since.plus_ms(AGE_MAX_MS) < now);
+            if !is_old {
+                break;
+            }
+            if let Some(open) = self.remove_oldest() {
+                self.counters.datagrams.expired += 1;
+                self.salvage(&open, out);
+            }
+        }
+    }
+
+    /// The end, or a gap: gives up everything, adds what is left of it to `out` and forgets the time.
+    pub fn clear(&mut self, out: &mut Vec<Packet>) {
+        while !self.order.is_empty() {
+            if let Some(open) = self.remove_oldest() {
+                self.counters.datagrams.unfinished += 1;
+                self.salvage(&open, out);
+            }
+        }
+        self.now = None;
+    }
+
+    /// What became of the fragments.
+    #[must_use]
+    pub const fn counters(&self) -> &ReassemblyCounters {
+        &self.counters
+    }
+
+    /// Memory that is taken.
+    #[must_use]
+    pub const fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    /// Makes an entry for the datagram of `piece`, in place of the one that has its key.
+    fn begin(&mut self, piece: &Piece<'_>) {
+        self.counters.datagrams.begun += 1;
+        self.begun += 1;
+        let open = Open {
+            time: piece.time,
+            protocol: None,
+            assembly: Assembly::default(),
+        };
+        let entry = Entry {
+            place: self.begun,
+            since: self.now.unwrap_or(piece.time),
+            state: State::Open(open),
+        };
+        self.order.insert(self.begun, piece.key);
+        self.held_bytes += ENTRY_BYTES;
+        if let Some(before) = self.entries.insert(piece.key, entry) {
+            self.order.remove(&before.place);
+            self.held_bytes -= ENTRY_BYTES;
+        }
+    }
+
+    /// Puts a fragment into its datagram, which is open.
+    fn add(&mut self, piece: &Piece<'_>, out: &mut Vec<Packet>) {
+        let is_sip = piece.offset == 0 && self.is_sip(piece);
+        let Some(entry) = self.entries.get_mut(&piece.key) else {
+            return;
+        };
+        let State::Open(open) = &mut entry.state else {
+            return;
+        };
+        let (fragments, datagrams) = (&mut self.counters.fragments, &mut self.counters.datagrams);
+        let before = open.assembly.held_bytes();
+        let put = open.assembly.put(piece);
+        self.held_bytes += open.assembly.held_bytes() - before;
+        let next = match put {
+            Err(refusal) => {
+                fragments.refused += 1;
+                *match refusal {
+                    Refusal::Overlap => &mut datagrams.overlap,
+                    Refusal::Oversize => &mut datagrams.oversize,
+                    Refusal::TooManyFragments => &mut datagrams.too_many_fragments,
+                } += 1;
+                State::Refused
+            }
+            Ok(_) if piece.offset == 0 && open.protocol.is_none() && !is_sip => {
+                fragments.other_ports += 1;
+                datagrams.other_ports += 1;
+                State::OtherPorts
+            }
+            Ok(is_new) => {
+                *(if is_new {
+                    &mut fragments.taken
+                } else {
+                    &mut fragments.copy
+                }) += 1;
+                if is_sip {
+                    open.protocol.get_or_insert(piece.protocol);
+                }
+                let (Some(protocol), Some(len)) = (open.protocol, open.assembly.whole()) else {
+                    return;
+                };
+                datagrams.reassembled += 1;
+                out.push(Packet::new(open.time, &piece.key, protocol, len, |bytes| {
+                    open.assembly.copy_beginning(bytes);
+                }));
+                State::Done(piece.time)
+            }
+        };
+        self.held_bytes -= open.assembly.held_bytes();
+        entry.state = next;
+    }
+
+    /// Whether a first fragment shows UDP from or to a SIP port.
+    fn is_sip(&self, piece: &Piece<'_>) -> bool {
+        let packet = Packet::new(piece.time, &piece.key, piece.protocol, piece.len, |bytes| {
+            bytes.extend_from_slice(piece.bytes);
+        });
+        let reason = classify::ip(packet.frame().bytes, 0).reason(|port| self.ports.contains(port));
+        reason == Reason::Delivered
+    }
+
+    /// Drops the oldest until memory suffices.
+    fn make_room(&mut self, out: &mut Vec<Packet>) {
+        while self.held_bytes > self.limits.bytes_max && !self.order.is_empty() {
+            if let Some(open) = self.remove_oldest() {
+                self.counters.datagrams.evicted += 1;
+                self.salvage(&open, out);
+            }
+        }
+    }
+
+    fn salvage(&mut self, (key, open): &(Key, Open), out: &mut Vec<Packet>) {
+        if let Some(protocol) = open.protocol.filter(|_| self.limits.salvage) {
+            self.counters.datagrams.salvaged += 1;
+            out.push(Packet::new(
+                open.time,
+                key,
+                protocol,
+                open.assembly.len_min(),
+                |bytes| {
+                    open.assembly.copy_beginning(bytes);
+                },
+            ));
+        }
+    }
+
+    /// Takes out the oldest; it itself if it was not dealt with yet.
+    fn remove_oldest(&mut self) -> Option<(Key, Open)> {
+        let (_, key) = self.order.pop_first()?;
+        let entry = self.entries.remove(&key)?;
+        self.held_bytes -= ENTRY_BYTES;
+        let State::Open(open) = entry.state else {
+            return None;
+        };
+        self.held_bytes -= open.assembly.held_bytes();
+        Some((key, open))
+    }
+}

@@ -1,0 +1,370 @@
+//! How a verdict came about, in words: a record and its story become a page for the operator.
+//!
+//! What happened is the story's to say, which rule applied too; here the rules are given a sentence each and
+//! the policy's switch is named. Whether a person was mailed depends on who owns the numbers, which only the
+//! notifier knows.
+
+use std::fmt::{self, Write as _};
+
+use ringtap_config::{GroupMember, Policy, Undetermined};
+use ringtap_record::{CallRecord, Explanation, Flag, HopStory, LegStory, Outcome, Ruling, Target};
+
+/// A record with its story, to be printed.
+#[derive(Debug)]
+pub struct Page<'a> {
+    /// What was recorded.
+    pub record: &'a CallRecord,
+    /// How it came about; `None` if that was not kept.
+    pub story: Option<&'a Explanation>,
+    /// The operator's switches.
+    pub policy: &'a Policy,
+}
+
+impl fmt::Display for Page<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let record = self.record;
+        writeln!(f, "call {}", record.call)?;
+        writeln!(f, "  started   {}", record.started)?;
+        writeln!(f, "  caller    {}", caller(record))?;
+        writeln!(
+            f,
+            "  dialled   {}",
+            record.dialled.as_deref().unwrap_or("unknown")
+        )?;
+        if let Some(by) = &record.answered_by {
+            writeln!(
+                f,
+                "  taken by  {by}{}",
+                if record.machine { ", a machine" } else { "" }
+            )?;
+        }
+        if let Some(by) = &record.referred_by {
+            writeln!(f, "  transferred by {by}, as the INVITE claims")?;
+        }
+        for flag in &record.flags {
+            writeln!(f, "  flag      {}: {}", flag.as_str(), meaning(*flag))?;
+        }
+        let Some(story) = self.story else {
+            writeln!(f, "\nHow it came about was not kept.")?;
+            return self.targets(f, None);
+        };
+        for (number, leg) in (1..).zip(&story.legs) {
+            writeln!(f, "\nleg {number}, {}, closed: {}", leg.name, leg.closing)?;
+            hops(f, leg)?;
+        }
+        if !story.joins.is_empty() {
+            writeln!(f)?;
+        }
+        for (a, b, key) in &story.joins {
+            writeln!(f, "legs {} and {} are one call by {key}", a + 1, b + 1)?;
+        }
+        if let Some(pickup) = &story.pickup {
+            writeln!(f, "\npicked up at {} s by {}", seconds(pickup.at_ms), pickup.by)?;
+        }
+        self.targets(f, Some(&story.rulings))
+    }
+}
+
+impl Page<'_> {
+    fn targets(&self, f: &mut fmt::Formatter<'_>, rulings: Option<&[Ruling]>) -> fmt::Result {
+        for (at, target) in self.record.targets.iter().enumerate() {
+            writeln!(f, "\n{}: {}", target.identity, target.outcome)?;
+            if let Some(ruling) = rulings.and_then(|rulings| rulings.get(at)) {
+                writeln!(f, "  rule      {}", in_words(&ruling.row))?;
+                if let Some(base) = &ruling.base_row {
+                    let code = target.base.map_or("the same", Outcome::as_str);
+                    writeln!(f, "  by itself {code}: {}", in_words(base))?;
+                }
+            }
+            if target.alerted {
+                let ring_ms = i64::try_from(target.ring_ms).unwrap_or(i64::MAX);
+                writeln!(f, "  rang      {} s", seconds(ring_ms))?;
+            }
+            if let Some(to) = &target.diverted_to {
+                writeln!(f, "  sent on   to {to}")?;
+            }
+            if let Some(group) = &target.group {
+                writeln!(f, "  group     {group}")?;
+            }
+            writeln!(f, "  policy    {}", policy(self.record, target, self.policy))?;
+        }
+        Ok(())
+    }
+}
+
+fn caller(record: &CallRecord) -> String {
+    let caller = &record.caller;
+    if caller.withheld {
+        return "withheld".to_owned();
+    }
+    let mut text = caller.identity.as_deref().unwrap_or("unavailable").to_owned();
+    if let Some(name) = &caller.name {
+        let _infallible = write!(text, " {name:?}");
+    }
+    text
+}
+
+const fn meaning(flag: Flag) -> &'static str {
+    match flag {
+        Flag::Partial => "the INVITE was not captured",
+        Flag::Loss => "a known gap in the capture falls into the call",
+        Flag::Conference => "a conference dialled out",
+        Flag::Psap => "an emergency centre calls back",
+        Flag::Evicted => "a leg had to leave a full table",
+        Flag::LateContradiction => "an answer came to light after the verdict",
+    }
+}
+
+/// A leg's hops as a table.
+fn hops(f: &mut fmt::Formatter<'_>, leg: &LegStory) -> fmt::Result {
+    let head = [
+        "segment", "to", "CSeq", "INVITE", "180", "CANCEL", "final", "ACK", "reason",
+    ];
+    let rows: Vec<[String; 9]> = leg.hops.iter().map(row).collect();
+    let mut widths = head.map(str::len);
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut line = |cells: &mut dyn Iterator<Item = &str>| {
+        let padded: Vec<String> = cells
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
+        writeln!(f, "  {}", padded.join("  ").trim_end())
+    };
+    line(&mut head.into_iter())?;
+    for row in &rows {
+        line(&mut row.iter().map(String::as_str))?;
+    }
+    for (who, at) in [("caller", leg.caller_bye_ms), ("called side", leg.callee_bye_ms)] {
+        if let Some(at) = at {
+            writeln!(f, "  BYE from the {who} at {} s", seconds(at))?;
+        }
+    }
+    Ok(())
+}
+
+fn row(hop: &HopStory) -> [String; 9] {
+    let at = |ms: Option<i64>| ms.map_or_else(String::new, seconds);
+    let sent = if hop.sent > 1 {
+        format!(" ×{}", hop.sent)
+    } else {
+        String::new()
+    };
+    let mut reason = match hop.reason_line {
+        9 => String::new(),
+        line => format!("line {line}"),
+    };
+    if hop.q850 != 0 {
+        let _infallible = write!(reason, " Q.850 {}", hop.q850);
+    }
+    [
+        hop.segment.to_string(),
+        hop.target.as_deref().unwrap_or("?").to_owned(),
+        hop.cseq.to_string(),
+        format!("{}{sent}", at(hop.invite_ms)),
+        at(hop.alert_ms),
+        at(hop.cancel_ms),
+        match hop.status {
+            0 => String::new(),
+            status => format!("{status} {}", at(hop.final_ms)),
+        },
+        at(hop.ack_ms),
+        reason.trim_start().to_owned(),
+    ]
+}
+
+/// Milliseconds as seconds, with sign.
+fn seconds(ms: i64) -> String {
+    let sign = if ms < 0 { "-" } else { "" };
+    format!(
+        "{sign}{}.{:03}",
+        ms.unsigned_abs() / 1000,
+        ms.unsigned_abs() % 1000
+    )
+}
+
+/// A rule's name and what it says.
+fn in_words(row: &str) -> String {
+    let said = RULES.iter().find(|(name, _)| *name == row).map(|(_, said)| *said);
+    said.map_or_else(|| row.to_owned(), |said| format!("{row}: {said}"))
+}
+
+/// The rules of the decision table, a sentence each.
+const RULES: &[(&str, &str)] = &[
+    ("D01", "a phone of this number answered"),
+    ("D02", "a machine answered in place of this number"),
+    ("D05", "sent on by the phone, and no successor answered"),
+    (
+        "D07",
+        "the caller was asked for credentials and did not come back",
+    ),
+    ("D08", "the number does not exist"),
+    ("D10", "the number was incomplete"),
+    ("D11", "408 after it rang"),
+    ("D12", "408 without ringing"),
+    ("D13", "480 after it rang"),
+    ("D14", "480 without ringing: not registered, or not reachable"),
+    ("D15", "480 with Q.850 cause 21: rejected without ringing"),
+    ("D16", "busy before it rang"),
+    ("D17", "rejected while it rang"),
+    ("D18", "declined while it rang"),
+    (
+        "D17, D18 on another device",
+        "rejected on another device of this number while it rang",
+    ),
+    ("D19", "declined without ringing"),
+    (
+        "D20, Reason lines 1 and 2",
+        "cancelled because the call was completed elsewhere",
+    ),
+    (
+        "D20, Reason line 3",
+        "cancelled because it was declined elsewhere",
+    ),
+    ("D20, Reason line 4", "cancelled as rejected (Q.850 cause 21)"),
+    ("D20, Reason line 5", "cancelled because the call was redirected"),
+    (
+        "D20, Reason line 6",
+        "cancelled by a timer, or because nobody is there",
+    ),
+    ("D20, Reason line 7", "cancelled because a line was busy"),
+    ("D20, Reason line 8", "cancelled because the network failed"),
+    ("D21", "cancelled together with the caller's side, while it rang"),
+    (
+        "D21, the branch's own CANCEL was not seen",
+        "the caller's side was cancelled; the branch shows no end of its own",
+    ),
+    (
+        "D22",
+        "cancelled while the caller waited on: the network gave up on this number",
+    ),
+    ("D23", "cancelled before it rang"),
+    ("D24", "487 without a CANCEL that was seen"),
+    ("D27", "media that the phone does not take"),
+    ("D28", "it rang, and nobody talked"),
+    ("D29", "the network failed before it rang"),
+    ("D31", "barred"),
+    ("D32", "refused for who the caller is"),
+    ("D33", "extensions that did not fit"),
+    ("D34", "491 to a first INVITE"),
+    ("D36", "no response at all"),
+    ("D37", "the end was not seen"),
+    ("D38", "the caller sent a BYE before any answer"),
+    (
+        "D39",
+        "a BYE long after the last response, and nothing else known",
+    ),
+    ("D48", "a colleague took the dialog over (Replaces)"),
+    (
+        "D48, D50",
+        "an INVITE that takes over somebody's dialog rings for no new caller",
+    ),
+    (
+        "D49",
+        "a colleague dialled the pickup code when the caller was answered",
+    ),
+    ("D52", "a queue took the call, and no agent did"),
+    ("D61", "no audio or video offered"),
+    ("D63", "an emergency call"),
+    ("D65", "the first leg of click-to-dial"),
+    ("D66", "call completion calls back"),
+    ("D68", "access transfer"),
+    ("D69", "paging"),
+    ("D70", "a recording session"),
+    (
+        "D81, as a re-INVITE fails",
+        "only a final was seen, one that a request within a dialog gets as well",
+    ),
+    ("2.2 pooling d", "a final passed, of which only the ACK was seen"),
+    (
+        "2.2 pooling d, D28",
+        "it rang; of the final only the ACK was seen",
+    ),
+    (
+        "2.2 pooling d, GO only",
+        "only the caller's access was seen, and of the final only the ACK",
+    ),
+    (
+        "2.4 MGCF caveat",
+        "behind the gateway the Q.850 cause counts, not the status made of it",
+    ),
+    ("2.8 step c, D40", "whom the call was sent on to answered"),
+    ("2.8 step c, D45", "another target of the call answered"),
+    ("2.8 step d, D42", "a machine answered"),
+    (
+        "2.8 step e, only the caller's side is visible",
+        "the caller was answered, and no called phone can be seen",
+    ),
+    (
+        "2.8 step e, branches left out",
+        "the caller was answered by a branch that was not kept",
+    ),
+    (
+        "2.8 step e, D43",
+        "the caller was answered by nothing that is visible on the mirrored ports",
+    ),
+    ("2.8 step f, D44", "sent on, and not answered there"),
+    ("2.8 step f, D46", "nobody of the group answered"),
+];
+
+/// The switch that decides whether the owner of this target is mailed.
+fn policy(record: &CallRecord, target: &Target, policy: &Policy) -> String {
+    let partial = record.has(Flag::Partial);
+    let switch = |name: &str, on: bool| {
+        let verb = if on {
+            "an owner is mailed"
+        } else {
+            "nobody is mailed"
+        };
+        format!("{name} = {on}: {verb}, unless another of the owner's numbers says otherwise")
+    };
+    match target.outcome {
+        Outcome::CallerHungUp if target.alerted || partial => switch("caller_hung_up", policy.caller_hung_up),
+        Outcome::CallerHungUp => switch("abandoned_before_ring", policy.abandoned_before_ring),
+        Outcome::NoAnswer => switch("no_answer", policy.no_answer),
+        Outcome::Busy => switch("busy", policy.busy),
+        Outcome::Unreachable => switch("unreachable", policy.unreachable),
+        Outcome::AutoRejected => switch("auto_rejected", policy.auto_rejected),
+        Outcome::NetworkFailure => switch("network_failure", policy.network_failure),
+        Outcome::Voicemail => switch("voicemail", policy.voicemail),
+        Outcome::DivertedUnseen => switch("unseen_answerer", policy.unseen_answerer),
+        Outcome::ForwardedUnanswered => switch("forwarded_unanswered", policy.forwarded_unanswered),
+        Outcome::Declined => switch("declined", policy.declined),
+        Outcome::DivertedAnswered => switch("diverted_answered", policy.diverted_answered),
+        Outcome::PickedUp => switch("picked_up", policy.picked_up),
+        Outcome::Blocked => switch("blocked", policy.blocked),
+        Outcome::InvalidNumber => switch("invalid_number", policy.invalid_number),
+        Outcome::Incompatible => switch("incompatible", policy.incompatible),
+        Outcome::GroupUnanswered => format!("group_member = {}", member_word(policy.group_member)),
+        Outcome::AnsweredElsewhere if target.group.is_some() => {
+            format!("group_member = {}", member_word(policy.group_member))
+        }
+        Outcome::Undetermined | Outcome::PossiblyMissed => {
+            let word = match policy.undetermined {
+                Undetermined::Off => "off",
+                Undetermined::Auto => "auto",
+                Undetermined::Always => "always",
+            };
+            format!("undetermined = {word}")
+        }
+        Outcome::Answered if policy.short_answer_s > 0 => {
+            format!("short_answer_s = {}", policy.short_answer_s)
+        }
+        Outcome::Answered
+        | Outcome::AnsweredElsewhere
+        | Outcome::AuthFailed
+        | Outcome::InDialog
+        | Outcome::NotACall => "never mailed".to_owned(),
+    }
+}
+
+const fn member_word(member: GroupMember) -> &'static str {
+    match member {
+        GroupMember::Never => "never",
+        GroupMember::IfGroupUnanswered => "if_group_unanswered",
+        GroupMember::Always => "always",
+    }
+}

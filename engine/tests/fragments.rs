@@ -1,0 +1,252 @@
+//! Fragmented messages through the whole pipeline: the records of whole ones, on any number of cores.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+
+use ringtap_testkit::{Format, Wire, capture, fixtures, messages_salted, mutate};
+use tempfile::TempDir;
+
+const SEEDS: u64 = 6;
+/// Families of counters that do not depend on the number of cores. Whether a leg is known yet when a message of it
+/// is joined (`leg messages_of_no_leg`) does, within an epoch.
+const STEADY: [&str; 6] = ["frame", "fragment", "datagram", "request", "response", "target"];
+
+/// All scenarios, each a few seconds after the one before; alternatives of a row fill some of its seconds.
+fn corpus() -> Vec<Wire> {
+    let mut all = Vec::new();
+    for (at, case) in ringtap_testkit::all()
+        .iter()
+        .flat_map(|row| row.cases())
+        .enumerate()
+    {
+        let offset_us = i64::try_from(at).unwrap() * 3_700_000;
+        all = mutate::interleaved(&all, &messages_salted(&case, at as u64), offset_us);
+    }
+    all
+}
+
+/// The same messages, each in fragments of another size, or in one piece.
+fn fragmented(wires: &[Wire], random: &mut fastrand::Rng) -> Vec<Wire> {
+    let mut wires = wires.to_vec();
+    for wire in &mut wires {
+        wire.link.fragment_bytes = random.choice([None, Some(64), Some(256), Some(552)]).unwrap();
+        wire.link.reversed = random.bool();
+    }
+    wires
+}
+
+/// A little-endian pcap file as frames and back.
+struct Pcap {
+    header: Vec<u8>,
+    /// Each with its packet header.
+    frames: Vec<Vec<u8>>,
+}
+
+impl Pcap {
+    const FILE_HEADER: usize = 24;
+    const PACKET_HEADER: usize = 16;
+    const ETHERNET: usize = 14;
+
+    fn of(wires: &[Wire]) -> Self {
+        let bytes = capture(wires, Format::Pcap);
+        let (header, mut rest) = bytes.split_at(Self::FILE_HEADER);
+        let mut frames = Vec::new();
+        while let Some(len) = rest.get(8..12) {
+            let len = u32::from_le_bytes(len.try_into().unwrap()) as usize;
+            let (frame, others) = rest.split_at(Self::PACKET_HEADER + len);
+            frames.push(frame.to_vec());
+            rest = others;
+        }
+        Self {
+            header: header.to_vec(),
+            frames,
+        }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        [self.header.clone(), self.frames.concat()].concat()
+    }
+
+    /// Offset in octets and whether more fragments follow, of an untagged IPv4 frame.
+    fn place(frame: &[u8]) -> (usize, bool) {
+        let at = Self::PACKET_HEADER + Self::ETHERNET + 6;
+        let field = u16::from_be_bytes([frame[at], frame[at + 1]]);
+        (usize::from(field & 0x1fff) * 8, field & 0x2000 != 0)
+    }
+}
+
+struct Lab {
+    folder: TempDir,
+}
+
+impl Lab {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = fixtures::config_toml("journal.db", "notifier.db", "smtp://127.0.0.1:25");
+        let sparing = format!("{config}\n[capture]\nfragment_salvage = false\n");
+        std::fs::write(folder.path().join("ringtap.toml"), config).expect("written");
+        std::fs::write(folder.path().join("sparing.toml"), sparing).expect("written");
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The records of a replay, sorted, and the summary's lines `OF NAME COUNT`.
+    fn replay(&self, config: &str, capture: &[u8], more: &[&str]) -> (Vec<String>, BTreeMap<String, u64>) {
+        let file = self.path("capture.pcap");
+        std::fs::write(&file, capture).expect("written");
+        let output = Command::new(env!("CARGO_BIN_EXE_ringtap"))
+            .args(["replay", "--records", "-", "--records-all", "--stats", "--config"])
+            .arg(self.path(config))
+            .args(more)
+            .arg(file)
+            .output()
+            .expect("the program starts");
+        let summary = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{summary}");
+        let mut lines: Vec<_> = String::from_utf8(output.stdout)
+            .unwrap()
+            .lines()
+            .map(str::to_owned)
+            .collect();
+        lines.sort();
+        let counts = summary.lines().filter_map(|line| {
+            let mut words = line.strip_prefix("  ")?.split_whitespace();
+            let of = words.next().filter(|of| STEADY.contains(of))?;
+            Some((format!("{of} {}", words.next()?), words.next()?.parse().ok()?))
+        });
+        (lines, counts.collect())
+    }
+}
+
+/// How many frames a family of counters has.
+fn sum(counts: &BTreeMap<String, u64>, of: &str) -> u64 {
+    counts
+        .iter()
+        .filter(|(name, _)| name.split(' ').next() == Some(of))
+        .map(|(_, count)| count)
+        .sum()
+}
+
+/// Catches calls that are judged otherwise because their messages travelled in fragments, and records that depend
+/// on which worker found which fragment.
+#[test]
+fn fragments_change_no_record() {
+    let lab = Lab::new();
+    let wires = corpus();
+    let (wanted, _) = lab.replay("ringtap.toml", &capture(&wires, Format::Pcap), &[]);
+    assert!(wanted.len() > 60, "{} records", wanted.len());
+    for seed in 1..=SEEDS {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let capture = capture(&fragmented(&wires, &mut random), Format::Pcap);
+        let (records, counts) = lab.replay("ringtap.toml", &capture, &[]);
+        assert_eq!(records, wanted, "seed {seed}");
+        assert!(counts["datagram reassembled"] > 500, "{counts:?}");
+        assert_eq!(sum(&counts, "fragment"), counts["frame fragment"], "{counts:?}");
+        assert_eq!(
+            counts["datagram reassembled"], counts["datagram begun"],
+            "{counts:?}"
+        );
+        let two = lab.replay("ringtap.toml", &capture, &["--cores", "0,1"]);
+        assert_eq!(two, (records, counts), "two cores, seed {seed}");
+    }
+}
+
+/// Catches records, or counts, that depend on the number of cores when fragments are missing, late and doubled.
+#[test]
+fn lost_fragments_give_the_same_records_on_any_number_of_cores() {
+    let lab = Lab::new();
+    let wires = corpus();
+    for seed in 1..=SEEDS {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut pcap = Pcap::of(&fragmented(&wires, &mut random));
+        pcap.frames.retain(|_| random.u8(..) > 7);
+        let copies = pcap
+            .frames
+            .iter()
+            .flat_map(|frame| vec![frame.clone(); random.usize(1..3)]);
+        pcap.frames = copies.collect();
+        for _ in 0..pcap.frames.len() {
+            let at = random.usize(1..pcap.frames.len());
+            pcap.frames.swap(at - 1, at);
+        }
+        let one = lab.replay("ringtap.toml", &pcap.bytes(), &[]);
+        assert_eq!(sum(&one.1, "fragment"), one.1["frame fragment"]);
+        assert!(
+            one.1["datagram expired"] > 10 && one.1["datagram salvaged"] > 10,
+            "{:?}",
+            one.1
+        );
+        for run in 0..2 {
+            let two = lab.replay("ringtap.toml", &pcap.bytes(), &["--cores", "0,1"]);
+            assert_eq!(two, one, "seed {seed}, run {run}");
+        }
+    }
+}
+
+/// Catches an INVITE whose last fragment is lost and whose beginning is not read, or is read though the operator
+/// does not want it.
+#[test]
+fn the_beginning_of_an_invite_is_salvaged() {
+    let lab = Lab::new();
+    let mut wires = messages_salted(&ringtap_testkit::scenario("S01").unwrap().cases()[0], 0);
+    for wire in &mut wires {
+        if wire.payload.starts_with(b"INVITE") {
+            let body = wire
+                .payload
+                .windows(4)
+                .position(|four| four == b"\r\n\r\n")
+                .unwrap()
+                + 12;
+            wire.link.fragment_bytes = Some(u16::try_from(body.next_multiple_of(8)).unwrap());
+        }
+    }
+    let mut pcap = Pcap::of(&wires);
+    let before = pcap.frames.len();
+    pcap.frames.retain(|frame| {
+        let (offset, more) = Pcap::place(frame);
+        offset == 0 || more
+    });
+    assert_eq!(before - pcap.frames.len(), 3, "one on each segment");
+    for (config, partial, salvaged) in [("ringtap.toml", false, Some(&3)), ("sparing.toml", true, None)] {
+        let (records, counts) = lab.replay(config, &pcap.bytes(), &[]);
+        assert_eq!(records.len(), 1, "{config}: {records:?}");
+        assert_eq!(
+            records[0].contains("\"partial\""),
+            partial,
+            "{config}: {}",
+            records[0]
+        );
+        assert_eq!(counts.get("datagram salvaged"), salvaged, "{config}: {counts:?}");
+        assert_eq!(counts["datagram expired"], 3, "{config}: {counts:?}");
+    }
+}
+
+/// Catches fragments of one file that do not find those of the next, when a capture is split over several files.
+#[test]
+fn a_capture_split_within_a_datagram() {
+    let lab = Lab::new();
+    let mut wires = messages_salted(&ringtap_testkit::scenario("S01").unwrap().cases()[0], 0);
+    for wire in &mut wires {
+        wire.link.fragment_bytes = Some(256);
+    }
+    let whole = Pcap::of(&wires);
+    let (wanted, counts) = lab.replay("ringtap.toml", &whole.bytes(), &[]);
+    assert_eq!(counts["datagram reassembled"], counts["datagram begun"]);
+    let (first, second) = whole.frames.split_at(1);
+    let part = |frames: &[Vec<u8>]| [whole.header.clone(), frames.concat()].concat();
+    let name = lab.path("first.pcap");
+    std::fs::write(&name, part(first)).expect("written");
+    let (records, split) = lab.replay("ringtap.toml", &part(second), &[name.to_str().unwrap()]);
+    assert_eq!((records, split), (wanted, counts));
+}

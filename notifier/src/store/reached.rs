@@ -1,0 +1,92 @@
+//! Mails that are held back, and dropped if their caller gets through (`suppress_if_reached_within_s`,
+//! semantics.md §2.7).
+//!
+//! Capture time decides, and either call may come out of the journal first: one that is still ringing while
+//! its caller gets through on another line is recorded later than the answer. So a mail looks back when it
+//! is queued, and an answer looks for mails that are held.
+
+use ringtap_record::Time;
+use rusqlite::{OptionalExtension as _, params};
+
+use super::delivery::{State, millis};
+use super::{Intake, StoreError};
+
+/// What may make a mail needless.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// The caller; never a withheld one, who cannot be told from others.
+    pub caller: String,
+    /// When the missed call began: only a later one counts.
+    pub after: Time,
+    /// The last moment at which that later one may begin.
+    pub until: Time,
+    /// When the mail goes out if there was none.
+    pub due: Time,
+}
+
+/// What became of a mail that was to be queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placed {
+    /// It waits to be sent.
+    Queued,
+    /// The caller has got through already: it is in the outbox, dropped.
+    Suppressed,
+    /// The person was told of this call before.
+    Repeated,
+}
+
+impl Intake<'_> {
+    /// The account that `identity` is, or the identity itself if it is nobody's here: two calls are of one
+    /// caller if they agree in this.
+    pub fn one_name(&self, identity: &str) -> Result<String, StoreError> {
+        Ok(self.account_of(identity)?.unwrap_or_else(|| identity.to_owned()))
+    }
+
+    /// `caller` talked to the person in a call that began at `started`. Gives how many mails that makes
+    /// needless.
+    pub fn reached(&self, user: i64, caller: &str, started: Time, now: Time) -> Result<usize, StoreError> {
+        let put = || -> rusqlite::Result<usize> {
+            let at = started.as_micros();
+            self.sql
+                .prepare_cached(
+                    "INSERT INTO reached (user_id, caller, started, at_ms) VALUES (?1, ?2, ?3, ?4) \
+                     ON CONFLICT DO NOTHING",
+                )?
+                .execute(params![user, caller, at, millis(now)])?;
+            self.sql
+                .prepare_cached(
+                    "UPDATE outbox SET state = ?4, last_error = ?5, done_ms = ?6 \
+                     WHERE user_id = ?1 AND held_caller = ?2 AND state = 'pending' \
+                     AND held_after < ?3 AND held_until >= ?3",
+                )?
+                .execute(params![
+                    user,
+                    caller,
+                    at,
+                    State::Dropped.as_str(),
+                    why(started),
+                    millis(now)
+                ])
+        };
+        put().map_err(|source| self.fault("drop mails of a caller who got through", source))
+    }
+
+    /// When the caller has got through, if that makes a mail held by `hold` needless.
+    pub(super) fn reached_within(&self, user: i64, hold: &Hold) -> rusqlite::Result<Option<Time>> {
+        self.sql
+            .prepare_cached(
+                "SELECT started FROM reached \
+                 WHERE user_id = ?1 AND caller = ?2 AND started > ?3 AND started <= ?4 LIMIT 1",
+            )?
+            .query_row(
+                params![user, hold.caller, hold.after.as_micros(), hold.until.as_micros()],
+                |row| row.get(0).map(Time::from_micros),
+            )
+            .optional()
+    }
+}
+
+/// What the outbox says of a dropped mail.
+pub(super) fn why(reached: Time) -> String {
+    format!("the same caller reached this person in a call that began at {reached}")
+}
