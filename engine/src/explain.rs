@@ -221,6 +221,14 @@ const RULES: &[(&str, &str)] = &[
         "cancelled because the call was completed elsewhere",
     ),
     (
+        "D20, Reason line 1",
+        "cancelled because the call was completed elsewhere",
+    ),
+    (
+        "D20, Reason line 2",
+        "cancelled because another user was selected (Q.850 cause 26)",
+    ),
+    (
         "D20, Reason line 3",
         "cancelled because it was declined elsewhere",
     ),
@@ -272,11 +280,15 @@ const RULES: &[(&str, &str)] = &[
     ("D65", "the first leg of click-to-dial"),
     ("D66", "call completion calls back"),
     ("D68", "access transfer"),
-    ("D69", "paging"),
+    ("D69", "a refusal of paging is not told"),
     ("D70", "a recording session"),
     (
         "D81, as a re-INVITE fails",
         "only a final was seen, one that a request within a dialog gets as well",
+    ),
+    (
+        "4, legs left out",
+        "more legs may belong to this call than could be looked at",
     ),
     ("2.2 pooling d", "a final passed, of which only the ACK was seen"),
     (
@@ -319,7 +331,10 @@ fn policy(record: &CallRecord, target: &Target, policy: &Policy) -> String {
         } else {
             "nobody is mailed"
         };
-        format!("{name} = {on}: {verb}, unless another of the owner's numbers says otherwise")
+        format!(
+            "{name} = {on}: {verb}, unless the owner's own switches, min_ring_s, partial_evidence or another of the \
+             owner's numbers say otherwise"
+        )
     };
     match target.outcome {
         Outcome::CallerHungUp if target.alerted || partial => switch("caller_hung_up", policy.caller_hung_up),

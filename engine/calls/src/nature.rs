@@ -36,14 +36,13 @@ impl Nature {
     pub(crate) const PICKUP_CODE: Self = Self(1 << 10);
 
     /// Marks that make it no call attempt to the target, each with its row.
-    const NO_ATTEMPT: [(Self, &'static str); 8] = [
+    const NO_ATTEMPT: [(Self, &'static str); 7] = [
         (Self::REPLACES, "D48, D50"),
         (Self::OTHER_MEDIA, "D61"),
         (Self::EMERGENCY, "D63"),
         (Self::SERVICE_CALLER, "D65"),
         (Self::RECALL, "D66"),
         (Self::ACCESS_TRANSFER, "D68"),
-        (Self::PAGING, "D69"),
         (Self::RECORDING, "D70"),
     ];
 
@@ -55,10 +54,12 @@ impl Nature {
         Self(self.0 | other.0)
     }
 
-    /// The row by which the INVITE is no call attempt to its target, if it is none.
-    pub(crate) fn no_attempt(self) -> Option<&'static str> {
+    /// The row by which the INVITE is no call attempt to its target, if it is none. A call completion call that
+    /// somebody made, seen where calls come in, is one to its target (D66).
+    pub(crate) fn no_attempt(self, has_origin: bool) -> Option<&'static str> {
         Self::NO_ATTEMPT
             .iter()
+            .filter(|(mark, _)| !(has_origin && *mark == Self::RECALL))
             .find(|(mark, _)| self.has(*mark))
             .map(|(_, row)| *row)
     }

@@ -206,6 +206,18 @@ impl Rules {
                 .is_some_and(|identity| self.is_machine_identity(&identity))
     }
 
+    pub(crate) fn has_queues(&self) -> bool {
+        !self.machine_numbers.is_empty()
+    }
+
+    /// How long after its end a leg may stay open at most, in milliseconds, timers for missing ends left out.
+    pub(crate) fn closes_within_ms(&self) -> u64 {
+        let timers = &self.timers;
+        let short_ms = self.short_answer_ms.saturating_add(timers.reorder_ms);
+        let waits = [timers.settle_ms, timers.successor_ms, timers.retry_ms, short_ms];
+        waits.into_iter().max().unwrap_or_default()
+    }
+
     /// D52: a queue or an announcement, behind which people may be tried.
     pub(crate) fn is_queue(&self, identity: &Identity) -> bool {
         self.machine_numbers.contains(identity)

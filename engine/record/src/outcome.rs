@@ -75,6 +75,25 @@ outcomes! {
 }
 
 impl Outcome {
+    /// Whether it is one of those that tell of a missed call (semantics.md §2.3, DECLINED left out).
+    #[must_use]
+    pub const fn is_missed(self) -> bool {
+        matches!(
+            self,
+            Self::CallerHungUp
+                | Self::NoAnswer
+                | Self::Busy
+                | Self::Unreachable
+                | Self::AutoRejected
+                | Self::NetworkFailure
+                | Self::Voicemail
+                | Self::DivertedUnseen
+                | Self::ForwardedUnanswered
+                | Self::GroupUnanswered
+                | Self::PossiblyMissed
+        )
+    }
+
     /// Whether the target was not called at all in the sense of semantics.md D60 to D71.
     #[must_use]
     pub const fn is_no_attempt(self) -> bool {

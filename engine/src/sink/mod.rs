@@ -7,7 +7,7 @@ pub use lines::JsonLines;
 use std::io::{self, Write};
 
 use ringtap_journal::{JournalError, Totals, Writer};
-use ringtap_record::{CallRecord, Explanation, ImplicitSet, Outcome, Target};
+use ringtap_record::{CallRecord, Explanation, ImplicitSet, Target};
 use thiserror::Error;
 
 /// Records could not be brought to their place.
@@ -98,7 +98,7 @@ pub struct MissedTable {
 
 impl RecordSink for MissedTable {
     fn put(&mut self, record: &CallRecord, _: &Explanation) -> Result<(), SinkError> {
-        let missed = record.targets.iter().filter(|target| is_missed(target.outcome));
+        let missed = record.targets.iter().filter(|target| target.outcome.is_missed());
         self.rows
             .extend(missed.map(|target| (record.started, row(record, target))));
         Ok(())
@@ -140,25 +140,6 @@ impl MissedTable {
         }
         text
     }
-}
-
-/// Whether an outcome is one of those shown to users (semantics.md §2.3).
-const fn is_missed(outcome: Outcome) -> bool {
-    !matches!(
-        outcome,
-        Outcome::Answered
-            | Outcome::AnsweredElsewhere
-            | Outcome::DivertedAnswered
-            | Outcome::PickedUp
-            | Outcome::Blocked
-            | Outcome::InvalidNumber
-            | Outcome::Incompatible
-            | Outcome::AuthFailed
-            | Outcome::InDialog
-            | Outcome::NotACall
-            | Outcome::Undetermined
-            | Outcome::Declined
-    )
 }
 
 fn row(record: &CallRecord, target: &Target) -> [String; 6] {

@@ -32,9 +32,11 @@ impl LegFacts {
         };
         let answered = self.answered_at();
         if answered.seen() {
+            // A queue whose caller was not seen to go has no end.
+            let is_seen = self.caller_bye.seen() || self.callee_bye.seen() || !self.is_queue(rules);
             return Deadline {
                 at: self.settled_after_answer(answered, rules),
-                complete: true,
+                complete: is_seen,
             };
         }
         let Some(cseq) = self.last_cseq() else {
@@ -68,7 +70,7 @@ impl LegFacts {
         let ms = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
         let at = |tick: Tick| tick.time(self.base).unwrap_or(self.base);
         let settled = at(answered).plus_ms(ms(rules.timers.settle_ms));
-        if self.is_queue {
+        if self.is_queue(rules) {
             return if bye.seen() {
                 settled.max(at(bye).plus_ms(ms(rules.timers.settle_ms)))
             } else {

@@ -80,8 +80,6 @@ pub struct LegFacts {
     pub(crate) left_out_answer: Tick,
     pub(crate) closing: Closing,
     pub(crate) ties: Ties,
-    /// A queue or announcement answered (D52).
-    pub(crate) is_queue: bool,
     /// Who transferred the caller here (Referred-By, D51).
     pub(crate) referred_by: IdentityIndex,
     /// Something that the settler must know of while the leg is open has changed since it was last told.
@@ -140,10 +138,10 @@ impl CallerFacts {
 }
 
 impl LegFacts {
-    /// A key that puts legs into the same order in every run.
+    /// A key that puts legs into the same order in every run, whichever message came first.
     #[must_use]
-    pub const fn order(&self) -> (Time, [u8; 32]) {
-        (self.base, self.name)
+    pub fn order(&self) -> (Time, [u8; 32]) {
+        (self.first_sign(), self.name)
     }
 
     /// No facts yet.
@@ -169,7 +167,6 @@ impl LegFacts {
             diversions: Vec::new(),
             closing: Closing::Complete,
             ties: Ties::default(),
-            is_queue: false,
             referred_by: IdentityIndex::NONE,
             has_news: true,
         }
@@ -225,7 +222,12 @@ impl LegFacts {
     fn remember_diversions(&mut self, found: Vec<Diversion>) {
         for diversion in found {
             if self.diversions.len() < DIVERSIONS_MAX && !self.diversions.contains(&diversion) {
-                self.diversions.push(diversion);
+                // In an order of their own: that of arrival says nothing.
+                let key = |step: &Diversion| (step.from.clone(), step.to.clone(), step.cause);
+                let at = self
+                    .diversions
+                    .partition_point(|known| key(known) < key(&diversion));
+                self.diversions.insert(at, diversion);
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ringtap_identity::{
-    CalledSource, Contact, Identity, Segment, asserted_callee, called, caller, caller_from, diversions,
+    CalledSource, Contact, Segment, asserted_callee, called, caller, caller_from, diversions,
 };
 use ringtap_record::Time;
 use ringtap_sip::{Header, Message, Method, Start, addr::name_addr};
@@ -361,7 +361,10 @@ impl LegFacts {
             return false;
         }
         let said = reason::read(message, rules.q850_13_elsewhere);
-        hop.line = hop.line.min(said.line);
+        // Pooling b takes the Reason of CANCEL, 487 and BYE; that of another final is its own (D15, MGCF caveat).
+        if status == 487 {
+            hop.line = hop.line.min(said.line);
+        }
         let is_first = !hop.end().seen();
         if !hop.join_final(status, at, tag, said.q850) {
             return false;
@@ -398,15 +401,6 @@ impl LegFacts {
             ),
             _ => return,
         };
-        let is_queue = |identity: &Identity| rules.is_queue(identity);
-        if matches!(status, 200..=299) {
-            let called = self
-                .hops
-                .iter()
-                .find(|hop| hop.via == via && hop.cseq == message.cseq())
-                .and_then(|hop| self.identity(hop.target));
-            self.is_queue |= other.as_ref().is_some_and(is_queue) || called.is_some_and(is_queue);
-        }
         let other = other.map_or(IdentityIndex::NONE, |identity| self.remember(identity));
         if let Some(hop) = self.hop_mut(via, message.cseq()) {
             hop.other = other;

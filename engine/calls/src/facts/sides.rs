@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 
 use super::LegFacts;
 use super::hop::Hop;
+use crate::rules::Rules;
 use crate::tick::Tick;
 
 /// Where the caller's side ends, as far as depth (the number of Vias) tells it.
@@ -34,6 +35,19 @@ impl LegFacts {
         self.hops
             .iter()
             .any(|hop| hop.cseq == cseq && hop.has(Hop::CALLERS_REINVITE))
+    }
+
+    /// Whether a queue or an announcement answered (D52), by its own identity, by the number that was called, or
+    /// by To where no INVITE was seen.
+    pub(crate) fn is_queue(&self, rules: &Rules) -> bool {
+        let is_one = |index| {
+            self.identity(index)
+                .is_some_and(|identity| rules.is_queue(identity))
+        };
+        rules.has_queues()
+            && self.invite_hops().filter(|hop| hop.is_answered()).any(|hop| {
+                is_one(hop.target) || is_one(hop.other) || (!hop.has(Hop::INVITE) && is_one(self.to))
+            })
     }
 
     /// Whether the leg was seen where calls come into the core.

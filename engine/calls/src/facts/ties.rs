@@ -4,6 +4,8 @@
 //! Only hashes are kept: a key is compared, never shown. What two legs with an equal key are to each other
 //! is decided in [`crate::settler`].
 
+use std::net::IpAddr;
+
 use ringtap_identity::Segment;
 use ringtap_sip::dialog::{DialogRef, replaces};
 use ringtap_sip::sdp::{origin, session_description};
@@ -107,10 +109,15 @@ impl Ties {
         if let Some(offer) = session_description(invite).map(origin) {
             if let Some([user, id, address]) = offer.session
                 && id.len() >= SDP_ID_BYTES_MIN
+                && !is_nowhere(address)
             {
                 self.add(Tie::new(TieKind::Sdp, keys, &[b"o", user, id, address]));
             }
-            if let Some((address, port)) = offer.stream {
+            // Port 9 is what an offer without addresses yet says (RFC 8839 §4.3.1).
+            if let Some((address, port)) = offer.stream
+                && !is_nowhere(address)
+                && port != b"9"
+            {
                 self.add(Tie::new(TieKind::Sdp, keys, &[b"m", address, port]));
             }
         }
@@ -118,6 +125,14 @@ impl Ties {
             self.replaced = Some(Box::new(either_way(&dialog, keys)));
         }
     }
+}
+
+/// An address that is nobody's: unspecified, loopback, or no address.
+fn is_nowhere(address: &[u8]) -> bool {
+    let parsed = std::str::from_utf8(address)
+        .ok()
+        .and_then(|text| text.parse::<IpAddr>().ok());
+    parsed.is_some_and(|address| address.is_unspecified() || address.is_loopback())
 }
 
 fn either_way(dialog: &DialogRef<'_>, keys: &HashKey) -> [LegKey; 2] {

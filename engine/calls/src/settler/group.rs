@@ -205,11 +205,31 @@ fn join_nearest(legs: &[&Sketch], timers: &Timers, groups: &mut Groups, by: Evid
         }
     }
     pairs.sort_unstable();
+    // Whoever is named in History-Info is named by one call: the nearest (§4.4, candidate choice).
+    let mut named: SmallVec<[usize; 8]> = SmallVec::new();
     for (_, a, b) in pairs {
-        if !groups.are_joined(a, b) && permits(by, groups.roles(a), groups.roles(b)) {
+        let is_spent = by == Evidence::Naming && named.contains(&a);
+        let is_redial = || by == Evidence::Siblings && share_target(legs, groups, a, b);
+        if !is_spent
+            && !groups.are_joined(a, b)
+            && permits(by, groups.roles(a), groups.roles(b))
+            && !is_redial()
+        {
             groups.join(a, b, by);
+            named.push(a);
         }
     }
+}
+
+/// Whether both groups ring the same phone: then one is a redial (§4.3).
+fn share_target(legs: &[&Sketch], groups: &Groups, a: usize, b: usize) -> bool {
+    let targets = |of: usize| -> Vec<u64> {
+        let members = groups.members(of);
+        let legs = members.iter().filter_map(|leg| legs.get(*leg));
+        legs.flat_map(|leg| leg.targets.iter().copied()).collect()
+    };
+    let of_a = targets(a);
+    targets(b).iter().any(|target| of_a.contains(target))
 }
 
 /// What weak evidence may do: `a` is the leg that the evidence speaks of first (the named leg, the caller's
@@ -259,13 +279,18 @@ fn follows(leg: &Sketch, other: &Sketch, timers: &Timers) -> bool {
     leg.start.plus_us(micros(timers.reorder_ms)) >= other.start && leg.overlaps(other, timers.successor_ms)
 }
 
-/// K6: the offers are the same, and the lifetimes overlap, for ports are used again.
+/// K6: the offers are the same, and the lifetimes overlap, for ports are used again. Constant descriptions
+/// exist, so the people must not contradict.
 fn same_sdp(leg: &Sketch, other: &Sketch, _: &Timers) -> Option<i64> {
     let is_same = leg
         .ties
         .iter()
         .any(|tie| tie.kind() == TieKind::Sdp && other.ties.contains(tie));
-    (is_same && leg.overlaps(other, 0)).then(|| (leg.start - other.start).abs())
+    let fits = is_same
+        && !leg.is_other_caller(other)
+        && leg.callees.iter().any(|callee| other.callees.contains(callee))
+        && leg.overlaps(other, 0);
+    fits.then(|| (leg.start - other.start).abs())
 }
 
 /// K7: `leg` is the caller's side and `other` the called one's.

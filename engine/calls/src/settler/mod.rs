@@ -19,7 +19,7 @@ mod registry;
 mod sketch;
 
 use ringtap_identity::Identity;
-use ringtap_record::{Outcome, Time};
+use ringtap_record::Time;
 use std::collections::HashMap;
 
 use crate::facts::LegFacts;
@@ -43,6 +43,8 @@ pub struct Call {
     pub(crate) joins: Vec<Join>,
     /// Somebody else took the call over before anybody called answered it (D48, D49).
     pub(crate) pickup: Option<Takeover>,
+    /// Further legs may belong to it: there were too many to look at.
+    pub(crate) is_cut: bool,
 }
 
 /// A pickup.
@@ -54,8 +56,10 @@ pub(crate) struct Takeover {
 }
 
 impl Takeover {
+    /// Who took it, unless that is withheld.
     pub(crate) fn picker(&self) -> Option<&Identity> {
-        self.leg.caller.identity.as_ref()
+        let caller = &self.leg.caller;
+        caller.identity.as_ref().filter(|_| !caller.is_withheld())
     }
 }
 
@@ -130,7 +134,7 @@ impl Settler {
             self.learner.resolve(leg);
         }
         news.sort_unstable_by_key(Sketch::order);
-        closed.sort_unstable_by_key(LegFacts::order);
+        closed.sort_by_cached_key(LegFacts::order);
         for sketch in news {
             self.registry.note(sketch);
         }
@@ -138,7 +142,7 @@ impl Settler {
             .into_iter()
             .map(|leg| {
                 self.counters.legs += 1;
-                self.registry.close(leg, &self.keys)
+                self.registry.close(leg, &self.keys, rules)
             })
             .collect();
         self.weigh_all(slots, rules, records);
@@ -179,17 +183,23 @@ impl Settler {
             };
             let waiters = std::mem::take(&mut entry.waiters);
             self.waiting = self.waiting.saturating_sub(waiters.len());
-            todo.extend(waiters.into_iter().rev());
-            todo.extend(self.weigh_one(slot, rules, records));
+            todo.extend(waiters.iter().rev());
+            todo.extend(self.weigh_one(slot, &waiters, rules, records));
         }
     }
 
     /// Gives legs that have to be looked at again.
-    fn weigh_one(&mut self, slot: Slot, rules: &Rules, records: &mut Vec<Judged>) -> Vec<Slot> {
+    fn weigh_one(
+        &mut self,
+        slot: Slot,
+        waited: &[Slot],
+        rules: &Rules,
+        records: &mut Vec<Judged>,
+    ) -> Vec<Slot> {
         if self.pickups.holds(slot) {
             return Vec::new();
         }
-        let neighbours = self.registry.neighbours(slot);
+        let (neighbours, is_cut) = self.registry.neighbours(slot, waited);
         let sketches: Vec<&Sketch> = neighbours
             .iter()
             .filter_map(|slot| Some(&self.registry.entry(*slot)?.sketch))
@@ -204,7 +214,8 @@ impl Settler {
             .iter()
             .find(|(pickup, _)| *pickup == own)
             .map_or(own, |(_, taken)| *taken);
-        let group = Group::of(&groups, own, &neighbours, &sketches);
+        let mut group = Group::of(&groups, own, &neighbours, &sketches);
+        group.is_cut = is_cut;
         let open = group.slots().find(|slot| {
             self.registry
                 .entry(*slot)
@@ -226,7 +237,7 @@ impl Settler {
     /// Judges a group, or holds it back as long as a pickup may explain it (D49).
     fn settle_group(&mut self, group: &Group, rules: &Rules, records: &mut Vec<Judged>) -> Vec<Slot> {
         // A leg that came late joins a call that is held: it is weighed anew as a whole.
-        self.pickups.release(group);
+        let released = self.pickups.release(group);
         let open_codes = self.registry.open_codes();
         let is_code = group.legs.iter().any(|slot| {
             self.registry
@@ -237,9 +248,11 @@ impl Settler {
             && let Some(call) = group.call(|slot| self.registry.entry(slot)?.facts.as_deref().cloned())
             && self.pickups.take(&call, group, open_codes, rules)
         {
-            return Vec::new();
+            return released;
         }
-        self.judge_group(group, None, rules, records)
+        let mut left = self.judge_group(group, None, rules, records);
+        left.extend(released);
+        left
     }
 
     fn settle_held(&mut self, now: Time, rules: &Rules, records: &mut Vec<Judged>) {
@@ -326,6 +339,8 @@ struct Group {
     takeovers: Vec<Slot>,
     /// As indices into `legs`.
     joins: Vec<Join>,
+    /// Legs that may belong to it were too many to look at.
+    is_cut: bool,
     /// What puts groups into the same order in every run.
     order: (Time, [u8; 32]),
 }
@@ -336,6 +351,7 @@ impl Group {
         let slot = |at: &usize| neighbours.get(*at).copied();
         let place = |of: usize| members.iter().position(|member| *member == of);
         Self {
+            is_cut: false,
             order: members
                 .first()
                 .and_then(|first| sketches.get(*first))
@@ -393,19 +409,11 @@ impl Group {
                 by: Some(Evidence::Replaces),
             });
         let legs: Vec<LegFacts> = order.into_iter().map(|(_, leg)| leg).collect();
-        (!legs.is_empty()).then_some(Call { legs, joins, pickup })
+        (!legs.is_empty()).then_some(Call {
+            legs,
+            joins,
+            pickup,
+            is_cut: self.is_cut,
+        })
     }
-}
-
-/// Whether a record's target tells somebody of a missed call.
-pub(crate) const fn is_missed(outcome: Outcome) -> bool {
-    !matches!(
-        outcome,
-        Outcome::Answered
-            | Outcome::AnsweredElsewhere
-            | Outcome::DivertedAnswered
-            | Outcome::PickedUp
-            | Outcome::InDialog
-            | Outcome::NotACall
-    )
 }

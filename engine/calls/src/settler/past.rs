@@ -10,7 +10,6 @@ use ringtap_record::{CallRecord, Time};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 
-use super::is_missed;
 use super::sketch::{Roles, Sketch};
 use crate::facts::ties::{Tie, TieKind};
 use crate::hash::HashKey;
@@ -29,6 +28,7 @@ struct Told {
     roles: Roles,
     /// Fingerprints of those who were told of it: caller and called in one hash.
     missed: SmallVec<[u64; 2]>,
+    caller: Option<u64>,
     ties: SmallVec<[Tie; 4]>,
 }
 
@@ -54,7 +54,7 @@ impl Past {
         let mut kept = Vec::with_capacity(before);
         judged.record.targets.retain(|target| {
             let told = fingerprint(legs, &target.identity, keys)
-                .filter(|_| is_missed(target.outcome))
+                .filter(|_| target.outcome.is_missed())
                 .and_then(|print| self.call(*self.by_fingerprint.get(&print)?));
             let is_told = told.is_some_and(|told| {
                 // Both were open at their starts: each has lasted until it was judged.
@@ -74,14 +74,14 @@ impl Past {
 
     /// Whether an answered call hangs together with one of which somebody was told (§4.5, 4).
     pub(super) fn contradicts(&self, legs: &[Sketch], record: &CallRecord) -> bool {
-        let answered = !record.targets.is_empty() && !record.targets.iter().any(|t| is_missed(t.outcome));
+        let answered = !record.targets.is_empty() && !record.targets.iter().any(|t| t.outcome.is_missed());
         answered
             && legs
                 .iter()
                 .flat_map(|leg| &leg.ties)
                 .filter(|tie| tie.kind() != TieKind::Sdp)
                 .filter_map(|tie| self.call(*self.by_tie.get(tie)?))
-                .any(|told| !told.missed.is_empty())
+                .any(|told| told.caller.is_some() && told.caller == caller_of(legs))
     }
 
     pub(super) fn remember(&mut self, legs: &[Sketch], record: &CallRecord, keys: &HashKey) {
@@ -89,7 +89,7 @@ impl Past {
         let missed: SmallVec<[u64; 2]> = record
             .targets
             .iter()
-            .filter(|target| is_missed(target.outcome))
+            .filter(|target| target.outcome.is_missed())
             .filter_map(|target| fingerprint(legs, &target.identity, keys))
             .collect();
         if missed.is_empty() {
@@ -106,6 +106,7 @@ impl Past {
             at: record.ended,
             start: start_of(legs),
             roles: roles_of(legs),
+            caller: caller_of(legs),
             missed,
             ties,
         });
@@ -169,8 +170,15 @@ fn start_of(legs: &[Sketch]) -> Time {
     legs.iter().map(|leg| leg.start).min().unwrap_or_default()
 }
 
+fn caller_of(legs: &[Sketch]) -> Option<u64> {
+    let anonymous = legs.iter().find(|leg| leg.is_anonymous);
+    let leg = anonymous.or_else(|| legs.iter().find(|leg| leg.caller != 0))?;
+    leg.callers().last()
+}
+
 /// Caller and called in one; `None` if the caller is unknown.
 fn fingerprint(legs: &[Sketch], called: &str, keys: &HashKey) -> Option<u64> {
-    let caller = legs.iter().map(|leg| leg.caller).find(|caller| *caller != 0)?;
+    // All who withhold their number are one here: some legs do not show it at all.
+    let caller = caller_of(legs)?;
     Some(caller.rotate_left(23) ^ keys.text([called.as_bytes()]))
 }

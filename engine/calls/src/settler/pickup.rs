@@ -18,11 +18,17 @@ use crate::verdict;
 const TOGETHER_US: i64 = 1_000_000;
 /// Two calls that fit one code equally well, within this: then it explains neither.
 const AMBIGUOUS_US: i64 = 10_000;
-/// How long after its answer (or cancel) a call is held: until every code and every other call that could
-/// matter is known. A leg closes two seconds after its end.
-const CALL_HELD_MS: i64 = 5_500;
+/// Two calls at the ends of one code's second, a rival's own code beyond that, and a little for ticks: so much
+/// longer than its closing a call is held, until every code and every other call that could matter is known.
+const CALL_HELD_MS: u64 = 3_500;
 /// A code is held longer than each call that it could explain.
-const CODE_HELD_MS: i64 = 7_000;
+const CODE_HELD_MS: u64 = 5_000;
+
+/// `ms` after the longest time in which a leg closes that has ended.
+fn held_until(at: Time, ms: u64, rules: &Rules) -> Time {
+    let held_ms = rules.closes_within_ms().saturating_add(ms);
+    at.plus_ms(i64::try_from(held_ms).unwrap_or(i64::MAX / 1000))
+}
 
 /// A call, or a code, that waits to be paired.
 #[derive(Debug)]
@@ -49,14 +55,12 @@ impl Pickups {
         held.any(|held| held.group.legs.contains(&slot))
     }
 
-    /// Lets go of what has a leg in common with this group.
-    pub(super) fn release(&mut self, group: &Group) {
-        self.calls.retain(|held| {
-            !held
-                .group
-                .slots()
-                .any(|slot| group.slots().any(|other| other == slot))
-        });
+    /// Lets go of what has a leg in common with this group. The other legs of that are nobody's then.
+    pub(super) fn release(&mut self, group: &Group) -> Vec<Slot> {
+        let has = |slot: Slot| group.slots().any(|other| other == slot);
+        let let_go = self.calls.extract_if(.., |held| held.group.slots().any(has));
+        let slots = let_go.flat_map(|held| held.group.slots().collect::<Vec<_>>());
+        slots.filter(|slot| !has(*slot)).collect()
     }
 
     /// Whether anything is known that a call would have to be held for: codes that were answered, or `open`
@@ -77,7 +81,7 @@ impl Pickups {
             self.codes.push(Held {
                 group: group.clone(),
                 at,
-                until: at.plus_ms(CODE_HELD_MS),
+                until: held_until(at, CODE_HELD_MS, rules),
                 people: leg.caller.identity.iter().cloned().collect(),
             });
             return true;
@@ -91,7 +95,7 @@ impl Pickups {
         self.calls.push(Held {
             group: group.clone(),
             at,
-            until: at.plus_ms(CALL_HELD_MS),
+            until: held_until(at, CALL_HELD_MS, rules),
             people,
         });
         true
@@ -106,11 +110,21 @@ impl Pickups {
         let order = |held: &Held| (held.at, held.group.order);
         self.calls.sort_by_key(order);
         self.codes.sort_by_key(order);
-        let pairs = pair(&self.calls, &self.codes, rules);
+        let (pairs, tied) = pair(&self.calls, &self.codes, rules);
         let (mut due, mut used) = (Vec::new(), Vec::new());
         for (at, call) in self.calls.iter().enumerate().filter(|(_, call)| is_due(call)) {
             let code = pairs.iter().find(|(call, _)| *call == at).map(|(_, code)| *code);
             used.extend(code);
+            // A tie that this call took part in is decided for good: the code explains nobody.
+            for tie in &tied {
+                if let Some(held) = self.codes.get(*tie).filter(|held| fits(call.at, held))
+                    && code.is_none()
+                    && !used.contains(tie)
+                {
+                    used.push(*tie);
+                    due.push((call.until, held.group.clone(), None));
+                }
+            }
             let code = code.and_then(|code| self.codes.get(code)?.group.legs.first().copied());
             due.push((call.until, call.group.clone(), code));
         }
@@ -135,8 +149,8 @@ fn fits(at: Time, code: &Held) -> bool {
     (at - code.at).abs() <= TOGETHER_US
 }
 
-/// One to one, the nearest first, as indices of call and code.
-fn pair(calls: &[Held], codes: &[Held], rules: &Rules) -> Vec<(usize, usize)> {
+/// One to one, the nearest first, as indices of call and code; and the codes that two calls fit alike.
+fn pair(calls: &[Held], codes: &[Held], rules: &Rules) -> (Vec<(usize, usize)>, Vec<usize>) {
     let mut near: Vec<(bool, i64, usize, usize)> = Vec::new();
     for (c, call) in calls.iter().enumerate() {
         for (p, code) in codes.iter().enumerate().filter(|(_, code)| fits(call.at, code)) {
@@ -149,7 +163,7 @@ fn pair(calls: &[Held], codes: &[Held], rules: &Rules) -> Vec<(usize, usize)> {
     // A configured group decides before time does.
     near.sort_unstable();
     let mut pairs: Vec<(usize, usize)> = Vec::new();
-    let mut spent: Vec<usize> = Vec::new();
+    let (mut spent, mut tied): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
     for (undecided, distance_us, c, p) in &near {
         if spent.contains(p) || pairs.iter().any(|(call, _)| call == c) {
             continue;
@@ -162,11 +176,13 @@ fn pair(calls: &[Held], codes: &[Held], rules: &Rules) -> Vec<(usize, usize)> {
                 && !pairs.iter().any(|(call, _)| call == other)
                 && (other_us - distance_us).abs() <= AMBIGUOUS_US
         };
-        if !near.iter().any(is_rival) {
+        if near.iter().any(is_rival) {
+            tied.push(*p);
+        } else {
             pairs.push((*c, *p));
         }
     }
-    pairs
+    (pairs, tied)
 }
 
 /// What the configured groups say of a picker and the called ones.

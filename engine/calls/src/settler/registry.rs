@@ -10,12 +10,19 @@ use std::collections::HashMap;
 use super::sketch::Sketch;
 use crate::facts::LegFacts;
 use crate::hash::{HashKey, LegKey};
+use crate::rules::Rules;
 
 /// Legs looked at together. The largest group the corpus knows has five; a group of forty phones behind
 /// one pilot has forty-one.
 const NEIGHBOURS_MAX: usize = 96;
 /// Legs taken from one key's list on each side of the asking leg in time.
 const NEAREST: usize = 24;
+/// How far back in such a list an origin is looked for.
+const ORIGIN_AFTER: usize = 1024;
+/// Legs that waited for the one that closes, and are weighed with it: a queue's agents.
+const WAITED_MAX: usize = 1024;
+/// A tie that so many legs have at once is a constant and identifies nothing (K2, degenerate values).
+const TIE_LEGS_MAX: usize = 64;
 
 /// A leg's place in the registry.
 pub(super) type Slot = u32;
@@ -69,13 +76,20 @@ impl Registry {
     }
 
     /// Takes a closed leg in.
-    pub(super) fn close(&mut self, facts: LegFacts, keys: &HashKey) -> Slot {
-        let sketch = Sketch::of(&facts, keys, false);
+    pub(super) fn close(&mut self, facts: LegFacts, keys: &HashKey, rules: &Rules) -> Slot {
+        let sketch = Sketch::of(&facts, keys, rules, false);
         self.put(sketch, Some(Box::new(facts)))
     }
 
     fn put(&mut self, sketch: Sketch, facts: Option<Box<LegFacts>>) -> Slot {
         let known = self.by_name.get(&sketch.name).copied();
+        // A leg that was closed and still waits keeps what it knows: the table forgot it meanwhile, and a late
+        // frame made it anew.
+        if let Some(slot) = known
+            && self.entry(slot).is_some_and(|entry| entry.facts.is_some())
+        {
+            return slot;
+        }
         let waiters = known.and_then(|slot| self.unlink(slot));
         let slot = known.or_else(|| self.free.pop()).unwrap_or_else(|| {
             self.entries.push(None);
@@ -127,10 +141,15 @@ impl Registry {
     }
 
     /// Every leg that may be of one call with this one, directly or through others, in the order of
-    /// [`Sketch::order`].
-    pub(super) fn neighbours(&self, of: Slot) -> Vec<Slot> {
+    /// [`Sketch::order`]; those that `waited` for it at any rate. Whether some had to be left out.
+    pub(super) fn neighbours(&self, of: Slot, waited: &[Slot]) -> (Vec<Slot>, bool) {
         let mut found: Vec<Slot> = vec![of];
-        let mut at = 0;
+        let waited = waited
+            .iter()
+            .filter(|slot| **slot != of && self.entry(**slot).is_some());
+        found.extend(waited.take(WAITED_MAX));
+        let most = NEIGHBOURS_MAX.max(found.len());
+        let (mut at, mut is_cut) = (0, false);
         while let Some(slot) = found.get(at).copied() {
             at += 1;
             let Some(entry) = self.entry(slot) else { continue };
@@ -138,17 +157,37 @@ impl Registry {
                 let Some(list) = self.index.get(&key) else {
                     continue;
                 };
+                let is_tie = entry.sketch.ties.iter().any(|tie| tie.bits() == key);
+                if is_tie && list.len() > TIE_LEGS_MAX {
+                    continue;
+                }
                 let here = list.partition_point(|place| *place < (entry.sketch.start, slot));
                 let nearest = here.saturating_sub(NEAREST)..(here + NEAREST).min(list.len());
-                for (_, other) in list.get(nearest).unwrap_or_default() {
-                    if found.len() < NEIGHBOURS_MAX && !found.contains(other) {
-                        found.push(*other);
+                // A call may have begun long before its latest leg: a queue's, say.
+                let origin = list
+                    .get(here.saturating_sub(ORIGIN_AFTER)..nearest.start)
+                    .unwrap_or_default()
+                    .iter()
+                    .rfind(|(_, other)| self.is_origin(*other));
+                for (_, other) in list.get(nearest).unwrap_or_default().iter().chain(origin) {
+                    if found.contains(other) {
+                        continue;
                     }
+                    if found.len() >= most {
+                        is_cut = true;
+                        break;
+                    }
+                    found.push(*other);
                 }
             }
         }
         found.sort_by_key(|slot| self.entry(*slot).map(|entry| entry.sketch.order()));
-        found
+        (found, is_cut)
+    }
+
+    fn is_origin(&self, slot: Slot) -> bool {
+        self.entry(slot)
+            .is_some_and(|entry| entry.sketch.roles.has_origin())
     }
 
     /// Every leg, the earliest first.
@@ -170,9 +209,9 @@ impl Registry {
 fn keys_of(sketch: &Sketch) -> SmallVec<[Key; 12]> {
     let mut keys: SmallVec<[Key; 12]> = sketch.ties.iter().map(|tie| tie.bits()).collect();
     keys.push(dialog(sketch.key));
-    if sketch.caller != 0 {
+    for caller in sketch.callers() {
         // Whom History-Info names is among the called.
-        let pair = |callee: &u64| sketch.caller.rotate_left(23) ^ callee;
+        let pair = |callee: &u64| caller.rotate_left(23) ^ callee;
         keys.extend(sketch.callees.iter().map(pair));
     }
     keys.extend(sketch.takes_over.into_iter().flatten().map(dialog));

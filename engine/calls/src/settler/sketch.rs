@@ -12,7 +12,11 @@ use crate::facts::hop::Hop;
 use crate::facts::ties::Tie;
 use crate::hash::{HashKey, LegKey};
 use crate::nature::Nature;
+use crate::rules::Rules;
 use crate::tick::Tick;
+
+/// What stands for every caller who asks for privacy.
+const ANONYMOUS: u64 = 0x616e_6f6e_796d_6f75;
 
 /// The segments on which a leg was seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,8 +74,10 @@ pub struct Sketch {
     pub(crate) start: Time,
     /// End of the attempt, be it by an answer; `None` while the leg is open.
     pub(crate) end: Option<Time>,
-    /// Hash of the caller's identity, or of "anonymous"; 0 if nothing is known.
+    /// Hash of the caller's identity, be it withheld or not; 0 if it is not known.
     pub(crate) caller: u64,
+    /// The caller asked for privacy: other legs may show no identity.
+    pub(crate) is_anonymous: bool,
     pub(crate) roles: Roles,
     /// No INVITE was captured.
     pub(crate) is_partial: bool,
@@ -94,7 +100,7 @@ pub struct Sketch {
 
 impl Sketch {
     /// The sketch of a leg as it is known now.
-    pub(crate) fn of(leg: &LegFacts, keys: &HashKey, is_open: bool) -> Self {
+    pub(crate) fn of(leg: &LegFacts, keys: &HashKey, rules: &Rules, is_open: bool) -> Self {
         let hash = |identity: &Identity| keys.text([identity.as_str().as_bytes()]);
         let at = |tick: Tick| tick.time(leg.base);
         let mut sketch = Self {
@@ -102,11 +108,8 @@ impl Sketch {
             key: leg.key,
             start: Time::MAX,
             end: None,
-            caller: match &leg.caller.identity {
-                Some(identity) => hash(identity),
-                None if leg.caller.from_anonymous => keys.text([&b""[..], b"anonymous"]),
-                None => 0,
-            },
+            caller: leg.caller.identity.as_ref().map_or(0, hash),
+            is_anonymous: leg.caller.is_withheld(),
             roles: Roles::default(),
             is_partial: true,
             takes_over: leg.ties.replaced.as_deref().copied(),
@@ -118,7 +121,10 @@ impl Sketch {
             to: leg.identity(leg.to).map_or(0, hash),
             ends: SmallVec::new(),
         };
-        let mut last = at(leg.caller_bye.min(leg.callee_bye)).filter(|_| leg.is_queue);
+        // A queue's caller is there until the BYE; where none was seen, for as long as anybody may know.
+        let mut last = leg
+            .is_queue(rules)
+            .then(|| at(leg.caller_bye.min(leg.callee_bye)).unwrap_or(Time::MAX));
         for hop in leg.invite_hops() {
             sketch.roles.add(hop.segment);
             sketch.is_partial &= !hop.has(Hop::INVITE);
@@ -171,8 +177,17 @@ impl Sketch {
         self.caller != 0 && other.caller != 0 && self.caller != other.caller
     }
 
+    /// The same known caller; or both withheld, where only one leg or none says who it is.
     pub(crate) fn is_same_caller(&self, other: &Self) -> bool {
-        self.caller != 0 && self.caller == other.caller
+        let is_one_unknown = self.caller == 0 || other.caller == 0;
+        (self.caller != 0 && self.caller == other.caller)
+            || (self.is_anonymous && other.is_anonymous && is_one_unknown)
+    }
+
+    /// Under which hashes the caller may be looked for: the identity, and that of all who withhold it.
+    pub(crate) fn callers(&self) -> impl Iterator<Item = u64> {
+        let known = (self.caller != 0).then_some(self.caller);
+        known.into_iter().chain(self.is_anonymous.then_some(ANONYMOUS))
     }
 
     pub(crate) fn order(&self) -> (Time, [u8; 32]) {

@@ -282,7 +282,7 @@ impl LegTable {
         if let Some(shard) = self.shards.get(shard) {
             let mut shard = shard.lock();
             shard.expire(now, rules, &mut harvest.closed);
-            shard.tell_news(&self.keys, &mut harvest.news);
+            shard.tell_news(&self.keys, rules, &mut harvest.news);
         }
     }
 

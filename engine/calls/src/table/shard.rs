@@ -281,14 +281,14 @@ impl Shard {
     }
 
     /// Sketches of the open legs that have changed since the last time.
-    pub(super) fn tell_news(&mut self, keys: &HashKey, news: &mut Vec<Sketch>) {
+    pub(super) fn tell_news(&mut self, keys: &HashKey, rules: &Rules, news: &mut Vec<Sketch>) {
         for index in self.news.drain(..) {
             let Some(slot) = self.slab.slot_mut(index) else {
                 continue;
             };
             slot.listed = false;
             if slot.state == State::Open && std::mem::take(&mut slot.facts.has_news) {
-                news.push(Sketch::of(&slot.facts, keys, true));
+                news.push(Sketch::of(&slot.facts, keys, rules, true));
             }
         }
     }

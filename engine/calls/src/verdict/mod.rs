@@ -14,15 +14,12 @@ use ringtap_identity::{Diversion, Identity, NameFrom};
 use ringtap_record::{CallRecord, Caller, Explanation, Flag, NameSource, Outcome, Target, Time};
 
 use crate::facts::hop::Hop;
-use crate::facts::{Closing, LegFacts};
+use crate::facts::{CallerFacts, Closing, LegFacts};
 use crate::nature::Nature;
 use crate::reason::ReasonLine;
 use crate::rules::Rules;
 use crate::settler::Call;
 use branch::{Branch, Paths, Seen};
-
-/// The service number translation of RFC 8119: not a diversion of a person (§2.5).
-const SERVICE_NUMBER_TRANSLATION: u16 = 380;
 
 /// Everything about a call that the verdict on one target may need.
 #[derive(Debug)]
@@ -57,7 +54,7 @@ pub struct Judged {
 pub fn judge(call: &Call, rules: &Rules) -> Option<Judged> {
     let case = Case::of(call, rules);
     let first = case.paths.hops().next()?;
-    let caller = call.legs.iter().find_map(|leg| leg.caller.identity.as_ref());
+    let caller = caller_facts(call).and_then(|caller| caller.identity.as_ref());
     let mut verdicts: Vec<_> = case
         .targets(first.leg)
         .into_iter()
@@ -87,9 +84,11 @@ pub fn judge(call: &Call, rules: &Rules) -> Option<Judged> {
             .map(|identity| CompactString::from(identity.as_str())),
         machine: case.machine,
         talk_ms: talk_ms(call, &case),
+        // Who transfers may be the caller, so a withheld one hides it (§3.4).
         referred_by: call
             .legs
             .iter()
+            .filter(|_| !is_withheld(call))
             .find_map(|leg| leg.identity(leg.referred_by))
             .map(|identity| CompactString::from(identity.as_str())),
         targets,
@@ -113,7 +112,7 @@ impl<'a> Case<'a> {
             Answered::default()
         };
         let machine = answered_at.is_some() && is_machine(&paths, &answered, rules);
-        let queued = machine && call.legs.iter().any(|leg| leg.is_queue) && !paths.branches.is_empty();
+        let queued = machine && call.legs.iter().any(|leg| leg.is_queue(rules)) && !paths.branches.is_empty();
         let answered = answered.branches;
         let gave_up = gave_up(call, &paths);
         // What the caller asked for, as the segment nearest to the caller shows it.
@@ -143,7 +142,7 @@ impl<'a> Case<'a> {
         let named = self.paths.branches.iter().map(|branch| self.target_of(branch));
         let diverting = self
             .diversions()
-            .filter(|diversion| is_diverting(diversion))
+            .filter(|diversion| diversion.is_of_person())
             .map(|diversion| Some(&diversion.from));
         for identity in named.chain([self.dialled]).chain(diverting).flatten() {
             if !targets.contains(&identity) {
@@ -218,13 +217,6 @@ impl<'a> Case<'a> {
 /// Whether no INVITE of the leg was captured (D80, D81, D84).
 fn is_partial(leg: &LegFacts) -> bool {
     !leg.hops.iter().any(|hop| hop.has(Hop::INVITE))
-}
-
-/// Whether the entry says that the call was diverted, not merely spread over a group or own devices.
-fn is_diverting(diversion: &Diversion) -> bool {
-    diversion
-        .cause
-        .is_some_and(|cause| cause != SERVICE_NUMBER_TRANSLATION)
 }
 
 /// The branches that took the call.
@@ -375,19 +367,33 @@ fn gave_up(call: &Call, paths: &Paths<'_>) -> Vec<Time> {
     hops.chain(byes).filter(|time| *time < Time::MAX).collect()
 }
 
+fn is_withheld(call: &Call) -> bool {
+    call.legs.iter().any(|leg| leg.caller.is_withheld())
+}
+
+/// Who called: by the best header; among equals by the leg that holds the origin, for behind a diversion others may
+/// stand there (§3.3); then by the best segment.
+fn caller_facts(call: &Call) -> Option<&CallerFacts> {
+    let legs = call.legs.iter().enumerate();
+    let known = legs.filter(|(_, leg)| leg.caller.identity.is_some());
+    known
+        .max_by_key(|(at, leg)| {
+            let source = leg.caller.source;
+            let header = source.map(|(header, _)| header);
+            (header, *at == 0, source, std::cmp::Reverse(*at))
+        })
+        .map(|(_, leg)| &leg.caller)
+        .or_else(|| call.legs.first().map(|leg| &leg.caller))
+}
+
 fn caller_of(call: &Call) -> Caller {
-    if call.legs.iter().any(|leg| leg.caller.is_withheld()) {
+    if is_withheld(call) {
         return Caller {
             withheld: true,
             ..Caller::default()
         };
     }
-    let Some(facts) = call
-        .legs
-        .iter()
-        .map(|leg| &leg.caller)
-        .max_by_key(|caller| caller.source)
-    else {
+    let Some(facts) = caller_facts(call) else {
         return Caller::default();
     };
     Caller {
@@ -411,6 +417,7 @@ fn flags(call: &Call, case: &Case<'_>) -> Vec<Flag> {
             Flag::Loss,
             legs().any(|leg| matches!(leg.closing, Closing::EndOfInput | Closing::Evicted))
                 || case.lost_a_final()
+                || call.is_cut
                 || case.may_be_of_a_dialog(),
         ),
         (

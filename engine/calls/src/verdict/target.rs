@@ -8,9 +8,10 @@ use ringtap_record::{Outcome, Target, Time};
 
 use super::branch::{Branch, Seen};
 use super::codes::{self, Refusal, Ruling, by};
-use super::{Case, Verdict, is_diverting, is_unanswered_ringing};
-use crate::facts::Closing;
+use super::{Case, Verdict, is_unanswered_ringing};
 use crate::facts::hop::Hop;
+use crate::facts::{Closing, LegFacts};
+use crate::nature::Nature;
 use crate::reason::ReasonLine;
 
 /// D21: the caller's side is cancelled "at the same time" if no later than a second after the branch.
@@ -148,7 +149,12 @@ impl<'a> Case<'a> {
     fn is_declined_before(&self, branch: &Branch<'a>, at: Time) -> bool {
         let refusal = branch.refusal().filter(|seen| seen.hop.status != 487);
         refusal.is_some_and(|seen| {
-            seen.at(seen.hop.final_at) <= at.plus_us(TOGETHER_US)
+            let refused = seen.at(seen.hop.final_at);
+            // A 6xx speaks for every device; after another code the others ring on, unless they are called off
+            // because of it.
+            let is_why = seen.hop.status >= 600 || at - refused <= TOGETHER_US;
+            refused <= at.plus_us(TOGETHER_US)
+                && is_why
                 && self.refused(branch, seen).outcome == Outcome::Declined
         })
     }
@@ -184,6 +190,10 @@ impl<'a> Case<'a> {
 
     /// Step f: nobody answered; the rows of §2.4 over the best branch.
     fn unanswered(&self, branch: &Branch<'a>, line: ReasonLine) -> Ruling {
+        if self.call.is_cut && self.paths.upstream.is_empty() {
+            // Whoever answered may be among the legs left out.
+            return by("4, legs left out", Outcome::Undetermined);
+        }
         if self.may_be_of_a_dialog() {
             return by("D81, as a re-INVITE fails", Outcome::Undetermined);
         }
@@ -211,6 +221,10 @@ impl<'a> Case<'a> {
 
     fn refused(&self, branch: &Branch<'a>, seen: &Seen<'a>) -> Ruling {
         let hop = seen.hop;
+        let is_paging = || self.call.legs.iter().any(|leg| leg.nature.has(Nature::PAGING));
+        if (400..500).contains(&hop.status) && is_paging() {
+            return by("D69", Outcome::NotACall);
+        }
         let ended = seen.at(hop.final_at);
         // D17 compares with the 180 of the same branch, on the same hop if that shows it.
         let alerted = if hop.alert.seen() {
@@ -345,7 +359,7 @@ impl<'a> Case<'a> {
     fn diverted_to(&self, identity: &Identity, own: &[&Branch<'a>]) -> Option<Option<&'a Identity>> {
         let told = self
             .diversions()
-            .find(|diversion| is_diverting(diversion) && diversion.from == *identity);
+            .find(|diversion| diversion.is_of_person() && diversion.from == *identity);
         if let Some(diversion) = told {
             return Some((!diversion.private).then_some(&diversion.to));
         }
@@ -374,7 +388,7 @@ impl<'a> Case<'a> {
     }
 
     fn has_queue(&self) -> bool {
-        self.call.legs.iter().any(|leg| leg.is_queue)
+        self.call.legs.iter().any(|leg| leg.is_queue(self.rules))
     }
 
     /// A group's pilot number, or a queue's (D52).
@@ -397,7 +411,8 @@ impl<'a> Case<'a> {
 
     /// The row by which the INVITE is no call attempt to its target, or one whose failure is not told.
     pub(super) fn no_attempt(&self) -> Option<&'static str> {
-        self.call.legs.iter().find_map(|leg| leg.nature.no_attempt())
+        let of = |leg: &LegFacts| leg.nature.no_attempt(leg.holds_origin());
+        self.call.legs.iter().find_map(of)
     }
 
     /// End of the branch; of the caller's side where the branch shows none.
