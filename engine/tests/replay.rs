@@ -87,7 +87,7 @@ fn the_same_records_from_every_run() {
     let lab = Lab::new();
     let capture = lab.write("corpus.pcap", &corpus(Format::Pcap));
     let wanted = lab.records(&capture, &[]);
-    assert!(wanted.len() > 60, "{} records", wanted.len());
+    assert!(wanted.len() > 50, "{} records", wanted.len());
     for run in 0..3 {
         assert_eq!(
             lab.records(&capture, &["--cores", "0,1"]),
