@@ -386,7 +386,7 @@ fn give_up(whole: &[u8]) {
         reassembler.advance(BEGIN.plus_ms(AGE_MAX_MS).plus_us(1), &mut out);
         assert_eq!(reassembler.counters().datagrams.expired, 1);
         assert_eq!(reassembler.held_bytes(), 0);
-        let seen = out.first().map(|packet| read(packet));
+        let seen = out.first().map(read);
         let wanted = beginning.map(|len| {
             (
                 "10.20.0.1:5060".to_owned(),
