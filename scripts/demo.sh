@@ -15,8 +15,7 @@ SERVER_PID=
 
 stop_server() {
     if [[ -n $SERVER_PID ]]; then
-        kill "$SERVER_PID" 2>/dev/null || true
-        wait "$SERVER_PID" 2>/dev/null || true
+        stop_process "$SERVER_PID"
         SERVER_PID=
     fi
 }
@@ -32,15 +31,7 @@ start_server() {
     "$SMTP_PYTHON" scripts/smtp_server.py --mails "$OUT/mails" --port-file "$OUT/smtp.port" \
         >"$OUT/smtp.log" 2>&1 &
     SERVER_PID=$!
-    local tries
-    for ((tries = 0; tries < 200; tries++)); do
-        if [[ -e $OUT/smtp.port ]]; then
-            SMTP_PORT=$(<"$OUT/smtp.port")
-            return
-        fi
-        kill -0 "$SERVER_PID" 2>/dev/null || break
-        sleep 0.05
-    done
+    wait_for_port "$OUT/smtp.port" "$SERVER_PID" && return
     cat "$OUT/smtp.log" >&2
     die "the mail server did not start"
 }

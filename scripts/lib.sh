@@ -29,6 +29,27 @@ seconds_since() {
     printf '%d.%d s' $((ms / 1000)) $((ms % 1000 / 100))
 }
 
+# wait_for_port FILE PID: sets SMTP_PORT to what the mail server PID writes into FILE; fails if that ends first.
+# shellcheck disable=SC2034  # read by demo.sh and workload.sh
+wait_for_port() {
+    local tries
+    for ((tries = 0; tries < 200; tries++)); do
+        if [[ -e $1 ]]; then
+            SMTP_PORT=$(<"$1")
+            return
+        fi
+        kill -0 "$2" 2>/dev/null || return 1
+        sleep 0.05
+    done
+    return 1
+}
+
+# stop_process PID: ends it and waits until it has ended.
+stop_process() {
+    kill "$1" 2>/dev/null || true
+    wait "$1" 2>/dev/null || true
+}
+
 # install_debian PACKAGE...: as root or through sudo. The package lists are fetched only if the packages
 # cannot be had from those on the machine.
 install_debian() {

@@ -266,6 +266,7 @@ const RULES: &[(&str, &str)] = &[
         "D49",
         "a colleague dialled the pickup code when the caller was answered",
     ),
+    ("D52", "a queue took the call, and no agent did"),
     ("D61", "no audio or video offered"),
     ("D63", "an emergency call"),
     ("D65", "the first leg of click-to-dial"),

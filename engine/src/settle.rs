@@ -1,9 +1,11 @@
-//! The settler's thread: closed legs in over a channel, records out to the sinks.
+//! The settler's thread: closed legs and registrations in over a channel, records and learned sets out to the
+//! sinks.
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
+use ringtap_calls::learner::LearnerCounters;
 use ringtap_calls::settler::SettlerCounters;
 use ringtap_calls::{Harvest, Judged, Settler};
 use ringtap_journal::Totals;
@@ -29,6 +31,8 @@ pub struct Lot {
 pub struct Settled {
     /// Legs and calls.
     pub counters: SettlerCounters,
+    /// What was learned of registrations.
+    pub learned: LearnerCounters,
     /// Records handed to the sinks.
     pub records: u64,
     /// Targets by outcome, in the order of [`Outcome::ALL`].
@@ -100,6 +104,9 @@ impl Work {
             if now.is_none() {
                 settler.finish(&shared.rules, &mut records);
             }
+            for set in settler.learner.take_sets() {
+                self.give_sinks(|sink| sink.put_set(&set))?;
+            }
             for judged in records.drain(..) {
                 self.take(&judged)?;
             }
@@ -108,6 +115,7 @@ impl Work {
             }
         }
         self.settled.counters = settler.counters();
+        self.settled.learned = settler.learner.counters();
         for sink in &mut self.sinks {
             match sink.finish() {
                 Ok(Some(totals)) => self.settled.journal = Some(totals),
@@ -128,25 +136,27 @@ impl Work {
         }
         let short_ms = self.shared.rules.short_answer_ms;
         let is_short = record.talk_ms.is_some_and(|ms| ms <= short_ms && short_ms > 0);
-        if !(self.keep_all || is_short || record.is_missed_by_somebody()) {
+        if !(self.keep_all || is_short || record.is_missed_by_somebody()) || self.sinks.is_empty() {
             return Ok(());
         }
         self.settled.records += 1;
-        self.put(judged)
+        self.give_sinks(|sink| sink.put(record, &judged.explanation))
     }
 
-    /// Gives a record to every sink. One whose reader went away has done its work.
-    fn put(&mut self, judged: &Judged) -> Result<(), SinkError> {
+    /// Gives something to every sink. One whose reader went away has done its work.
+    fn give_sinks(
+        &mut self,
+        put: impl Fn(&mut dyn RecordSink) -> Result<(), SinkError>,
+    ) -> Result<(), SinkError> {
         let mut failed = None;
-        self.sinks
-            .retain_mut(|sink| match sink.put(&judged.record, &judged.explanation) {
-                Err(SinkError::NotRead) => false,
-                Err(error) => {
-                    failed = Some(error);
-                    true
-                }
-                Ok(()) => true,
-            });
+        self.sinks.retain_mut(|sink| match put(sink.as_mut()) {
+            Err(SinkError::NotRead) => false,
+            Err(error) => {
+                failed = Some(error);
+                true
+            }
+            Ok(()) => true,
+        });
         failed.map_or(Ok(()), Err)
     }
 }

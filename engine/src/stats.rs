@@ -72,11 +72,41 @@ impl Display for Summary<'_> {
             ],
         )?;
         let settled = &outcome.settled;
+        let learned = &settled.learned;
+        self.counts(
+            f,
+            "  registration",
+            [
+                ("seen", outcome.seen.applied.registrations),
+                ("refused", outcome.seen.applied.registrations_refused),
+                ("learned", learned.registrations),
+                ("contacts_known", learned.bindings),
+                ("contacts_evicted", learned.bindings_evicted),
+                ("sets_told", learned.sets),
+                ("wildcards_left_out", learned.wildcards),
+                ("called_by_contact", learned.resolved),
+                ("called_as_asserted", learned.asserted),
+                ("contact_of_several", learned.ambiguous),
+                ("caller_by_contact", learned.callers),
+            ],
+        )?;
         writeln!(
             f,
             "calls           {}  ({:.0}/s)",
             settled.counters.calls,
             rate(settled.counters.calls)
+        )?;
+        let counters = &settled.counters;
+        self.counts(
+            f,
+            "  call",
+            [
+                ("joined", counters.joined),
+                ("heuristic_joins", counters.heuristic_joins),
+                ("swallowed", counters.swallowed),
+                ("late_contradictions", counters.late_contradictions),
+                ("hurried", counters.hurried),
+            ],
         )?;
         let outcomes = Outcome::ALL
             .iter()

@@ -77,9 +77,7 @@ impl WorkerCounters {
         add(&mut self.requests, &other.requests);
         add(&mut self.responses, &other.responses);
         add(&mut self.faults, &other.faults);
-        self.applied.joined += other.applied.joined;
-        self.applied.not_of_calls += other.applied.not_of_calls;
-        self.applied.of_no_leg += other.applied.of_no_leg;
+        self.applied.add(other.applied);
     }
 
     fn count_message(&mut self, message: &Message<'_>) {
@@ -163,10 +161,7 @@ impl Worker {
 
     fn apply(&mut self, batch: &[Observation<'_>], shared: &Shared) {
         let applied = shared.table.apply(batch, &shared.rules, &mut self.routing);
-        let sum = &mut self.counters.applied;
-        sum.joined += applied.joined;
-        sum.not_of_calls += applied.not_of_calls;
-        sum.of_no_leg += applied.of_no_leg;
+        self.counters.applied.add(applied);
     }
 
     /// Which of the frames last [`process`](Self::process)ed are fragments: their places among those, ascending.
@@ -175,19 +170,21 @@ impl Worker {
         &self.fragments
     }
 
-    /// What processing led to: legs that had to leave a full table. To be asked after each [`process`](Self::process): what stays here
+    /// What processing led to: legs that had to leave a full table, and what was told of
+    /// registrations. To be asked after each [`process`](Self::process): what stays here
     /// is counted by nobody's limit.
     pub fn take(&mut self) -> Harvest {
         Harvest {
+            news: Vec::new(),
             closed: std::mem::take(&mut self.routing.evicted),
-            ..Harvest::default()
+            registrations: std::mem::take(&mut self.routing.registrations),
         }
     }
 
     /// Closes what is due by `now` in this worker's share of the shards, `of` workers in all, tells what is new
     /// of open legs, and adds those that had to leave a full table.
     pub fn expire(&mut self, share: usize, of: usize, now: Time, shared: &Shared, harvest: &mut Harvest) {
-        harvest.closed.append(&mut self.routing.evicted);
+        harvest.append(self.take());
         for shard in (share..shared.table.shards()).step_by(of.max(1)) {
             shared.table.expire(shard, now, &shared.rules, harvest);
         }

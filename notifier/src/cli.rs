@@ -2,6 +2,7 @@
 //! working, 2 wrong usage or configuration).
 
 mod policy;
+mod suggestions;
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -84,7 +85,7 @@ enum Command {
     User(UserCommand),
     /// Look at accounts and who owns them
     #[command(subcommand)]
-    Account(List),
+    Account(AccountCommand),
     /// Look at queued mail
     #[command(subcommand)]
     Outbox(OutboxCommand),
@@ -101,6 +102,18 @@ enum UserCommand {
     /// One line for each
     List,
     Policy(policy::PolicyArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum AccountCommand {
+    /// One line for each
+    List,
+    /// Identities that are registered together with somebody's account but stand in no subscription, and
+    /// accounts of different people that are registered together
+    ///
+    /// One line for each, tabs between: alias or conflict, users, accounts, identities, when it was seen last,
+    /// what to do. Reads what the engine has learned from REGISTER and reg-event NOTIFY (`identities.learn`).
+    Suggestions,
 }
 
 #[derive(Debug, Subcommand)]
@@ -181,7 +194,8 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::Export { file } => export(file.as_deref(), &database),
         Command::User(UserCommand::List) => list_users(&database),
         Command::User(UserCommand::Policy(args)) => policy::run(args, &config, &database),
-        Command::Account(List::List) => list_accounts(&database),
+        Command::Account(AccountCommand::List) => list_accounts(&database),
+        Command::Account(AccountCommand::Suggestions) => suggestions::list(&journal, &database),
         Command::Outbox(OutboxCommand::List { all, limit }) => list_outbox(&database, *all, *limit),
     }
 }

@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use ringtap_config::Policy;
+use ringtap_config::{Learn, Policy};
 use ringtap_journal::{JournalError, Reader};
 use ringtap_record::{CallRecord, Flag, Outcome, Time};
 
 use crate::decide::{Interest, Silence, decide};
+use crate::kin::Kin;
 use crate::notice::Notice;
 use crate::store::{Batch, Hold, Intake, Placed, Store, StoreError};
 
@@ -54,6 +55,8 @@ pub struct Rules<'a> {
     pub policy: &'a Policy,
     /// Calls older than this are not mailed any more; 0 is never.
     pub stale_after_h: u32,
+    /// What becomes of identities that are registered together.
+    pub learn: Learn,
 }
 
 impl Rules<'_> {
@@ -75,12 +78,13 @@ impl Rules<'_> {
             path: journal_path,
             seq: *last,
         };
+        let kin = Kin::new(journal, self.learn);
         let totals = store.intake(batch, |intake| {
             let mut totals = IntakeTotals::default();
             for (_, record) in &records {
                 totals.records += 1;
                 match record {
-                    Ok(record) => self.take(record, intake, now, &mut totals)?,
+                    Ok(record) => self.take(record, intake, &kin, now, &mut totals)?,
                     Err(_) => totals.damaged += 1,
                 }
             }
@@ -97,10 +101,11 @@ impl Rules<'_> {
         &self,
         record: &CallRecord,
         intake: &Intake<'_>,
+        kin: &Kin<'_>,
         now: Time,
         totals: &mut IntakeTotals,
     ) -> Result<(), StoreError> {
-        for (user, interest) in interests(record, intake)? {
+        for (user, interest) in interests(record, intake, kin)? {
             let (switches, faults) = intake.switches(user)?;
             for fault in faults {
                 tracing::warn!(user, fault, "a person's own switch is not used");
@@ -199,14 +204,18 @@ fn via(record: &CallRecord, intake: &Intake<'_>) -> Result<Option<String>, Store
 }
 
 /// The subscribed people among the called, and what of the record is theirs.
-fn interests(record: &CallRecord, intake: &Intake<'_>) -> Result<BTreeMap<i64, Interest>, StoreError> {
+fn interests(
+    record: &CallRecord,
+    intake: &Intake<'_>,
+    kin: &Kin<'_>,
+) -> Result<BTreeMap<i64, Interest>, StoreError> {
     let mut interests: BTreeMap<i64, Interest> = BTreeMap::new();
     let mut seen: Vec<&str> = Vec::new();
     // A group's number has owners even where only its members show (D46).
     for target in &record.targets {
         for identity in [&target.identity].into_iter().chain(&target.group) {
             if is_new(identity, &mut seen) {
-                for (user, account) in intake.owners_of(identity)? {
+                for (user, account) in kin.owners_of(identity, intake)? {
                     let interest = interests.entry(user).or_default();
                     interest.identities.push((identity.to_string(), account));
                 }
@@ -221,7 +230,7 @@ fn interests(record: &CallRecord, intake: &Intake<'_>) -> Result<BTreeMap<i64, I
     let diverted = record.targets.iter().map(|target| &target.diverted_to);
     for identity in beside.into_iter().chain(diverted).flatten() {
         if is_new(identity, &mut seen) {
-            for (user, account) in intake.owners_of(identity)? {
+            for (user, account) in kin.owners_of(identity, intake)? {
                 if let Some(interest) = interests.get_mut(&user) {
                     interest.identities.push((identity.to_string(), account));
                 }

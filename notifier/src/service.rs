@@ -193,6 +193,7 @@ impl Service {
         let rules = Rules {
             policy: &self.config.policy,
             stale_after_h: self.config.notifier.delivery.stale_after_h,
+            learn: self.config.identities.learn,
         };
         let path = self.journal_path.display().to_string();
         while let Some(batch) = rules.take_batch(journal, &path, &mut self.store, now())? {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ringtap_config::Config;
+use ringtap_config::{Config, Learn};
 use ringtap_journal::{Options, Reader, Writer};
 use ringtap_notifier::intake::Rules;
 use ringtap_notifier::service::{DeliveryTotals, Service};
@@ -294,6 +294,7 @@ fn cursor_and_outbox_move_together() {
     let rules = Rules {
         policy: &config.policy,
         stale_after_h: 0,
+        learn: Learn::Suggest,
     };
     let mut store = lab.store();
     let now = Time::from_micros(1);
@@ -340,6 +341,7 @@ fn stale_calls() {
         let rules = Rules {
             policy: &config.policy,
             stale_after_h,
+            learn: Learn::Suggest,
         };
         let mut store = Store::open(&lab.path(&format!("{stale_after_h}-{hours}.db"))).unwrap();
         let people = subscriptions::read(Path::new("p"), PEOPLE.as_bytes(), &config.plan).unwrap();

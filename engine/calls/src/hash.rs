@@ -2,6 +2,7 @@
 
 use std::hash::Hasher;
 
+use ringtap_identity::Contact;
 use ringtap_sip::Via;
 use siphasher::sip::SipHasher13;
 use siphasher::sip128::{Hasher128, SipHasher13 as SipHasher13Of128};
@@ -50,8 +51,15 @@ impl HashKey {
         hasher.finish().max(1)
     }
 
-    /// 64 bits of a text made of parts; no other parts give the same octets.
-    pub(crate) fn text(&self, parts: &[&[u8]]) -> u64 {
+    /// 64 bits of a contact; never 0.
+    pub(crate) fn contact(&self, contact: &Contact) -> u64 {
+        let mut hasher = SipHasher13::new_with_key(&self.0);
+        hasher.write(contact.as_str().as_bytes());
+        hasher.finish().max(1)
+    }
+
+    /// 64 bits of a text made of parts, told apart by their lengths.
+    pub(crate) fn text<'t>(&self, parts: impl IntoIterator<Item = &'t [u8]>) -> u64 {
         let mut hasher = SipHasher13::new_with_key(&self.0);
         for part in parts {
             hasher.write_usize(part.len());

@@ -9,12 +9,14 @@
 //! | [`rules`] | what the operator configured, ready for use |
 //! | [`facts`] | what the messages of one leg have proved: a join of idempotent facts, free of order |
 //! | [`table`] | the leg table: fixed-size shards, timers, eviction |
+//! | [`learner`] | registrations → whose a contact is, and which identities belong together |
 //! | [`settler`] | closed legs → calls |
 //! | [`verdict`] | calls → outcome per target (semantics.md §§2.2, 2.4, 2.8) |
 #![forbid(unsafe_code)]
 
 pub mod facts;
 mod hash;
+pub mod learner;
 mod nature;
 mod reason;
 pub mod rules;
@@ -25,6 +27,7 @@ pub mod verdict;
 mod wheel;
 
 pub use facts::{Closing, LegFacts};
+pub use learner::{Learner, Registration};
 pub use rules::{Node, Rules};
 pub use settler::{Settler, Sketch};
 pub use table::{Applied, Harvest, LegTable, Observation, TableCounters};

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use compact_str::CompactString;
 use ipnet::IpNet;
-use ringtap_config::{Config, MediaRequired, Timers};
+use ringtap_config::{Config, Learn, MediaRequired, Timers};
 use ringtap_identity::{Identity, Plan, Segment};
 use ringtap_sip::percent_decode;
 use ringtap_sip::uri::uri;
@@ -47,6 +47,10 @@ pub struct Rules {
     alerting_183: Vec<IpNet>,
     pub(crate) q850_13_elsewhere: bool,
     pub(crate) media_required: MediaRequired,
+    /// Whether implicit registration sets are learned.
+    pub(crate) learns_sets: bool,
+    /// Contacts that are remembered.
+    pub(crate) bindings_max: usize,
 }
 
 impl Rules {
@@ -88,6 +92,8 @@ impl Rules {
             alerting_183: config.policy.treat_183_as_alerting.clone(),
             q850_13_elsewhere: config.policy.q850_13_elsewhere,
             media_required: config.policy.media_required,
+            learns_sets: config.identities.learn != Learn::Off,
+            bindings_max: config.limits.bindings_max,
         }
     }
 
@@ -114,6 +120,21 @@ impl Rules {
             (Some(Node::Core), Some(Node::Mgcf)) => Segment::Gj,
             _ => Segment::Unknown,
         }
+    }
+
+    /// Whether what this node says of registrations is believed: only the network's own nodes are, once any
+    /// of them is known. A phone could claim anybody's number otherwise.
+    pub(crate) fn is_registrar(&self, source: IpAddr) -> bool {
+        self.nodes.is_empty() || matches!(self.node(source), Some(Node::Pcscf | Node::Core))
+    }
+
+    /// Whether an identity is a group's, a machine's or a service's rather than a person's.
+    pub(crate) fn is_nobodys(&self, identity: &Identity) -> bool {
+        self.is_group(identity)
+            || self.is_machine_identity(identity)
+            || self.is_service_caller(identity)
+            || self.is_paging(identity)
+            || self.is_emergency(identity)
     }
 
     /// Whether a 183 from this address means ringing (a gateway that never sends 180).

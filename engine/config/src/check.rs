@@ -3,7 +3,8 @@
 
 use ringtap_identity::{Identity, Plan};
 
-use crate::identities::{Identities, RawIdentities};
+use crate::identities::{Identities, Learn, RawIdentities};
+use crate::network::Network;
 use crate::notifier::{NotifierConfig, SmtpConfig};
 use crate::place::Source;
 use crate::raw::Raw;
@@ -16,6 +17,7 @@ const PICKUP_CODE_BYTES_MAX: usize = 32;
 pub(crate) fn check(raw: Raw, source: &Source<'_>) -> Result<Config, ConfigError> {
     let plan = plan(&raw, source)?;
     let identities = identities(raw.identities, &plan, source)?;
+    learn(identities.learn, &raw.network, source)?;
     timers(&raw.timers, source)?;
     limits(&raw.limits, source)?;
     at_least_one("journal.retention_days", raw.journal.retention_days, source)?;
@@ -85,7 +87,18 @@ fn identities(raw: RawIdentities, plan: &Plan, source: &Source<'_>) -> Result<Id
         pickup_codes: raw.pickup_codes,
         paging_numbers: numbers("paging_numbers", &raw.paging_numbers)?,
         emergency_numbers: numbers("emergency_numbers", &raw.emergency_numbers)?,
+        learn: raw.learn,
     })
+}
+
+/// Without the nodes' addresses nobody can tell a registrar's word from a phone's, and a phone that lies must
+/// not get another person's mails.
+fn learn(learn: Learn, network: &Network, source: &Source<'_>) -> Result<(), ConfigError> {
+    if learn == Learn::Auto && network.pcscf.is_empty() && network.core.is_empty() {
+        let problem = "\"auto\" needs network.pcscf or network.core: only what these nodes say is believed";
+        return Err(source.fault("identities.learn", problem));
+    }
+    Ok(())
 }
 
 fn timers(timers: &Timers, source: &Source<'_>) -> Result<(), ConfigError> {
@@ -114,6 +127,10 @@ fn limits(limits: &Limits, source: &Source<'_>) -> Result<(), ConfigError> {
     if !(1..=CALLS_MAX).contains(&limits.calls_max) {
         let problem = format!("{} is out of bounds; give 1 to {CALLS_MAX}", limits.calls_max);
         return Err(source.fault("limits.calls_max", problem));
+    }
+    if !(1..=CALLS_MAX).contains(&limits.bindings_max) {
+        let problem = format!("{} is out of bounds; give 1 to {CALLS_MAX}", limits.bindings_max);
+        return Err(source.fault("limits.bindings_max", problem));
     }
     if limits.reassembly_bytes_max < REASSEMBLY_BYTES_MIN {
         let problem = format!(

@@ -27,6 +27,21 @@ pub struct Identities {
     pub paging_numbers: Vec<Identity>,
     /// Emergency numbers (D63).
     pub emergency_numbers: Vec<Identity>,
+    /// What becomes of identities that are registered together (semantics.md §3.6).
+    pub learn: Learn,
+}
+
+/// What becomes of identities that are seen to be registered together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Learn {
+    /// Nothing is kept of it.
+    Off,
+    /// It is shown to the operator.
+    #[default]
+    Suggest,
+    /// An identity that no subscription names counts as the account that it is registered with.
+    Auto,
 }
 
 /// `[identities]` as it is written.
@@ -43,6 +58,7 @@ pub(crate) struct RawIdentities {
     pub(crate) pickup_groups: Vec<Vec<String>>,
     pub(crate) paging_numbers: Vec<String>,
     pub(crate) emergency_numbers: Vec<String>,
+    pub(crate) learn: Learn,
 }
 
 impl Default for RawIdentities {
@@ -57,6 +73,7 @@ impl Default for RawIdentities {
             pickup_groups: Vec::new(),
             paging_numbers: Vec::new(),
             emergency_numbers: ["110", "119", "120", "122"].map(str::to_owned).to_vec(),
+            learn: Learn::default(),
         }
     }
 }

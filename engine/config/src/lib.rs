@@ -26,7 +26,7 @@ use ringtap_identity::Plan;
 
 pub use capture::{Capture, PORTS_MAX, PortList, Tunnel};
 pub use error::ConfigError;
-pub use identities::Identities;
+pub use identities::{Identities, Learn};
 pub use network::Network;
 pub use notifier::{DeliveryConfig, NotifierConfig, SmtpConfig};
 pub use policy::{GroupMember, MediaRequired, PartialEvidence, Policy, Undetermined};

@@ -59,6 +59,8 @@ pub(crate) const TIMER_MS_MAX: u64 = 31 * 86_400_000;
 pub struct Limits {
     /// Calls tracked at once, all shards together.
     pub calls_max: usize,
+    /// Registered contacts that are remembered.
+    pub bindings_max: usize,
     /// Memory for datagrams and streams that are not complete yet.
     pub reassembly_bytes_max: usize,
 }
@@ -67,6 +69,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             calls_max: 1_000_000,
+            bindings_max: 200_000,
             reassembly_bytes_max: 64 * 1024 * 1024,
         }
     }

@@ -263,6 +263,24 @@ fn faults_name_file_line_and_key() {
         ("[timers]\nsettle_ms = 100", 2, "timers.settle_ms", "reorder_ms"),
         ("[limits]\ncalls_max = 0", 2, "limits.calls_max", "out of bounds"),
         (
+            "[limits]\nbindings_max = 0",
+            2,
+            "limits.bindings_max",
+            "out of bounds",
+        ),
+        (
+            "[identities]\nlearn = 'always'",
+            2,
+            "identities.learn",
+            "unknown variant",
+        ),
+        (
+            "[network]\nue = ['10.0.0.0/8']\n[identities]\nlearn = 'auto'",
+            4,
+            "identities.learn",
+            "needs network.pcscf",
+        ),
+        (
             "[limits]\nreassembly_bytes_max = 1",
             2,
             "limits.reassembly_bytes_max",

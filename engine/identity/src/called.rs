@@ -22,6 +22,10 @@ pub enum CalledSource {
     To,
     /// Rule 5: the last History-Info entry that is not a contact.
     History,
+    /// Rule 4: the callee's side asserted it in a response. Not in the message itself.
+    Asserted,
+    /// Rule 3: whose phone it is, as a registrar told it. Not in the message itself.
+    Registered,
     /// Rule 2: a Request-URI that is no contact.
     RequestUri,
     /// Rule 1: P-Called-Party-ID.
@@ -36,7 +40,7 @@ pub enum CalledSource {
 pub fn called(msg: &Message<'_>, segment: Segment, plan: &Plan) -> Option<Called> {
     let found = |source| move |identity| Called { identity, source };
     // Rules 3 and 4, the learned binding of a contact and the callee's own P-Asserted-Identity, need
-    // memory of other messages: they take their place behind the Request-URI.
+    // memory of other messages: who has it puts them before what comes from History-Info or To.
     called_party(msg, segment, plan)
         .map(found(CalledSource::CalledParty))
         .or_else(|| request_uri(msg, segment, plan).map(found(CalledSource::RequestUri)))
@@ -48,6 +52,14 @@ pub fn called(msg: &Message<'_>, segment: Segment, plan: &Plan) -> Option<Called
 #[must_use]
 pub fn dialled(msg: &Message<'_>, segment: Segment, plan: &Plan) -> Option<Identity> {
     request_uri(msg, segment, plan).or_else(|| to(msg, segment, plan))
+}
+
+/// Rule 4: the callee's P-Asserted-Identity in a response, which the P-CSCF takes from the P-Called-Party-ID
+/// of the request and the core from the callee's registration. Whether the response came from there is the
+/// caller's to know.
+#[must_use]
+pub fn asserted_callee(response: &Message<'_>, segment: Segment, plan: &Plan) -> Option<Identity> {
+    crate::caller::of_pair(response, Header::PAssertedIdentity, segment, plan).0
 }
 
 /// The core writes P-Called-Party-ID towards the callee; from elsewhere it is a claim.

@@ -36,6 +36,8 @@ pub enum ClaimSource {
     From,
     /// P-Preferred-Identity, a claim too.
     Preferred,
+    /// What the registrar knows of the phone that calls (rule 3): not in the message itself.
+    Registered,
     /// Remote-Party-ID.
     RemoteParty,
     /// P-Asserted-Identity.
@@ -134,7 +136,7 @@ fn asserted(msg: &Message<'_>, segment: Segment, plan: &Plan, claim: &mut Caller
 
 /// The first `tel:` and the first `sip:` value of a header that may have one of each (RFC 3325
 /// §9.1): the number of the `tel:` value, the name of whichever has one.
-fn of_pair(
+pub(crate) fn of_pair(
     msg: &Message<'_>,
     header: Header,
     segment: Segment,

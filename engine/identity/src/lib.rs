@@ -2,7 +2,7 @@
 //!
 //! [`Plan`] turns a URI or a written number into an [`Identity`], the one text under which a caller
 //! or a callee is known everywhere. [`called`], [`caller`], [`diversions`] read the identities of one
-//! message by the precedences of semantics.md §3. What several messages of a call say together is
+//! message by the precedences of semantics.md §3; [`registration`] reads who registered where. What several messages of a call say together is
 //! the business of `ringtap-calls`; who owns an identity, of the notifier.
 //!
 //! Both programs use this crate, so that a subscription and a call can only mean the same by the same
@@ -12,6 +12,7 @@
 
 mod called;
 mod caller;
+mod contact;
 mod display;
 mod diversion;
 mod identity;
@@ -19,15 +20,22 @@ pub mod name;
 mod numbering;
 mod plan;
 mod privacy;
+mod reginfo;
+mod registration;
 mod rules;
 mod segment;
 mod tail;
 
-pub use called::{Called, CalledSource, called, dialled};
+pub use called::{Called, CalledSource, asserted_callee, called, dialled};
 pub use caller::{CallerClaim, ClaimSource, NameFrom, caller, caller_from};
+pub use contact::{CONTACT_BYTES_MAX, Contact};
 pub use diversion::{Diversion, HISTORY_ENTRIES_MAX, diversions, history_targets};
 pub use identity::{IDENTITY_BYTES_MAX, Identity, Kind};
 pub use numbering::{Numbering, NumberingRule, PlanError, RuleKind, Scope, Then};
 pub use plan::{Plan, dialled_user};
 pub use privacy::{Privacy, withheld};
+pub use registration::{
+    CONTACTS_MAX, ImplicitSet, Registered, RegisteredContact, Registration, SET_MEMBERS_MAX, Unreadable,
+    is_registration, registration,
+};
 pub use segment::{Segment, UnknownSegment};

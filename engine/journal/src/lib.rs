@@ -12,11 +12,14 @@ mod error;
 mod reader;
 mod row;
 pub mod schema;
+mod sets;
 mod writer;
 
 pub use error::JournalError;
 pub use reader::{Found, Reader};
-pub use ringtap_record::{CallRecord, Caller, Explanation, Flag, NameSource, Outcome, Target, Time};
+pub use ringtap_record::{
+    CallRecord, Caller, Explanation, Flag, ImplicitSet, NameSource, Outcome, Target, Time,
+};
 pub use writer::{Options, Totals, Writer};
 
 use schema::Schema;
@@ -25,7 +28,8 @@ use schema::Schema;
 /// twice, not even after the retention has removed the newest rows: `seq_last` remembers it, once per batch
 /// where AUTOINCREMENT would once per row. Times are microseconds since the
 /// epoch in UTC; `written` alone is wall-clock time, for the retention: a replayed capture of last year
-/// must not be swept away as it comes in.
+/// must not be swept away as it comes in. `implicit_set` holds, for each identity that was registered, the
+/// latest word on what was registered with it.
 const JOURNAL: Schema = Schema {
     what: "journal",
     application_id: 0x5269_6e67,
@@ -71,6 +75,16 @@ const JOURNAL: Schema = Schema {
             seq INTEGER PRIMARY KEY REFERENCES call (seq) ON DELETE CASCADE,
             story TEXT NOT NULL
         );
+    ",
+        "
+        CREATE TABLE implicit_set (
+            aor TEXT NOT NULL,
+            member TEXT NOT NULL,
+            seen INTEGER NOT NULL,
+            written INTEGER NOT NULL,
+            PRIMARY KEY (aor, member)
+        ) WITHOUT ROWID;
+        CREATE INDEX implicit_set_member ON implicit_set (member);
     ",
     ],
 };

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ringtap_record::{CallRecord, Explanation};
+use ringtap_record::{CallRecord, Explanation, ImplicitSet};
 use rusqlite::Connection;
 
 use crate::error::JournalError;
-use crate::{JOURNAL, row};
+use crate::{JOURNAL, row, sets};
 
 /// How often a waiting reader looks whether something was committed.
 const POLL: Duration = Duration::from_millis(20);
@@ -84,6 +84,16 @@ impl Reader {
     /// How the record named `call` came about, if that was kept.
     pub fn story(&self, call: &str) -> Result<Option<Explanation>, JournalError> {
         row::story(&self.connection, &self.path, call)
+    }
+
+    /// Which identities are registered together, as was told last: all such sets.
+    pub fn sets(&self) -> Result<Vec<ImplicitSet>, JournalError> {
+        sets::all(&self.connection, &self.path)
+    }
+
+    /// The sets that an identity is a member of.
+    pub fn sets_of(&self, member: &str) -> Result<Vec<ImplicitSet>, JournalError> {
+        sets::of(&self.connection, &self.path, member)
     }
 
     /// Whether somebody has committed to the journal since this was last asked (true the first time).

@@ -13,11 +13,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError, bounded};
 use parking_lot::Mutex;
-use ringtap_record::{CallRecord, Explanation};
+use ringtap_record::{CallRecord, Explanation, ImplicitSet};
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::error::JournalError;
-use crate::{JOURNAL, row};
+use crate::{JOURNAL, row, sets};
 
 /// Pause after a failed write.
 const RETRY: Duration = Duration::from_millis(500);
@@ -57,9 +57,6 @@ impl Default for Options {
     }
 }
 
-/// A record on its way into the journal, with its story if that is to be kept.
-type Entry = (CallRecord, Option<Explanation>);
-
 /// What the writer did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
@@ -80,6 +77,18 @@ pub struct Writer {
     queue: Receiver<Entry>,
     state: Arc<State>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What may be written.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every entry is a record: boxing it would cost each an allocation"
+)]
+enum Entry {
+    /// A call, with how it came about if that is to be kept.
+    Record(CallRecord, Option<Explanation>),
+    Set(ImplicitSet),
 }
 
 #[derive(Debug, Default)]
@@ -128,21 +137,27 @@ impl Writer {
 
     /// Queues a record; waits for room. Fails only if there is no room and the journal cannot be written.
     pub fn send(&self, record: CallRecord) -> Result<(), JournalError> {
-        self.queue((record, None))
+        self.queue_up(Entry::Record(record, None))
     }
 
     /// As [`send`](Self::send), with how the record came about.
     pub fn send_explained(&self, record: CallRecord, story: Explanation) -> Result<(), JournalError> {
-        self.queue((record, Some(story)))
+        self.queue_up(Entry::Record(record, Some(story)))
     }
 
-    fn queue(&self, entry: Entry) -> Result<(), JournalError> {
-        let mut record = entry;
+    /// Queues a set of identities that are registered together, as [`send`](Self::send) does a record. It takes
+    /// the place of what was told before under the same identity.
+    pub fn send_set(&self, set: ImplicitSet) -> Result<(), JournalError> {
+        self.queue_up(Entry::Set(set))
+    }
+
+    fn queue_up(&self, entry: Entry) -> Result<(), JournalError> {
+        let mut entry = entry;
         while let Some(sender) = &self.sender {
-            match sender.send_timeout(record, SEND_SLICE) {
+            match sender.send_timeout(entry, SEND_SLICE) {
                 Ok(()) => return Ok(()),
                 Err(SendTimeoutError::Timeout(back)) if !self.is_stalled() && self.is_alive() => {
-                    record = back
+                    entry = back;
                 }
                 Err(_) => break,
             }
@@ -157,12 +172,12 @@ impl Writer {
     /// Queues a record without ever waiting: when the queue is full, the oldest unsaved record is given up
     /// and counted as lost.
     pub fn try_send(&self, record: CallRecord) {
-        let mut record = (record, None);
+        let mut entry = Entry::Record(record, None);
         while let Some(sender) = &self.sender {
-            match sender.try_send(record) {
+            match sender.try_send(entry) {
                 Ok(()) => return,
                 Err(TrySendError::Full(back)) => {
-                    record = back;
+                    entry = back;
                     if self.queue.try_recv().is_ok() {
                         self.state.lost.fetch_add(1, Ordering::Relaxed);
                     }
@@ -243,7 +258,7 @@ struct Work {
 
 impl Work {
     fn run(mut self) {
-        self.connection.set_prepared_statement_cache_capacity(8);
+        self.connection.set_prepared_statement_cache_capacity(16);
         let mut batch = Vec::with_capacity(self.options.batch);
         loop {
             let open = self.gather(&mut batch);
@@ -264,7 +279,7 @@ impl Work {
     fn gather(&self, batch: &mut Vec<Entry>) -> bool {
         if batch.is_empty() {
             match self.queue.recv_timeout(SWEEP) {
-                Ok(record) => batch.push(record),
+                Ok(entry) => batch.push(entry),
                 Err(RecvTimeoutError::Timeout) => return true,
                 Err(RecvTimeoutError::Disconnected) => return false,
             }
@@ -272,7 +287,7 @@ impl Work {
         let until = Instant::now() + self.options.linger;
         while batch.len() < self.options.batch.max(1) {
             match self.queue.recv_deadline(until) {
-                Ok(record) => batch.push(record),
+                Ok(entry) => batch.push(entry),
                 Err(RecvTimeoutError::Timeout) => break,
                 Err(RecvTimeoutError::Disconnected) => return false,
             }
@@ -287,9 +302,9 @@ impl Work {
         }
         match write(&mut self.connection, batch) {
             Ok(added) => {
-                let known = u64::try_from(batch.len())
-                    .unwrap_or(u64::MAX)
-                    .saturating_sub(added);
+                let is_record = |entry: &&Entry| matches!(entry, Entry::Record(..));
+                let records = batch.iter().filter(is_record).count();
+                let known = u64::try_from(records).unwrap_or(u64::MAX).saturating_sub(added);
                 self.state.written.fetch_add(added, Ordering::Relaxed);
                 self.state.already_there.fetch_add(known, Ordering::Relaxed);
                 batch.clear();
@@ -320,6 +335,13 @@ impl Work {
         self.swept = Some(Instant::now());
         let kept_us = i64::from(self.options.retention_days).saturating_mul(86_400_000_000);
         let before_us = wall_clock_us().saturating_sub(kept_us);
+        // What is told again every day would be younger.
+        if let Err(fault) = self
+            .connection
+            .execute("DELETE FROM implicit_set WHERE written < ?1", [before_us])
+        {
+            tracing::warn!(path = %self.path.display(), %fault, "old sets could not be removed");
+        }
         loop {
             match sweep_once(&mut self.connection, before_us) {
                 Ok(0) => break,
@@ -333,6 +355,7 @@ impl Work {
     }
 }
 
+/// Writes a batch; how many records of it are new.
 fn write(connection: &mut Connection, batch: &[Entry]) -> rusqlite::Result<u64> {
     let written_us = wall_clock_us();
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -340,14 +363,19 @@ fn write(connection: &mut Connection, batch: &[Entry]) -> rusqlite::Result<u64> 
         .prepare_cached("SELECT seq_last FROM journal")?
         .query_row((), |row| row.get(0))?;
     let mut last = first;
-    for (record, story) in batch {
-        last += i64::from(row::insert(
-            &transaction,
-            last + 1,
-            record,
-            story.as_ref(),
-            written_us,
-        )?);
+    for entry in batch {
+        match entry {
+            Entry::Record(record, story) => {
+                last += i64::from(row::insert(
+                    &transaction,
+                    last + 1,
+                    record,
+                    story.as_ref(),
+                    written_us,
+                )?);
+            }
+            Entry::Set(set) => sets::put(&transaction, set, written_us)?,
+        }
     }
     transaction
         .prepare_cached("UPDATE journal SET seq_last = ?1")?

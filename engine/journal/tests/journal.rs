@@ -10,8 +10,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use ringtap_journal::{
-    CallRecord, Caller, Flag, JournalError, NameSource, Options, Outcome, Reader, Target, Time, Totals,
-    Writer,
+    CallRecord, Caller, Flag, ImplicitSet, JournalError, NameSource, Options, Outcome, Reader, Target, Time,
+    Totals, Writer,
 };
 
 fn record(n: u32) -> CallRecord {
@@ -222,7 +222,7 @@ fn what_is_no_journal_is_refused_by_name() {
     ] {
         let text = newer.unwrap_err().to_string();
         assert!(
-            text.contains("journal.db") && text.contains("99") && text.contains("up to 1"),
+            text.contains("journal.db") && text.contains("99") && text.contains("this program knows up to"),
             "{text}"
         );
     }
@@ -275,4 +275,41 @@ fn a_replaced_file_is_noticed() {
     assert!(reader.is_in_place());
     std::fs::remove_file(&path).unwrap();
     assert!(!reader.is_in_place());
+}
+
+/// Catches a set that an older word overwrites, members that stay though a newer word leaves them out, sets that
+/// are not found by a member, and records that are miscounted because of them.
+#[test]
+fn sets_take_each_others_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    let set = |aor: &str, members: &[&str], us: i64| ImplicitSet {
+        aor: aor.into(),
+        members: members.iter().map(|member| (*member).into()).collect(),
+        seen: Time::from_micros(us),
+    };
+    let writer = Writer::spawn(&path, Options::default()).unwrap();
+    for told in [
+        set("+1", &["+1", "sip:a@h"], 5),
+        set("+1", &["+1", "sip:b@h", "sip:c@h"], 7),
+        set("+1", &["+1", "sip:d@h"], 6),
+        set("+2", &["+2", "sip:c@h"], 1),
+        set("+3", &["+3"], 1),
+    ] {
+        writer.send_set(told).unwrap();
+        writer.send(record(1)).unwrap();
+    }
+    let totals = writer.finish().unwrap();
+    assert_eq!((totals.written, totals.already_there, totals.lost), (1, 4, 0));
+    let (one, two) = (
+        set("+1", &["+1", "sip:b@h", "sip:c@h"], 7),
+        set("+2", &["+2", "sip:c@h"], 1),
+    );
+    let reader = Reader::open(&path).unwrap();
+    assert_eq!(
+        reader.sets().unwrap(),
+        [one.clone(), two.clone(), set("+3", &["+3"], 1)]
+    );
+    assert_eq!(reader.sets_of("sip:c@h").unwrap(), [one, two]);
+    assert_eq!(reader.sets_of("sip:a@h").unwrap(), []);
 }

@@ -65,6 +65,18 @@ impl CallRecord {
     }
 }
 
+/// Identities that are registered together, as a registrar told it (semantics.md §3.6): most likely one
+/// person's, which only the operator can know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImplicitSet {
+    /// The identity under which the set is told; a later set under the same one takes its place.
+    pub aor: CompactString,
+    /// All of them, sorted, that of `aor` mostly among them.
+    pub members: Vec<CompactString>,
+    /// When it was told last.
+    pub seen: Time,
+}
+
 /// Who called. `identity` is `None` both for a withheld and for an unavailable number;
 /// `withheld` tells them apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ pub use lines::JsonLines;
 use std::io::{self, Write};
 
 use ringtap_journal::{JournalError, Totals, Writer};
-use ringtap_record::{CallRecord, Explanation, Outcome, Target};
+use ringtap_record::{CallRecord, Explanation, ImplicitSet, Outcome, Target};
 use thiserror::Error;
 
 /// Records could not be brought to their place.
@@ -47,6 +47,11 @@ pub trait RecordSink: Send {
     /// Takes a record, and how it came about.
     fn put(&mut self, record: &CallRecord, explanation: &Explanation) -> Result<(), SinkError>;
 
+    /// Takes a set of identities that are registered together. Most sinks have no place for it.
+    fn put_set(&mut self, _set: &ImplicitSet) -> Result<(), SinkError> {
+        Ok(())
+    }
+
     /// Brings everything to its place. Journal totals, if this is the journal.
     fn finish(&mut self) -> Result<Option<Totals>, SinkError>;
 }
@@ -69,6 +74,13 @@ impl RecordSink for JournalSink {
     fn put(&mut self, record: &CallRecord, explanation: &Explanation) -> Result<(), SinkError> {
         match &self.writer {
             Some(writer) => Ok(writer.send_explained(record.clone(), explanation.clone())?),
+            None => Ok(()),
+        }
+    }
+
+    fn put_set(&mut self, set: &ImplicitSet) -> Result<(), SinkError> {
+        match &self.writer {
+            Some(writer) => Ok(writer.send_set(set.clone())?),
             None => Ok(()),
         }
     }

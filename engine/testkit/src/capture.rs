@@ -1,5 +1,7 @@
 //! Capture files: pcap in its four kinds, and pcapng.
 
+use std::io::{self, Write};
+
 use crate::frame::{self, Frame};
 use crate::wire::Wire;
 
@@ -71,23 +73,73 @@ impl Bytes {
 }
 
 fn pcap(frames: &[Frame], order: Bytes, nanos: bool) -> Vec<u8> {
-    let mut file = Vec::new();
-    file.extend(order.u32(if nanos { 0xa1b2_3c4d } else { 0xa1b2_c3d4 }));
-    file.extend(order.u16(2));
-    file.extend(order.u16(4));
-    file.extend([0; 8]);
-    file.extend(order.u32(SNAPLEN_BYTES));
-    file.extend(order.u32(u32::from(LINKTYPE_ETHERNET)));
+    let mut file = pcap_head(order, nanos);
     for frame in frames {
-        let us = frame.time.as_micros();
-        let fraction = us.rem_euclid(1_000_000) as u32 * if nanos { 1_000 } else { 1 };
-        file.extend(order.u32(us.div_euclid(1_000_000) as u32));
-        file.extend(order.u32(fraction));
-        file.extend(order.u32(frame.bytes.len() as u32));
-        file.extend(order.u32(frame.bytes.len() as u32));
-        file.extend(&frame.bytes);
+        file.extend(pcap_record(frame, order, nanos));
     }
     file
+}
+
+fn pcap_head(order: Bytes, nanos: bool) -> Vec<u8> {
+    let mut head = Vec::new();
+    head.extend(order.u32(if nanos { 0xa1b2_3c4d } else { 0xa1b2_c3d4 }));
+    head.extend(order.u16(2));
+    head.extend(order.u16(4));
+    head.extend([0; 8]);
+    head.extend(order.u32(SNAPLEN_BYTES));
+    head.extend(order.u32(u32::from(LINKTYPE_ETHERNET)));
+    head
+}
+
+fn pcap_record(frame: &Frame, order: Bytes, nanos: bool) -> Vec<u8> {
+    let mut record = Vec::with_capacity(16 + frame.bytes.len());
+    let us = frame.time.as_micros();
+    let fraction = us.rem_euclid(1_000_000) as u32;
+    record.extend(order.u32(us.div_euclid(1_000_000) as u32));
+    record.extend(order.u32(if nanos { fraction * 1_000 } else { fraction }));
+    record.extend(order.u32(frame.bytes.len() as u32));
+    record.extend(order.u32(frame.bytes.len() as u32));
+    record.extend(&frame.bytes);
+    record
+}
+
+/// A pcap file (microseconds, little endian) that is written message by message.
+pub struct PcapWriter<W: Write> {
+    out: W,
+    frames: u64,
+}
+
+impl<W: Write> PcapWriter<W> {
+    /// Begins the file.
+    ///
+    /// # Errors
+    /// What writing gives.
+    pub fn new(mut out: W) -> io::Result<Self> {
+        out.write_all(&pcap_head(Bytes { big_endian: false }, false))?;
+        Ok(Self { out, frames: 0 })
+    }
+
+    /// Adds the frames of one message.
+    ///
+    /// # Errors
+    /// What writing gives.
+    pub fn write(&mut self, wire: &Wire) -> io::Result<()> {
+        for frame in frame::frames_by_name(wire) {
+            self.out
+                .write_all(&pcap_record(&frame, Bytes { big_endian: false }, false))?;
+            self.frames += 1;
+        }
+        Ok(())
+    }
+
+    /// Ends the file; gives the number of frames.
+    ///
+    /// # Errors
+    /// What writing gives.
+    pub fn finish(mut self) -> io::Result<u64> {
+        self.out.flush()?;
+        Ok(self.frames)
+    }
 }
 
 fn pcapng(frames: &[Frame]) -> Vec<u8> {

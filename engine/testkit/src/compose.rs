@@ -2,7 +2,8 @@
 //!
 //! What a message says is decided by the story (`crate::generate`); here it gets its headers in order.
 
-use crate::fixtures::{self, HOME_DOMAIN, Node};
+use crate::cast::Side;
+use crate::fixtures::{HOME_DOMAIN, Node};
 use crate::header;
 use crate::message::Text;
 use crate::notation::{Direction, Segment, Step, Verb};
@@ -78,6 +79,10 @@ impl Hop<'_, '_> {
         for (name, value) in header::identity_headers(routes, self.leg, self.hop) {
             text.header(name, &value);
         }
+        if let Some(token) = &leg.options.referred_by {
+            let uri = header::sip_uri(routes.cast, token);
+            text.header("Referred-By", &format!("<{uri}>"));
+        }
         if let Some(replaces) = &opening.replaces {
             text.header("Replaces", replaces).header("Require", "replaces");
         }
@@ -151,6 +156,15 @@ impl Hop<'_, '_> {
         self.dialog_headers(request, &request.to, &mut text)
             .headers("Reason", &step.reasons);
         match request.verb {
+            Verb::Refer => {
+                let target = step.contact.as_deref().unwrap_or_default();
+                let target = header::sip_uri(self.routes.cast, target);
+                text.header("Refer-To", &format!("<{target}>")).bare()
+            }
+            Verb::Notify => text
+                .header("Event", "refer")
+                .header("Subscription-State", "terminated;reason=noresource")
+                .with_body("message/sipfrag;version=2.0", "SIP/2.0 200 OK\r\n"),
             Verb::Prack => text.header("RAck", &format!("1 {invited} INVITE")).bare(),
             Verb::Reinvite | Verb::Update => text.header("Contact", own_contact).with_sdp(&self.caller_sdp()),
             _ => text.bare(),
@@ -173,7 +187,7 @@ impl Hop<'_, '_> {
         }
         let offered = matches!(request.verb, Verb::Invite | Verb::Reinvite | Verb::Update);
         if offered && matches!(status, 183 | 200) {
-            return text.with_sdp(&header::sdp(routes, leg, "callee", answer.responder));
+            return text.with_sdp(&header::sdp(routes, leg, Side::Callee, answer.responder));
         }
         text.bare()
     }
@@ -190,7 +204,10 @@ impl Hop<'_, '_> {
         let vouched = matches!(segment, Segment::Mo | Segment::Mt | Segment::Gi);
         let party = answer.party.as_ref().filter(|_| vouched && status < 300);
         if let Some(party) = step.asserted.as_ref().or(party) {
-            text.header("P-Asserted-Identity", &format!("<{}>", header::tel_uri(party)));
+            text.header(
+                "P-Asserted-Identity",
+                &format!("<{}>", header::tel_uri(self.routes.cast, party)),
+            );
         }
         match status {
             183 => _ = text.header("Require", "100rel").header("RSeq", "1"),
@@ -233,7 +250,7 @@ impl Hop<'_, '_> {
     }
 
     fn caller_sdp(&self) -> String {
-        header::sdp(self.routes, self.leg, "caller", self.routes.origin(self.leg))
+        header::sdp(self.routes, self.leg, Side::Caller, self.routes.origin(self.leg))
     }
 
     fn challenge(&self) -> String {
@@ -242,7 +259,7 @@ impl Hop<'_, '_> {
     }
 
     fn credentials(&self) -> String {
-        let caller = fixtures::identity(&self.routes.leg(self.leg).caller);
+        let caller = self.routes.cast.identity(&self.routes.leg(self.leg).caller);
         format!(
             "Digest username=\"{caller}@{HOME_DOMAIN}\", realm=\"{HOME_DOMAIN}\", nonce=\"{:016x}\", \
              uri=\"sip:{HOME_DOMAIN}\", response=\"{:016x}{:016x}\", algorithm=MD5",

@@ -142,11 +142,11 @@ pub(crate) fn extension(identity: &str) -> Option<&str> {
 /// A node of the network that the mirror watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Node {
-    /// The phone of the account whose last octet this is; `device` counts from 1.
+    /// The phone of an account; `device` counts from 1.
     Ue {
-        /// Account number: last octet of the address.
-        account: u8,
-        /// Device number: third octet of the address.
+        /// Account number: below 256 the last octet of the address.
+        account: u16,
+        /// Device number, up to 15: below account 256 the third octet of the address.
         device: u8,
     },
     /// P-CSCF.
@@ -178,7 +178,12 @@ impl Node {
     #[must_use]
     pub fn address(self) -> SocketAddr {
         let address = match self {
-            Self::Ue { account, device } => Ipv4Addr::new(10, 10, device, account),
+            Self::Ue { account, device } => {
+                let first = u32::from(Ipv4Addr::new(10, 10, 0, 0));
+                let account = u32::from(account);
+                // Sixteen device numbers to a block of 256 accounts.
+                Ipv4Addr::from(first + ((account >> 8) << 12) + (u32::from(device) << 8) + (account & 0xff))
+            }
             Self::Pcscf => Ipv4Addr::new(10, 20, 0, 1),
             Self::Core => Ipv4Addr::new(10, 30, 0, 1),
             Self::As => Ipv4Addr::new(10, 30, 0, 50),
@@ -209,18 +214,53 @@ pub fn config_toml_with(
     smtp_url: &str,
     switches: &[(String, String)],
 ) -> String {
+    let site = Site {
+        about: "The office of the acceptance scenarios.",
+        phones: &["10.10.0.0/16"],
+        extension: ("ext4", r"^(1\d{3})$", "+86258309$1"),
+        groups: &[identity("G1")],
+        voicemail: identity("VM"),
+        click_to_dial: identity("CTD"),
+        delivery: "",
+    };
+    site_toml(&site, journal, notifier_db, smtp_url, switches)
+}
+
+/// What differs from office to office.
+pub(crate) struct Site<'s> {
+    /// What the comment at the top says.
+    pub(crate) about: &'s str,
+    /// Prefixes of the phones' addresses.
+    pub(crate) phones: &'s [&'s str],
+    /// Name, pattern and result of the rule for extensions.
+    pub(crate) extension: (&'s str, &'s str, &'s str),
+    pub(crate) groups: &'s [&'s str],
+    pub(crate) voicemail: &'s str,
+    pub(crate) click_to_dial: &'s str,
+    /// Further lines of `[notifier.delivery]`.
+    pub(crate) delivery: &'s str,
+}
+
+/// The `ringtap.toml` of an office.
+pub(crate) fn site_toml(
+    site: &Site<'_>,
+    journal: &str,
+    notifier_db: &str,
+    smtp_url: &str,
+    switches: &[(String, String)],
+) -> String {
     let mut policy = String::new();
     for (key, value) in switches {
         writeln!(policy, "{key} = {}", toml_value(value)).unwrap();
     }
     format!(
-        r#"# The office of the acceptance scenarios.
+        r#"# {about}
 
 [network]
 pcscf = ["10.20.0.1"]
 mgcf = ["10.40.0.1"]
 core = ["10.30.0.1", "10.30.0.50"]
-ue = ["10.10.0.0/16"]
+ue = {phones}
 home_domains = ["{HOME_DOMAIN}"]
 
 [numbering]
@@ -229,12 +269,12 @@ area = "25"
 intl_prefix = ["00"]
 trunk_prefix = "0"
 [[numbering.rule]]
-name = "ext4"
-match = '^(1\d{{3}})$'
-to = "+86258309$1"
+name = "{rule}"
+match = '{pattern}'
+to = "{number}"
 
 [identities]
-group_numbers = ["{group}"]
+group_numbers = {groups}
 voicemail_numbers = ["{voicemail}"]
 service_callers = ["{click_to_dial}"]
 pickup_codes = ["*8"]
@@ -251,20 +291,29 @@ url = {smtp_url}
 from = "Missed calls <no-reply@office.test>"
 [notifier.delivery]
 coalesce_window_s = 0
-"#,
-        group = identity("G1"),
-        voicemail = identity("VM"),
-        click_to_dial = identity("CTD"),
+{delivery}"#,
+        about = site.about,
+        phones = toml_list(site.phones),
+        rule = site.extension.0,
+        pattern = site.extension.1,
+        number = site.extension.2,
+        groups = toml_list(site.groups),
+        voicemail = site.voicemail,
+        click_to_dial = site.click_to_dial,
+        delivery = site.delivery,
         journal = toml_string(journal),
         notifier_db = toml_string(notifier_db),
         smtp_url = toml_string(smtp_url),
     )
 }
 
+/// The first line of a subscription list.
+pub(crate) const CSV_HEAD: &str = "user,name,email,locale,timezone,subscribed,account,label,aliases\n";
+
 /// The subscription list of the fixtures in the form of interfaces.md.
 #[must_use]
 pub fn subscribers_csv() -> String {
-    let mut csv = "user,name,email,locale,timezone,subscribed,account,label,aliases\n".to_owned();
+    let mut csv = CSV_HEAD.to_owned();
     for user in USERS {
         for account in user.accounts {
             let (_, identity, label, alias) = IDENTITIES.iter().find(|known| known.0 == *account).unwrap();
@@ -296,6 +345,11 @@ fn toml_value(value: &str) -> String {
     } else {
         toml_string(value)
     }
+}
+
+fn toml_list(texts: &[&str]) -> String {
+    let texts: Vec<String> = texts.iter().map(|text| toml_string(text)).collect();
+    format!("[{}]", texts.join(", "))
 }
 
 fn toml_string(text: &str) -> String {

@@ -30,6 +30,12 @@ pub(crate) fn frames(wires: &[Wire]) -> Vec<Frame> {
     frames
 }
 
+/// The frames of one message. What is written as it comes cannot remember every datagram for its copies: the
+/// identification is part of the datagram's name.
+pub(crate) fn frames_by_name(wire: &Wire) -> Vec<Frame> {
+    frames_of(wire, wire.datagram as u16)
+}
+
 /// Each sender counts its datagrams.
 #[derive(Default)]
 struct Identifications {

@@ -4,10 +4,12 @@
 //! that are open, the answers given, the counters of CSeq. Header values come from `crate::header`, names
 //! and ways from `crate::route`.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use ringtap_record::Time;
 
+use crate::cast::{Cast, Fixtures};
 use crate::compose::{Answer, Hop, Opening, Request};
 use crate::fixtures::Node;
 use crate::header;
@@ -47,33 +49,31 @@ pub fn messages_salted(case: &Case, salt: u64) -> Vec<Wire> {
 /// Everything that was sent, including what the mirror missed, ordered by time.
 #[must_use]
 pub fn transmitted(case: &Case, salt: u64) -> Vec<Wire> {
-    let routes = Routes::new(case, salt);
-    let legs = case.legs.iter().map(|_| LegState::default()).collect();
-    let mut story = Story {
-        routes,
-        legs,
-        wires: Vec::new(),
-        datagrams: 0,
-    };
-    for step in &case.steps {
-        story.play(step);
+    let mut story = Story::new(Cow::Borrowed(case), salt, &Fixtures, BASE);
+    let mut wires = Vec::new();
+    while story.next_at().is_some() {
+        story.play_next(&mut wires);
     }
-    let mut wires = story.wires;
     wires.sort_by_key(|wire| wire.time);
     wires
 }
 
-struct Story<'a> {
+/// A case that is being played, step by step.
+pub(crate) struct Story<'a> {
     routes: Routes<'a>,
     legs: Vec<LegState>,
     wires: Vec<Wire>,
     datagrams: u64,
+    base: Time,
+    played: usize,
 }
 
 #[derive(Default)]
 struct LegState {
     /// The last request of each kind.
     requests: HashMap<Verb, Request>,
+    /// When a request of each kind was last sent within the dialog, with its CSeq.
+    sent: HashMap<(Verb, Direction), (i64, u32)>,
     /// What was answered to INVITEs, with step time, status and CSeq.
     answers: Vec<(i64, u16, u32, Answer)>,
     /// CSeq of the last INVITE that was answered with a 2xx: that of its ACK.
@@ -95,6 +95,43 @@ struct Place<'s> {
 }
 
 impl<'a> Story<'a> {
+    /// A case of `cast`'s people that begins at `base`.
+    pub(crate) fn new(case: Cow<'a, Case>, salt: u64, cast: &'a dyn Cast, base: Time) -> Self {
+        let legs = case.legs.iter().map(|_| LegState::default()).collect();
+        Self {
+            routes: Routes::new(case, salt, cast),
+            legs,
+            wires: Vec::new(),
+            datagrams: 0,
+            base,
+            played: 0,
+        }
+    }
+
+    /// When the next step is; it sends nothing before.
+    pub(crate) fn next_at(&self) -> Option<Time> {
+        let step = self.routes.case.steps.get(self.played)?;
+        Some(self.base.plus_us(step.at_us))
+    }
+
+    /// Plays the next step and adds what it sends to `wires`, on each hop at its time.
+    pub(crate) fn play_next(&mut self, wires: &mut Vec<Wire>) {
+        if let Some(step) = self.routes.case.steps.get(self.played).cloned() {
+            self.played += 1;
+            self.play(&step);
+            wires.append(&mut self.wires);
+        }
+    }
+
+    /// Call-ID and caller's tag of each leg that has its own and sends anything, with the leg's index.
+    pub(crate) fn dialogs(&self) -> Vec<(usize, String, String)> {
+        let sends = |leg: usize| self.routes.case.steps.iter().any(|step| step.leg == leg);
+        let roots = (0..self.legs.len()).filter(|leg| self.routes.parent(*leg).is_none() && sends(*leg));
+        roots
+            .map(|leg| (leg, self.routes.call_id(leg), self.routes.caller_tag(leg)))
+            .collect()
+    }
+
     fn play(&mut self, step: &Step) {
         match step.message {
             Message::Request(Verb::Invite, cseq) => self.play_invite(step, cseq),
@@ -178,12 +215,14 @@ impl<'a> Story<'a> {
 
     /// The Replaces header of a leg that has one: its dialog is what is known of it by now.
     fn replaced_dialog(&self, leg: usize) -> Option<String> {
-        let name = self.routes.leg(leg).options.replaces.as_ref()?;
+        let options = &self.routes.leg(leg).options;
+        let name = options.replaces.as_ref()?;
         let replaced = self.routes.case.legs.iter().position(|leg| leg.name == *name)?;
         Some(header::replaces(
             &self.routes,
             replaced,
             &self.dialog(replaced).tag,
+            options.confirmed,
         ))
     }
 
@@ -249,9 +288,11 @@ impl<'a> Story<'a> {
         let root = self.routes.root(leg);
         let invited = self.invite_cseq(leg, None);
         let accepted = self.legs[leg].accepted_cseq;
+        let passed_on = self.passed_on(step, verb);
         let state = &mut self.legs[root];
         let (class, cseq) = match (verb, step.direction) {
             (Verb::Ack, _) => ("ACK", accepted.unwrap_or(invited)),
+            _ if passed_on.is_some() => (verb.method(), passed_on.unwrap_or_default()),
             (_, Direction::ToCallee) => {
                 state.caller_cseq = state.caller_cseq.max(1) + 1;
                 (verb.method(), state.caller_cseq)
@@ -289,9 +330,24 @@ impl<'a> Story<'a> {
         }
     }
 
+    /// The CSeq of a request that comes from another leg of the same Call-ID: what a parent sends down its
+    /// branch, or a branch up to its parent, is one request.
+    fn passed_on(&self, step: &Step, verb: Verb) -> Option<u32> {
+        let root = self.routes.root(step.leg);
+        let others = (0..self.legs.len()).filter(|leg| *leg != step.leg && self.routes.root(*leg) == root);
+        others
+            .filter_map(|leg| self.legs[leg].sent.get(&(verb, step.direction)))
+            .find(|(at_us, _)| (0..=PASS_UP_US).contains(&(step.at_us - at_us)))
+            .map(|(_, cseq)| *cseq)
+    }
+
     fn play_in_dialog(&mut self, step: &Step, verb: Verb) {
         let request = self.in_dialog_request(step, verb);
-        self.legs[step.leg].requests.insert(verb, request.clone());
+        let state = &mut self.legs[step.leg];
+        state.requests.insert(verb, request.clone());
+        state
+            .sent
+            .insert((verb, step.direction), (step.at_us, request.transaction.cseq));
         let dialog = self.dialog(step.leg);
         let invited = self.invite_cseq(step.leg, None);
         for (hop, at_us) in self.hops(step) {
@@ -369,7 +425,7 @@ impl<'a> Story<'a> {
             answer.tag = self.routes.numbered_tag(leg, number);
         }
         if let Some(token) = &step.contact {
-            answer.contact = format!("<{}>", header::sip_uri(token));
+            answer.contact = format!("<{}>", header::sip_uri(self.routes.cast, token));
         }
         answer
     }
@@ -412,7 +468,7 @@ impl<'a> Story<'a> {
         };
         let given_uri = self.request_uri_of(leg, ack.transaction.cseq);
         for (hop, at_us) in hops.iter().copied() {
-            let payload = self.hop(leg, hop).failure_ack(&ack, answer, given_uri);
+            let payload = self.hop(leg, hop).failure_ack(&ack, answer, given_uri.as_deref());
             let direction = request.transaction.direction;
             let place = Place {
                 leg,
@@ -431,10 +487,10 @@ impl<'a> Story<'a> {
     }
 
     /// The Request-URI that the timeline gives to the INVITE with this CSeq (E07).
-    fn request_uri_of(&self, leg: usize, cseq: u32) -> Option<&'a str> {
+    fn request_uri_of(&self, leg: usize, cseq: u32) -> Option<String> {
         self.routes.case.steps.iter().find_map(|step| match step.message {
             Message::Request(Verb::Invite, number) if step.leg == leg && number.unwrap_or(1) == cseq => {
-                step.request_uri.as_deref()
+                step.request_uri.clone()
             }
             _ => None,
         })
@@ -475,7 +531,7 @@ impl<'a> Story<'a> {
         };
         self.datagrams += 1;
         let wire = Wire {
-            time: BASE.plus_us(place.at_us),
+            time: self.base.plus_us(place.at_us),
             source,
             destination,
             payload,

@@ -5,6 +5,9 @@
 //! cross the mirrored ports ([`messages`]), disturbs them ([`mutate`]) and writes them into capture files
 //! ([`mod@capture`]). [`fixtures`] has the people, numbers and configuration that go with them.
 //!
+//! [`workload`] makes any number of calls at once and says who must be told of what; [`mod@score`] compares that
+//! with the mails that [`sink`] has taken.
+//!
 //! Everything is deterministic: the same case gives the same bytes in every run, on every machine. The
 //! generator writes SIP by itself and knows nothing of the product's parser, so that one cannot hide an
 //! error of the other. What a case means is judged elsewhere; here is only what must come out.
@@ -26,6 +29,7 @@
 )]
 
 pub mod capture;
+pub mod cast;
 mod compose;
 pub mod expected;
 pub mod fixtures;
@@ -38,9 +42,13 @@ pub mod notation;
 mod route;
 pub mod sample;
 pub mod scenario;
+pub mod score;
+pub mod sink;
 mod wire;
+pub mod workload;
 
-pub use capture::{Format, capture};
+pub use capture::{Format, PcapWriter, capture};
+pub use cast::Cast;
 pub use expected::{Expected, ExpectedCaller, ExpectedMail};
 pub use generate::{BASE, messages, messages_salted, transmitted};
 pub use scenario::{Case, Scenario, ScenarioError, all, scenario};

@@ -1,9 +1,13 @@
-//! `ringtap-testkit`: writes captures of the acceptance corpus, the demo capture and the fixtures.
+//! `ringtap-testkit`: writes captures of the acceptance corpus, the demo capture, the fixtures, and workloads with
+//! what must come of them.
 
 #![forbid(unsafe_code)]
 
+mod load;
+
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -54,6 +58,12 @@ enum Command {
         #[arg(long, default_value = "smtp://127.0.0.1:2525")]
         smtp_url: String,
     },
+    /// Write a capture of many calls at once, and who must be told of them
+    Workload(load::WorkloadArguments),
+    /// Take mails on a free loopback port and write a line for each, until the parent process ends
+    Sink(load::SinkArguments),
+    /// Compare mails with the truth of a workload
+    Score(load::ScoreArguments),
 }
 
 #[derive(Clone, Copy, Default, ValueEnum)]
@@ -78,11 +88,14 @@ impl From<Kind> for Format {
     }
 }
 
-fn main() -> Result<()> {
+fn main() -> Result<ExitCode> {
     match Arguments::parse().command {
+        Command::Workload(arguments) => load::workload(&arguments)?,
+        Command::Sink(arguments) => load::sink(&arguments)?,
+        Command::Score(arguments) => return load::score(&arguments),
         Command::Scenario { name, output, format } => {
             let case = sample::find(&name).with_context(|| format!("no scenario {name:?} in the corpus"))?;
-            write(&output, &capture(&messages(&case), format.into()))
+            write(&output, &capture(&messages(&case), format.into()))?;
         }
         Command::All { output, format } => {
             make_folder(&output)?;
@@ -95,9 +108,8 @@ fn main() -> Result<()> {
                 let file = format!("{}.{extension}", case.name.replace('/', "-"));
                 write(&output.join(file), &capture(&messages(&case), format.into()))?;
             }
-            Ok(())
         }
-        Command::Sample { output } => write(&output, &capture(&sample::messages(), Format::Pcap)),
+        Command::Sample { output } => write(&output, &capture(&sample::messages(), Format::Pcap))?,
         Command::Fixtures { output, smtp_url } => {
             make_folder(&output)?;
             let journal = output.join("journal.db");
@@ -108,9 +120,10 @@ fn main() -> Result<()> {
             write(
                 &output.join("subscribers.csv"),
                 fixtures::subscribers_csv().as_bytes(),
-            )
+            )?;
         }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {

@@ -45,10 +45,15 @@ impl Text {
 
     /// The message with a session description.
     pub(crate) fn with_sdp(&mut self, sdp: &str) -> Vec<u8> {
-        self.header("Content-Type", "application/sdp")
-            .header("Content-Length", &sdp.len().to_string());
+        self.with_body("application/sdp", sdp)
+    }
+
+    /// The message with a body of this type.
+    pub(crate) fn with_body(&mut self, content_type: &str, body: &str) -> Vec<u8> {
+        self.header("Content-Type", content_type)
+            .header("Content-Length", &body.len().to_string());
         self.0.push_str("\r\n");
-        self.0.push_str(sdp);
+        self.0.push_str(body);
         std::mem::take(&mut self.0).into_bytes()
     }
 }
@@ -60,9 +65,11 @@ fn reason_phrase(status: u16) -> &'static str {
         181 => "Call Is Being Forwarded",
         183 => "Session Progress",
         200 => "OK",
+        202 => "Accepted",
         302 => "Moved Temporarily",
         401 => "Unauthorized",
         403 => "Forbidden",
+        404 => "Not Found",
         407 => "Proxy Authentication Required",
         408 => "Request Timeout",
         480 => "Temporarily Unavailable",
@@ -71,6 +78,8 @@ fn reason_phrase(status: u16) -> &'static str {
         486 => "Busy Here",
         487 => "Request Terminated",
         488 => "Not Acceptable Here",
+        491 => "Request Pending",
+        500 => "Server Internal Error",
         503 => "Service Unavailable",
         600 => "Busy Everywhere",
         603 => "Decline",

@@ -89,6 +89,10 @@ pub struct LegOptions {
     pub private: bool,
     /// `replaces=b`: the early dialog of that leg.
     pub replaces: Option<String>,
+    /// `confirmed`: what `replaces=` names is a dialog that was answered.
+    pub confirmed: bool,
+    /// `ref=X`: X transferred the caller here.
+    pub referred_by: Option<String>,
     /// `r=X`: Request-URI.
     pub request_uri: Option<String>,
     /// `msrp`: a chat session, no audio.
@@ -129,10 +133,14 @@ pub enum Verb {
     Prack,
     /// `UPD`.
     Update,
+    /// `REFER`: transfers to the identity of `[C=X]`.
+    Refer,
+    /// `NOTIFY`: how a transfer went.
+    Notify,
 }
 
 impl Verb {
-    const WORDS: [(&'static str, Self); 7] = [
+    const WORDS: [(&'static str, Self); 9] = [
         ("INV", Self::Invite),
         ("CAN", Self::Cancel),
         ("ACK", Self::Ack),
@@ -140,6 +148,8 @@ impl Verb {
         ("REINV", Self::Reinvite),
         ("PRACK", Self::Prack),
         ("UPD", Self::Update),
+        ("REFER", Self::Refer),
+        ("NOTIFY", Self::Notify),
     ];
 
     /// The SIP method.
@@ -152,6 +162,8 @@ impl Verb {
             Self::Bye => "BYE",
             Self::Prack => "PRACK",
             Self::Update => "UPDATE",
+            Self::Refer => "REFER",
+            Self::Notify => "NOTIFY",
         }
     }
 
@@ -197,6 +209,26 @@ pub struct Step {
     pub request_uri: Option<String>,
     /// `!`: sent, but not captured.
     pub hidden: bool,
+}
+
+impl Step {
+    /// A step without any of the additions.
+    #[must_use]
+    pub const fn plain(at_us: i64, leg: usize, direction: Direction, message: Message) -> Self {
+        Self {
+            at_us,
+            leg,
+            direction,
+            message,
+            tag: None,
+            segments: None,
+            reasons: Vec::new(),
+            asserted: None,
+            contact: None,
+            request_uri: None,
+            hidden: false,
+        }
+    }
 }
 
 /// Reads the column `legs`.
@@ -249,6 +281,8 @@ fn read_options(text: &str) -> Result<LegOptions, String> {
             ("hi", _) => options.history = Some(read_history(value)?),
             ("priv", "id") => options.private = true,
             ("replaces", _) => options.replaces = some(),
+            ("confirmed", "") => options.confirmed = true,
+            ("ref", _) => options.referred_by = Some(known_token(value)?),
             ("r", _) => options.request_uri = some(),
             ("msrp", "") => options.msrp = true,
             ("isfocus", "") => options.is_focus = true,
@@ -317,19 +351,7 @@ fn read_step(text: &str, legs: &[Leg]) -> Result<Step, String> {
     };
     let body = &rest[arrow + 1..];
     let head_bytes = body.find(['#', '@', '[', '!']).unwrap_or(body.len());
-    let mut step = Step {
-        at_us: read_time(at)?,
-        leg,
-        direction,
-        message: read_message(&body[..head_bytes])?,
-        tag: None,
-        segments: None,
-        reasons: Vec::new(),
-        asserted: None,
-        contact: None,
-        request_uri: None,
-        hidden: false,
-    };
+    let mut step = Step::plain(read_time(at)?, leg, direction, read_message(&body[..head_bytes])?);
     read_suffixes(&body[head_bytes..], &mut step)?;
     if let Some(stranger) = step
         .segments

@@ -4,6 +4,10 @@
 //! Names come from a hash of the case, a salt and the place in the story, so that a retransmission repeats
 //! its branch by itself and a case generated under another salt shares nothing with the first.
 
+use std::borrow::Cow;
+use std::net::SocketAddr;
+
+use crate::cast::{Cast, MediaPlace, Side};
 use crate::fixtures::Node;
 use crate::notation::{Direction, Leg, Segment};
 use crate::scenario::Case;
@@ -34,34 +38,36 @@ enum Origin {
 
 /// Every leg's path, and the names along it.
 pub(crate) struct Routes<'a> {
-    pub(crate) case: &'a Case,
+    pub(crate) case: Cow<'a, Case>,
+    pub(crate) cast: &'a dyn Cast,
     paths: Vec<Path>,
     salt: u64,
 }
 
 impl<'a> Routes<'a> {
-    pub(crate) fn new(case: &'a Case, salt: u64) -> Self {
+    pub(crate) fn new(case: Cow<'a, Case>, salt: u64, cast: &'a dyn Cast) -> Self {
         let mut routes = Self {
             case,
+            cast,
             paths: Vec::new(),
             salt,
         };
-        for leg in &case.legs {
-            let path = routes.path_of(leg);
+        for leg in 0..routes.case.legs.len() {
+            let path = routes.path_of(routes.leg(leg));
             routes.paths.push(path);
         }
         routes
     }
 
     fn path_of(&self, leg: &Leg) -> Path {
-        let first = start(leg.segments[0], leg);
+        let first = self.start(leg.segments[0], leg);
         let nodes: Vec<Node> = std::iter::once(first)
-            .chain(leg.segments.iter().map(|segment| end(*segment, leg)))
+            .chain(leg.segments.iter().map(|segment| self.end(*segment, leg)))
             .collect();
         for pair in leg.segments.windows(2) {
             assert_eq!(
-                end(pair[0], leg),
-                start(pair[1], leg),
+                self.end(pair[0], leg),
+                self.start(pair[1], leg),
                 "{}: broken path",
                 self.case.name
             );
@@ -82,8 +88,32 @@ impl<'a> Routes<'a> {
         Path { nodes, origin }
     }
 
-    pub(crate) fn leg(&self, leg: usize) -> &'a Leg {
+    pub(crate) fn leg(&self, leg: usize) -> &Leg {
         &self.case.legs[leg]
+    }
+
+    fn start(&self, segment: Segment, leg: &Leg) -> Node {
+        match segment {
+            Segment::Go => self.cast.phone(&leg.caller, 1),
+            Segment::Mo | Segment::Gt => Node::Pcscf,
+            Segment::Mt | Segment::Gj => Node::Core,
+            Segment::Gi => Node::Mgcf,
+        }
+    }
+
+    fn end(&self, segment: Segment, leg: &Leg) -> Node {
+        match segment {
+            Segment::Go | Segment::Mt => Node::Pcscf,
+            Segment::Mo | Segment::Gi => Node::Core,
+            Segment::Gt => self.phone(leg),
+            Segment::Gj => Node::Mgcf,
+        }
+    }
+
+    /// The callee's phone.
+    pub(crate) fn phone(&self, leg: &Leg) -> Node {
+        self.cast
+            .phone(&leg.callee, if leg.options.second_device { 2 } else { 1 })
     }
 
     pub(crate) fn nodes(&self, leg: usize) -> &[Node] {
@@ -110,6 +140,16 @@ impl<'a> Routes<'a> {
         } else {
             root.nodes[0]
         }
+    }
+
+    /// Address and port of the media of one side of a leg's session.
+    pub(crate) fn media(&self, leg: usize, side: Side, owner: Node, session: u64) -> SocketAddr {
+        let place = MediaPlace {
+            salt: self.salt,
+            leg: self.root(leg),
+            side,
+        };
+        self.cast.media(owner, session, place)
     }
 
     /// A number that belongs to this case, this salt and `parts`.
@@ -269,27 +309,4 @@ fn via(sender: Node, branch: &str) -> String {
 
 fn route_entry(node: Node) -> String {
     format!("<sip:{};lr>", node.address())
-}
-
-fn start(segment: Segment, leg: &Leg) -> Node {
-    match segment {
-        Segment::Go => Node::phone(&leg.caller, 1),
-        Segment::Mo | Segment::Gt => Node::Pcscf,
-        Segment::Mt | Segment::Gj => Node::Core,
-        Segment::Gi => Node::Mgcf,
-    }
-}
-
-fn end(segment: Segment, leg: &Leg) -> Node {
-    match segment {
-        Segment::Go | Segment::Mt => Node::Pcscf,
-        Segment::Mo | Segment::Gi => Node::Core,
-        Segment::Gt => phone(leg),
-        Segment::Gj => Node::Mgcf,
-    }
-}
-
-/// The callee's phone.
-pub(crate) fn phone(leg: &Leg) -> Node {
-    Node::phone(&leg.callee, if leg.options.second_device { 2 } else { 1 })
 }

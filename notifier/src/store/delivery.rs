@@ -262,14 +262,9 @@ impl Intake<'_> {
         read().map_err(|source| self.fault("look up an account", source))
     }
 
-    /// The account that `identity` is, whoever owns it.
+    /// The account that `identity` is known as, whether its owners are subscribed or not.
     pub fn account_of(&self, identity: &str) -> Result<Option<String>, StoreError> {
-        self.sql
-            .prepare_cached(
-                "SELECT account.identity FROM known_as JOIN account ON account.id = known_as.account_id \
-                 WHERE known_as.identity = ?1",
-            )
-            .and_then(|mut select| select.query_row([identity], |row| row.get(0)).optional())
+        super::holders::account_of(self.sql, identity)
             .map_err(|source| self.fault("look up an account", source))
     }
 

@@ -1,11 +1,13 @@
 //! The notifier's database: who is to be told of what, what was said, and what is still to be sent.
 //!
-//! `people` holds subscribers, accounts and aliases, `switches` what they want, `delivery` the outbox and the
-//! journals' cursors, `reached` who got through after all, `retention` what is forgotten; `claim` lets one
-//! worker in at a time. Every change that must not be half done is one transaction here.
+//! `people` holds subscribers, accounts and aliases, `switches` what they want, `holders` which identities are
+//! known, `delivery` the outbox and the journals' cursors, `reached` who got through after all, `retention` what
+//! is forgotten; `claim` lets one worker in at a time. Every change that must not be half done is one
+//! transaction here.
 
 mod claim;
 mod delivery;
+mod holders;
 mod people;
 mod reached;
 mod retention;

@@ -177,7 +177,7 @@ proptest! {
         let people = subscriptions::read(Path::new("p"), PEOPLE.as_bytes(), &config.plan).unwrap();
         store.import(&people, false).unwrap();
         let policy = Policy { suppress_if_reached_within_s, ..policy };
-        let rules = Rules { policy: &policy, stale_after_h: 0 };
+        let rules = Rules { policy: &policy, stale_after_h: 0, learn: ringtap_config::Learn::Off };
         let mut placed = 0;
         for (at, records) in journals.iter().enumerate() {
             let path = folder.path().join(format!("{at}.db"));

@@ -159,6 +159,7 @@ fn a_clock_that_runs_ahead() {
     lab.write([missed("m", 0, DESK)]);
     let (config, journal) = (lab.config(), Reader::open(&lab.path("j.db")).unwrap());
     let rules = Rules {
+        learn: ringtap_config::Learn::Off,
         policy: &config.policy,
         stale_after_h: 0,
     };
@@ -175,6 +176,7 @@ fn drop_and_cursor_move_together() {
     lab.write([missed("m", 0, DESK)]);
     let (config, journal) = (lab.config(), Reader::open(&lab.path("j.db")).unwrap());
     let rules = Rules {
+        learn: ringtap_config::Learn::Off,
         policy: &config.policy,
         stale_after_h: 0,
     };

@@ -69,7 +69,7 @@ fn any_single_frame_lost() {
     println!("{trials} trials");
 }
 
-/// S22 without the GI 200: what answered upstream is not seen to be a machine.
+/// S22 without the GI 200: what answered upstream is not seen to be a machine (§8.5).
 fn may_change_reason(case: &Case, lost: &Wire) -> bool {
     case.id == "S22" && lost.label.message.starts_with("200/INVITE")
 }
@@ -129,12 +129,13 @@ fn any_order_of_arrival_gives_the_same_records() {
     }
 }
 
-/// Random loss, as figures: how often the set of notified people is wrong. §8.5 asks for at most 0.05 %
-/// of calls at 1 %; here it only must not grow beyond a generous bound, the figures go to docs/testing.md.
+/// Catches a rule that a little loss turns over: the set of notified people is wrong in no more of the runs
+/// than allowed. The figures go to docs/testing.md.
 #[test]
 fn random_loss_figures() {
     let config = plain();
-    for percent in [1, 3, 5, 10] {
+    // Loss in percent, and how many runs in ten thousand may be wrong.
+    for (percent, allowed) in [(1, 5), (3, 5), (5, 10), (10, 50)] {
         let (mut trials, mut wrong) = (0_u32, 0_u32);
         for case in green() {
             let calm = messages(&case);
@@ -160,7 +161,7 @@ fn random_loss_figures() {
         }
         println!("loss {percent} %: {wrong} of {trials} runs with a wrong set of people");
         assert!(
-            wrong * 100 <= trials,
+            wrong * 10_000 <= trials * allowed,
             "{percent} % loss: {wrong} of {trials} wrong"
         );
     }

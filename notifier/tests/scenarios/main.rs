@@ -24,6 +24,7 @@ mod rows;
 )]
 mod sink;
 mod views;
+mod workload;
 
 use ringtap_testkit::Case;
 

@@ -28,14 +28,17 @@ pub(crate) fn config(switches: &[(String, String)]) -> Config {
 /// The records of these messages, applied in the given order, `batch` at a time within an epoch.
 pub(crate) fn records(wires: &[Wire], config: &Config, batch: usize) -> Vec<CallRecord> {
     let rules = Rules::new(config);
-    let table = LegTable::new(4096, 1);
+    let table = LegTable::new(1 << 17, 1);
     let mut routing = Routing::default();
     let mut settler = Settler::new(&table);
     let mut records = Vec::new();
     let epoch = |wire: &Wire| wire.time.as_micros().div_euclid(EPOCH_US);
     for run in wires.chunk_by(|a, b| epoch(a) == epoch(b)) {
         let now = Time::from_micros(epoch(&run[0]) * EPOCH_US);
-        let mut harvest = Harvest::default();
+        let mut harvest = Harvest {
+            registrations: std::mem::take(&mut routing.registrations),
+            ..Harvest::default()
+        };
         for shard in 0..table.shards() {
             table.expire(shard, now, &rules, &mut harvest);
         }
@@ -47,7 +50,10 @@ pub(crate) fn records(wires: &[Wire], config: &Config, batch: usize) -> Vec<Call
             assert_eq!(counted, seen.len() as u64, "every message is counted once");
         }
     }
-    let mut rest = Harvest::default();
+    let mut rest = Harvest {
+        registrations: routing.registrations,
+        ..Harvest::default()
+    };
     table.close_all(&rules, &mut rest.closed);
     settler.settle(Time::MAX, rest, &rules, &mut records);
     settler.finish(&rules, &mut records);

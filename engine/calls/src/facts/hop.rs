@@ -1,6 +1,6 @@
 //! The facts of one hop transaction: one INVITE on one hop, with its answers, CANCEL and ACK.
 
-use ringtap_identity::Segment;
+use ringtap_identity::{CalledSource, Segment};
 
 use super::IdentityIndex;
 use crate::reason::ReasonLine;
@@ -16,6 +16,9 @@ pub(crate) struct Hop {
     pub(crate) via: u64,
     /// Keyed hash of the Via below it: the hop before, if that is visible. 0 if unknown.
     pub(crate) parent: u64,
+    /// Key of a phone's contact, by which its registration is found: on GO the caller's own, elsewhere the
+    /// one in the Request-URI, where that does not name the called person itself. 0 if there is none.
+    pub(crate) phone: u64,
     pub(crate) cseq: u32,
     /// Keyed hash of the Request-URI, the contact of the phone on MT and GT. 0 if unknown.
     pub(crate) contact: u32,
@@ -48,6 +51,10 @@ pub(crate) struct Hop {
     pub(crate) sent: u8,
     /// Whom this hop is to reach.
     pub(crate) target: IdentityIndex,
+    /// Where `target` was read; `None` if the INVITE was not seen, nor a CANCEL that stood in for it.
+    pub(crate) source: Option<CalledSource>,
+    /// Whom the first 180 on MT asserts to be ringing (semantics.md §3.2 rule 4).
+    pub(crate) callee: IdentityIndex,
     /// Who answered (2xx) or where a 3xx points.
     pub(crate) other: IdentityIndex,
 }
@@ -75,6 +82,7 @@ impl Hop {
         Self {
             via,
             parent: 0,
+            phone: 0,
             cseq,
             contact: 0,
             tag: 0,
@@ -96,6 +104,8 @@ impl Hop {
             depth: 0,
             sent: 0,
             target: IdentityIndex::NONE,
+            source: None,
+            callee: IdentityIndex::NONE,
             other: IdentityIndex::NONE,
         }
     }
@@ -180,13 +190,11 @@ impl Hop {
         }
     }
 
-    /// Joins a provisional response.
-    pub(crate) fn join_provisional(&mut self, at: Tick, alerts: bool) {
+    /// Joins a provisional response. True if it is the first so far that says the phone rings.
+    pub(crate) fn join_provisional(&mut self, at: Tick, alerts: bool) -> bool {
         self.first.earliest(at);
         self.last.latest(at);
-        if alerts {
-            self.alert.earliest(at);
-        }
+        alerts && self.alert.earliest(at)
     }
 
     /// Joins a final response: a 2xx beats all others (answer beats everything), else the earliest counts.

@@ -197,7 +197,7 @@ impl LegFacts {
     }
 
     /// The index of an identity, which is kept if it is new.
-    fn remember(&mut self, identity: Identity) -> IdentityIndex {
+    pub(crate) fn remember(&mut self, identity: Identity) -> IdentityIndex {
         let at = match self.identities.iter().position(|known| *known == identity) {
             Some(at) => at,
             None if self.identities.len() < IDENTITIES_MAX => {

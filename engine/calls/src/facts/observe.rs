@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use ringtap_identity::{Identity, Segment, called, caller, caller_from, diversions};
+use ringtap_identity::{
+    CalledSource, Contact, Identity, Segment, asserted_callee, called, caller, caller_from, diversions,
+};
 use ringtap_record::Time;
 use ringtap_sip::{Header, Message, Method, Start, addr::name_addr};
 
@@ -153,7 +155,10 @@ impl LegFacts {
     fn read_invite(&mut self, seen: &Observation<'_>, via: u64, context: &Context<'_>) {
         let (message, rules) = (&seen.message, context.rules);
         let segment = rules.segment(seen.source, seen.destination);
-        let target = called(message, segment, &rules.plan).map(|called| called.identity);
+        let (target, source) = called(message, segment, &rules.plan)
+            .map(|called| (called.identity, called.source))
+            .unzip();
+        let phone = phone(message, segment, source, context);
         // Where the end of the headers is cut off, Privacy may have stood there: From alone then (§3.4).
         let read_caller = if message.truncated() { caller_from } else { caller };
         let claim = read_caller(message, segment, &rules.plan);
@@ -186,6 +191,8 @@ impl LegFacts {
         };
         hop.segment = segment;
         hop.target = target;
+        hop.source = source;
+        hop.phone = phone;
         hop.parent = parent;
         hop.depth = u8::try_from(below).unwrap_or(u8::MAX);
         hop.contact = context.keys.short(uri);
@@ -215,17 +222,21 @@ impl LegFacts {
             .hop_mut(via, message.cseq())
             .is_some_and(|hop| !hop.has(Hop::INVITE) && hop.target.is_none());
         // D80: the CANCEL repeats the Request-URI of the INVITE.
-        let target = if without_invite {
+        let (target, source) = if without_invite {
             called(message, segment, &rules.plan)
+                .map(|called| (called.identity, called.source))
+                .unzip()
         } else {
-            None
+            (None, None)
         };
-        let target = target.map_or(IdentityIndex::NONE, |called| self.remember(called.identity));
+        let target = target.map_or(IdentityIndex::NONE, |identity| self.remember(identity));
         let Some(hop) = self.hop_mut(via, message.cseq()) else {
             return false;
         };
         if without_invite {
             hop.target = target;
+            hop.source = source;
+            hop.phone = phone(message, segment, source, context);
             hop.segment = segment;
         }
         let line = said.line < hop.line;
@@ -340,9 +351,12 @@ impl LegFacts {
                 hop.first.earliest(at);
                 return false;
             }
-            hop.join_provisional(at, alerts);
+            let rings = hop.join_provisional(at, alerts);
             if status == 181 {
                 hop.mark(Hop::FORWARDED);
+            }
+            if rings && segment == Segment::Mt {
+                self.read_callee(seen, via, segment, rules);
             }
             return false;
         }
@@ -358,15 +372,23 @@ impl LegFacts {
         true
     }
 
+    /// Whom the phone that rings belongs to, as the P-CSCF says it (semantics.md §3.2 rule 4). Only on MT: on GT
+    /// the phone says it itself, on MO the network says whom the call was connected to in the end.
+    fn read_callee(&mut self, seen: &Observation<'_>, via: u64, segment: Segment, rules: &Rules) {
+        let callee = asserted_callee(&seen.message, segment, &rules.plan)
+            .map_or(IdentityIndex::NONE, |identity| self.remember(identity));
+        if let Some(hop) = self.hop_mut(via, seen.message.cseq()) {
+            hop.callee = callee;
+        }
+    }
+
     /// Who answered (2xx) or where the phone points to (3xx).
     fn read_final(&mut self, seen: &Observation<'_>, status: u16, via: u64, segment: Segment, rules: &Rules) {
         let message = &seen.message;
         let (machine, other) = match status {
             200..=299 => (
                 is_machine_answer(message, segment, rules),
-                message.header(Header::PAssertedIdentity).and_then(|value| {
-                    name_addr(value).and_then(|address| rules.plan.identify(address.uri, segment))
-                }),
+                asserted_callee(message, segment, &rules.plan),
             ),
             300..=399 => (
                 false,
@@ -393,6 +415,28 @@ impl LegFacts {
             }
         }
     }
+}
+
+/// The key of the phone's contact on this hop: the caller's, from Contact, on GO; the callee's, from the
+/// Request-URI, where the called person is not named by P-Called-Party-ID or a public Request-URI. On MT and GT
+/// even a Request-URI within the home domain may be a contact (semantics.md §3.2 rule 2).
+fn phone(
+    message: &Message<'_>,
+    segment: Segment,
+    source: Option<CalledSource>,
+    context: &Context<'_>,
+) -> u64 {
+    let contact = match (segment, source) {
+        (Segment::Go, _) => message
+            .values(Header::Contact)
+            .next()
+            .and_then(name_addr)
+            .and_then(|address| Contact::of(address.uri)),
+        (Segment::Mo | Segment::Gi | Segment::Gj, _) | (_, Some(CalledSource::CalledParty)) => None,
+        (Segment::Unknown, Some(CalledSource::RequestUri)) => None,
+        (Segment::Mt | Segment::Gt | Segment::Unknown, _) => message.request_uri().and_then(Contact::of),
+    };
+    contact.map_or(0, |contact| context.keys.contact(&contact))
 }
 
 /// RFC 4458: a Request-URI with `target=` and `cause=` leads to voicemail.

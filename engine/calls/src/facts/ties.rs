@@ -42,7 +42,7 @@ impl Tie {
     const KIND_SHIFT: u32 = 62;
 
     fn new(kind: TieKind, keys: &HashKey, parts: &[&[u8]]) -> Self {
-        Self((kind as u64) << Self::KIND_SHIFT | keys.text(parts) >> 2)
+        Self((kind as u64) << Self::KIND_SHIFT | keys.text(parts.iter().copied()) >> 2)
     }
 
     pub(crate) const fn bits(self) -> u64 {

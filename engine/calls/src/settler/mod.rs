@@ -24,6 +24,7 @@ use std::collections::HashMap;
 
 use crate::facts::LegFacts;
 use crate::hash::HashKey;
+use crate::learner::Learner;
 use crate::rules::Rules;
 use crate::table::{Harvest, LegTable};
 use crate::verdict::{self, Judged};
@@ -83,6 +84,8 @@ pub struct SettlerCounters {
 /// Turns closed legs into records.
 #[derive(Debug)]
 pub struct Settler {
+    /// What registrations told (§3.6).
+    pub learner: Learner,
     keys: HashKey,
     registry: Registry,
     pickups: Pickups,
@@ -98,6 +101,7 @@ impl Settler {
     #[must_use]
     pub fn new(table: &LegTable) -> Self {
         Self {
+            learner: Learner::default(),
             keys: table.keys(),
             registry: Registry::default(),
             pickups: Pickups::default(),
@@ -111,7 +115,20 @@ impl Settler {
     /// Takes in what the table gave at `now`; adds the records of the calls that are settled with it.
     /// Records come in the same order in every run.
     pub fn settle(&mut self, now: Time, harvest: Harvest, rules: &Rules, records: &mut Vec<Judged>) {
-        let Harvest { mut news, mut closed } = harvest;
+        let Harvest {
+            mut news,
+            mut closed,
+            mut registrations,
+        } = harvest;
+        registrations.sort_unstable();
+        registrations.dedup();
+        // First what was told: a leg of this harvest began no earlier than its registration.
+        for registration in &registrations {
+            self.learner.learn(registration, rules);
+        }
+        for leg in &mut closed {
+            self.learner.resolve(leg);
+        }
         news.sort_unstable_by_key(Sketch::order);
         closed.sort_unstable_by_key(LegFacts::order);
         for sketch in news {
@@ -163,13 +180,14 @@ impl Settler {
             let waiters = std::mem::take(&mut entry.waiters);
             self.waiting = self.waiting.saturating_sub(waiters.len());
             todo.extend(waiters.into_iter().rev());
-            self.weigh_one(slot, rules, records);
+            todo.extend(self.weigh_one(slot, rules, records));
         }
     }
 
-    fn weigh_one(&mut self, slot: Slot, rules: &Rules, records: &mut Vec<Judged>) {
+    /// Gives legs that have to be looked at again.
+    fn weigh_one(&mut self, slot: Slot, rules: &Rules, records: &mut Vec<Judged>) -> Vec<Slot> {
         if self.pickups.holds(slot) {
-            return;
+            return Vec::new();
         }
         let neighbours = self.registry.neighbours(slot);
         let sketches: Vec<&Sketch> = neighbours
@@ -178,7 +196,7 @@ impl Settler {
             .collect();
         let groups = group(&sketches, &rules.timers);
         let Some(own) = neighbours.iter().position(|other| *other == slot) else {
-            return;
+            return Vec::new();
         };
         // A leg that takes over a dialog goes with the leg whose dialog it is.
         let own = groups
@@ -198,15 +216,17 @@ impl Settler {
                 if let Some(entry) = self.registry.entry_mut(open) {
                     entry.waiters.push(slot);
                 }
-                return;
+                return Vec::new();
             }
             self.counters.hurried += 1;
         }
-        self.settle_group(&group, rules, records);
+        self.settle_group(&group, rules, records)
     }
 
     /// Judges a group, or holds it back as long as a pickup may explain it (D49).
-    fn settle_group(&mut self, group: &Group, rules: &Rules, records: &mut Vec<Judged>) {
+    fn settle_group(&mut self, group: &Group, rules: &Rules, records: &mut Vec<Judged>) -> Vec<Slot> {
+        // A leg that came late joins a call that is held: it is weighed anew as a whole.
+        self.pickups.release(group);
         let open_codes = self.registry.open_codes();
         let is_code = group.legs.iter().any(|slot| {
             self.registry
@@ -217,40 +237,54 @@ impl Settler {
             && let Some(call) = group.call(|slot| self.registry.entry(slot)?.facts.as_deref().cloned())
             && self.pickups.take(&call, group, open_codes, rules)
         {
-            return;
+            return Vec::new();
         }
-        self.judge_group(group, None, rules, records);
+        self.judge_group(group, None, rules, records)
     }
 
     fn settle_held(&mut self, now: Time, rules: &Rules, records: &mut Vec<Judged>) {
         for (group, code) in self.pickups.due(now, rules) {
             let code = code.and_then(|slot| self.registry.remove(slot)?.facts);
-            self.judge_group(&group, code, rules, records);
+            for slot in self.judge_group(&group, code, rules, records) {
+                self.weigh(slot, rules, records);
+            }
         }
     }
 
-    /// Judges a group and forgets its legs. `code` is the leg of the feature code that picked it up.
+    /// Judges a group and forgets its legs. `code` is the leg of the feature code that picked it up. Gives the
+    /// legs that waited for one of the group which is still open: nobody else will wake them.
     fn judge_group(
         &mut self,
         group: &Group,
         code: Option<Box<LegFacts>>,
         rules: &Rules,
         records: &mut Vec<Judged>,
-    ) {
-        let mut removed: HashMap<Slot, LegFacts> = group
-            .slots()
-            .filter_map(|slot| Some((slot, *self.registry.remove(slot)?.facts?)))
-            .collect();
-        let Some(mut call) = group.call(|slot| removed.remove(&slot)) else {
-            return;
-        };
-        if let Some(leg) = code {
-            call.pickup = Some(Takeover { leg, by: None });
+    ) -> Vec<Slot> {
+        let (mut removed, mut sketches, mut orphans) = (HashMap::new(), Vec::new(), Vec::new());
+        for slot in group.slots() {
+            let Some(entry) = self.registry.remove(slot) else {
+                continue;
+            };
+            // Only an open leg that was not waited for has any left.
+            orphans.extend(entry.waiters);
+            if group.legs.contains(&slot) {
+                sketches.push(entry.sketch);
+            }
+            if let Some(facts) = entry.facts {
+                removed.insert(slot, *facts);
+            }
         }
-        self.judge(&call, rules, records);
+        self.waiting = self.waiting.saturating_sub(orphans.len());
+        if let Some(mut call) = group.call(|slot| removed.remove(&slot)) {
+            if let Some(leg) = code {
+                call.pickup = Some(Takeover { leg, by: None });
+            }
+            self.judge(&call, &sketches, rules, records);
+        }
+        orphans
     }
 
-    fn judge(&mut self, call: &Call, rules: &Rules, records: &mut Vec<Judged>) {
+    fn judge(&mut self, call: &Call, sketches: &[Sketch], rules: &Rules, records: &mut Vec<Judged>) {
         let heuristic = call.joins.iter().filter(|join| join.by == Evidence::Heuristic);
         self.counters.heuristic_joins += u64::try_from(heuristic.count()).unwrap_or(0);
         self.counters.joined += u64::from(call.legs.len() > 1);
@@ -258,19 +292,14 @@ impl Settler {
             return;
         };
         self.counters.calls += 1;
-        let sketches: Vec<Sketch> = call
-            .legs
-            .iter()
-            .map(|leg| Sketch::of(leg, &self.keys, false))
-            .collect();
-        let swallowed = self.past.swallow(&sketches, &mut judged, rules, &self.keys);
+        let swallowed = self.past.swallow(sketches, &mut judged, rules, &self.keys);
         self.counters.swallowed += swallowed;
         let record = &judged.record;
         if swallowed > 0 && record.targets.is_empty() {
             return;
         }
-        self.counters.late_contradictions += u64::from(self.past.contradicts(&sketches, record));
-        self.past.remember(&sketches, record, &self.keys);
+        self.counters.late_contradictions += u64::from(self.past.contradicts(sketches, record));
+        self.past.remember(sketches, record, &self.keys);
         if !record.is_missed_by_somebody() {
             self.counters.answered += 1;
         }

@@ -58,7 +58,9 @@ impl Past {
                 .and_then(|print| self.call(*self.by_fingerprint.get(&print)?));
             let is_told = told.is_some_and(|told| {
                 // Both were open at their starts: each has lasted until it was judged.
-                (told.start - start).abs() <= leg_us
+                // and §4.2 rule 5 holds here too.
+                !differ_in_session(&told.ties, legs)
+                    && (told.start - start).abs() <= leg_us
                     && start <= told.at
                     && (told.roles.complement(roles) || roles.complement(told.roles))
             });
@@ -147,6 +149,17 @@ impl Past {
     }
 }
 
+/// Both have a Session-ID, and none in common.
+fn differ_in_session(told: &[Tie], legs: &[Sketch]) -> bool {
+    let is_session = |tie: &&Tie| tie.kind() == TieKind::Session;
+    let mut own = legs
+        .iter()
+        .flat_map(|leg| leg.ties.iter().filter(is_session))
+        .peekable();
+    let mut theirs = told.iter().filter(is_session).peekable();
+    own.peek().is_some() && theirs.peek().is_some() && !own.any(|tie| told.contains(tie))
+}
+
 fn roles_of(legs: &[Sketch]) -> Roles {
     legs.iter()
         .fold(Roles::default(), |roles, leg| roles.union(leg.roles))
@@ -159,5 +172,5 @@ fn start_of(legs: &[Sketch]) -> Time {
 /// Caller and called in one; `None` if the caller is unknown.
 fn fingerprint(legs: &[Sketch], called: &str, keys: &HashKey) -> Option<u64> {
     let caller = legs.iter().map(|leg| leg.caller).find(|caller| *caller != 0)?;
-    Some(caller.rotate_left(23) ^ keys.text(&[called.as_bytes()]))
+    Some(caller.rotate_left(23) ^ keys.text([called.as_bytes()]))
 }

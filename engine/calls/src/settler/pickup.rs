@@ -49,6 +49,16 @@ impl Pickups {
         held.any(|held| held.group.legs.contains(&slot))
     }
 
+    /// Lets go of what has a leg in common with this group.
+    pub(super) fn release(&mut self, group: &Group) {
+        self.calls.retain(|held| {
+            !held
+                .group
+                .slots()
+                .any(|slot| group.slots().any(|other| other == slot))
+        });
+    }
+
     /// Whether anything is known that a call would have to be held for: codes that were answered, or `open`
     /// ones that may be.
     pub(super) fn may_matter(&self, open_codes: usize) -> bool {

@@ -95,7 +95,7 @@ pub struct Sketch {
 impl Sketch {
     /// The sketch of a leg as it is known now.
     pub(crate) fn of(leg: &LegFacts, keys: &HashKey, is_open: bool) -> Self {
-        let hash = |identity: &Identity| keys.text(&[identity.as_str().as_bytes()]);
+        let hash = |identity: &Identity| keys.text([identity.as_str().as_bytes()]);
         let at = |tick: Tick| tick.time(leg.base);
         let mut sketch = Self {
             name: leg.name,
@@ -104,7 +104,7 @@ impl Sketch {
             end: None,
             caller: match &leg.caller.identity {
                 Some(identity) => hash(identity),
-                None if leg.caller.from_anonymous => keys.text(&[b"", b"anonymous"]),
+                None if leg.caller.from_anonymous => keys.text([&b""[..], b"anonymous"]),
                 None => 0,
             },
             roles: Roles::default(),

@@ -14,6 +14,7 @@ use crate::facts::LegFacts;
 use crate::facts::observe::Context;
 pub use crate::facts::observe::Observation;
 use crate::hash::{HashKey, LegKey};
+use crate::learner::{self, Heard, Hearing, Registration};
 use crate::rules::Rules;
 use crate::settler::Sketch;
 use shard::{Found, Shard, Visit};
@@ -28,6 +29,10 @@ pub struct Applied {
     pub joined: u64,
     /// Says nothing about call attempts (REGISTER, OPTIONS, answers to PRACK, ...).
     pub not_of_calls: u64,
+    /// Tells of registrations (D71): among those above.
+    pub registrations: u64,
+    /// Was to tell of registrations and could not be read, or its sender is not to be believed.
+    pub registrations_refused: u64,
     /// Belongs to a dialog that is not tracked (began before the capture, or ended long ago).
     pub of_no_leg: u64,
 }
@@ -39,19 +44,33 @@ pub struct Harvest {
     pub news: Vec<Sketch>,
     /// Legs that were closed.
     pub closed: Vec<LegFacts>,
+    /// What was told of registrations.
+    pub registrations: Vec<Registration>,
 }
 
 impl Harvest {
     /// Whether there is nothing in it.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.news.is_empty() && self.closed.is_empty()
+        self.news.is_empty() && self.closed.is_empty() && self.registrations.is_empty()
     }
 
     /// Adds another share.
     pub fn append(&mut self, mut other: Self) {
         self.news.append(&mut other.news);
         self.closed.append(&mut other.closed);
+        self.registrations.append(&mut other.registrations);
+    }
+}
+
+impl Applied {
+    /// Adds another batch's counts.
+    pub fn add(&mut self, other: Self) {
+        self.joined += other.joined;
+        self.not_of_calls += other.not_of_calls;
+        self.registrations += other.registrations;
+        self.registrations_refused += other.registrations_refused;
+        self.of_no_leg += other.of_no_leg;
     }
 }
 
@@ -108,6 +127,9 @@ pub struct Routing {
     turned: Vec<Place>,
     /// Legs that had to leave the table.
     pub evicted: Vec<LegFacts>,
+    /// What was told of registrations.
+    pub registrations: Vec<Registration>,
+    heard: Heard,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -166,6 +188,15 @@ impl LegTable {
                 });
             } else {
                 applied.not_of_calls += 1;
+                match learner::hear(seen, &context, &mut routing.heard) {
+                    Hearing::Other => {}
+                    Hearing::Known => applied.registrations += 1,
+                    Hearing::New(registration) => {
+                        applied.registrations += 1;
+                        routing.registrations.push(registration);
+                    }
+                    Hearing::Refused => applied.registrations_refused += 1,
+                }
             }
         }
         routing

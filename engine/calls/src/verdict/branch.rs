@@ -122,11 +122,13 @@ fn gather(hops: Vec<Seen<'_>>) -> Vec<Branch<'_>> {
         .into_iter()
         .map(|mut hops| {
             hops.sort_by_key(|seen| std::cmp::Reverse((seen.hop.segment.rank(), seen.hop.depth)));
-            // Pooling (a): a hop whose INVITE was not captured takes the target of the hop with its To-tag.
+            // Pooling (a): a hop whose INVITE was not captured takes the target of the hop with its To-tag. Of
+            // several the best source counts (§3.2), then the hop nearest to the callee.
             let target = hops
                 .iter()
-                .find(|seen| seen.hop.has(Hop::INVITE) && seen.target().is_some())
-                .or_else(|| hops.iter().find(|seen| seen.target().is_some()))
+                .rev()
+                .filter(|seen| seen.target().is_some())
+                .max_by_key(|seen| (seen.hop.has(Hop::INVITE), seen.hop.source))
                 .and_then(Seen::target);
             Branch { hops, target }
         })

@@ -299,12 +299,11 @@ fn is_machine(paths: &Paths<'_>, answered: &Answered, rules: &Rules) -> bool {
     }
     branches.any(is_machine)
         || paths.upstream.iter().any(|seen| {
+            let is_one = |identity: &Identity| rules.is_machine_identity(identity);
             seen.hop.has(Hop::MACHINE)
                 || (seen.hop.is_answered()
-                    && seen
-                        .leg
-                        .identity(seen.hop.other)
-                        .is_some_and(|by| rules.is_machine_identity(by)))
+                    && (seen.leg.identity(seen.hop.other).is_some_and(is_one)
+                        || seen.target().is_some_and(is_one)))
         })
 }
 
@@ -341,7 +340,11 @@ pub(crate) fn unexplained(call: &Call, rules: &Rules) -> Option<(Time, Vec<Ident
         branches.iter().filter_map(Branch::cancelled).min()?
     } else {
         let answers = case.paths.upstream.iter().filter(|seen| seen.hop.is_answered());
-        answers.map(|seen| seen.at(seen.hop.final_at)).min()?
+        // Where the 2xx itself was lost, the proof that stands for it.
+        answers
+            .map(|seen| seen.at(seen.hop.final_at))
+            .min()
+            .or(case.answered_at)?
     };
     let called = branches.iter().filter_map(|branch| case.target_of(branch));
     Some((at, called.cloned().collect()))

@@ -20,6 +20,10 @@ const EARLY_BYE_MS: i64 = 3_000;
 /// D36: an INVITE sent so often and so long without any response proves that nobody is there.
 const UNHEARD_SENT: u8 = 3;
 const UNHEARD_MS: i64 = 3_000;
+/// The input ended before T_noresp: an INVITE sent so often and so long is near its Timer B, and nobody
+/// answers the last transmission who did not answer those before.
+const GIVEN_UP_SENT: u8 = 5;
+const GIVEN_UP_MS: i64 = 15_000;
 
 impl<'a> Case<'a> {
     /// Steps 3 and 4 of §2.8, for a target as if it were one user's only account.
@@ -114,6 +118,10 @@ impl<'a> Case<'a> {
         }
         if self.answered_at.is_some() && !self.queued {
             return self.taken_by_another(identity, own);
+        }
+        if self.queued && own.is_empty() {
+            // The queue itself: people were tried behind it, and none took the call.
+            return by("D52", Outcome::NoAnswer);
         }
         if let Some(at) = best.cancelled()
             && own.iter().any(|branch| self.is_declined_before(branch, at))
@@ -289,12 +297,19 @@ impl<'a> Case<'a> {
     fn without_end(&self, branch: &Branch<'a>) -> Ruling {
         let expired = self.call.legs.iter().all(|leg| leg.closing == Closing::Expired);
         let terminating = branch.hops.iter().any(|seen| seen.hop.segment.is_terminating());
-        let unheard = branch.hops.iter().any(|seen| {
-            seen.hop.sent >= UNHEARD_SENT
-                && seen.hop.invite.seen()
-                && seen.hop.invite_last.since_ms(seen.hop.invite) >= UNHEARD_MS
-        });
-        if expired && !branch.has_response() && (terminating || unheard) {
+        let unheard = |sent: u8, ms: i64| {
+            branch.hops.iter().any(|seen| {
+                seen.hop.sent >= sent
+                    && seen.hop.invite.seen()
+                    && seen.hop.invite_last.since_ms(seen.hop.invite) >= ms
+            })
+        };
+        let is_over = if expired {
+            terminating || unheard(UNHEARD_SENT, UNHEARD_MS)
+        } else {
+            unheard(GIVEN_UP_SENT, GIVEN_UP_MS)
+        };
+        if !branch.has_response() && is_over {
             by("D36", Outcome::Unreachable)
         } else {
             by("D37", Outcome::Undetermined)
@@ -358,9 +373,13 @@ impl<'a> Case<'a> {
             || self.dialled.is_some_and(|dialled| self.is_group(dialled))
     }
 
+    fn has_queue(&self) -> bool {
+        self.call.legs.iter().any(|leg| leg.is_queue)
+    }
+
     /// A group's pilot number, or a queue's (D52).
     fn is_group(&self, identity: &Identity) -> bool {
-        self.rules.is_group(identity) || (self.queued && self.rules.is_queue(identity))
+        self.rules.is_group(identity) || (self.has_queue() && self.rules.is_queue(identity))
     }
 
     /// The group number through which this target was tried: its parent in History-Info without a cause,
