@@ -75,8 +75,8 @@ impl Crew {
         harvest
     }
 
-    /// Closes what is due by `now`, and tells what is new of the rest. What is left of datagrams whose other fragments do not come belongs to the
-    /// time before.
+    /// Closes what is due by `now`, and tells what is new of the rest. What is left of datagrams whose other
+    /// fragments do not come belongs to the time before.
     pub(crate) fn expire(&mut self, now: Time, shared: &Shared) -> Harvest {
         let mut harvest = self.fragments.advance(now, shared);
         harvest.append(self.workers.expire(now, shared));

@@ -7,11 +7,13 @@
     reason = "a test"
 )]
 
+mod corpus;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use ringtap_testkit::{Format, capture, fixtures, messages_salted, mutate};
+use ringtap_testkit::{Format, capture, fixtures, messages_salted};
 use tempfile::TempDir;
 
 fn ringtap(arguments: &[&str]) -> Output {
@@ -25,18 +27,9 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// All scenarios, each a few seconds after the one before, in one capture.
+/// All scenarios in one capture.
 fn corpus(format: Format) -> Vec<u8> {
-    let mut all = Vec::new();
-    for (at, case) in ringtap_testkit::all()
-        .iter()
-        .flat_map(|row| row.cases())
-        .enumerate()
-    {
-        let offset_us = i64::try_from(at).unwrap() * 3_700_000;
-        all = mutate::interleaved(&all, &messages_salted(&case, at as u64), offset_us);
-    }
-    capture(&all, format)
+    capture(&corpus::wires(), format)
 }
 
 struct Lab {

@@ -206,10 +206,15 @@ fn fragments() {
             assert_eq!(fragment.protocol, UDP);
             assert_eq!(fragment.is_first(), offset == 0);
             assert!(!fragment.piece.cut);
+            assert_eq!(fragment.piece_len, piece.len());
             assert_eq!(
                 &frame[fragment.piece.at..fragment.piece.at + fragment.piece.len],
                 piece
             );
+            let Walk::Fragment(cut) = ethernet(&frame[..frame.len() - 5]) else {
+                panic!("offset {offset}, cut")
+            };
+            assert_eq!((cut.piece.len, cut.piece.cut, cut.piece_len), (19, true, 24));
         }
     }
 }

@@ -9,8 +9,8 @@ use super::piece::Piece;
 /// Most parts of one datagram. 64 KiB over the smallest link of IPv6 (1280 octets) are 54, 4 KiB over
 /// that of IPv4 (68 octets) are 86.
 const PARTS_MAX: usize = 128;
-/// What a part costs beside its octets: its place in a list that is half full, and what an allocation takes.
-const PART_BYTES: usize = 2 * size_of::<Part>() + 16;
+/// What an allocation costs beside what it holds.
+const ALLOCATION_BYTES: usize = 16;
 
 /// Parts of a datagram that do not overlap, by their place.
 #[derive(Debug, Default)]
@@ -18,8 +18,8 @@ pub(super) struct Assembly {
     parts: Vec<Part>,
     /// Octets of the datagram that the parts stand for.
     covered: usize,
-    /// Memory that the parts take.
-    held_bytes: usize,
+    /// Octets that are held.
+    octets: usize,
     /// The furthest end of a fragment behind which others follow.
     more_end: usize,
     /// Where the last fragment ends, once it has been seen.
@@ -99,7 +99,7 @@ impl Assembly {
         let is_new = !new.is_empty();
         for part in new {
             self.covered += part.end() - part.start;
-            self.held_bytes += part.bytes.len() + PART_BYTES;
+            self.octets += part.bytes.len();
             let place = self.parts.partition_point(|other| other.start < part.start);
             self.parts.insert(place, part);
         }
@@ -141,8 +141,8 @@ impl Assembly {
         }
     }
 
-    /// Memory that it takes.
+    /// Memory that it takes. Never less than before.
     pub(super) const fn held_bytes(&self) -> usize {
-        self.held_bytes
+        self.octets + self.parts.len() * ALLOCATION_BYTES + self.parts.capacity() * size_of::<Part>()
     }
 }

@@ -29,8 +29,9 @@ const AGE_MAX_MS: i64 = 10_000;
 /// Fragments of a complete datagram are copies within this time (semantics.md §5, "Duplicates"); later ones
 /// begin another datagram under the same identification.
 const COPY_US: i64 = 100_000;
-/// What a datagram costs beside its octets: both places that know its key, each of them half full.
-const ENTRY_BYTES: usize = 2 * (size_of::<(Key, Entry)>() + size_of::<(u64, Key)>());
+/// What a datagram costs beside its octets, in the two places that know its key. A table that has just grown is less
+/// than half full, and the one before it is there for a moment still.
+const ENTRY_BYTES: usize = 3 * size_of::<(Key, Entry)>() + 2 * size_of::<(u64, Key)>();
 
 /// How much may be kept, and what is done with what stays incomplete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
