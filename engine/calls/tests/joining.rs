@@ -409,6 +409,15 @@ fn one_code_picks_up_one_call() {
         outcomes(&story(legs, &alike)),
         of(&[("U2", DivertedUnseen), ("U5", DivertedUnseen)])
     );
+    // As far apart on both sides: the first to be settled must not leave the code to the second.
+    let around = two("8.6").replace(
+        "8.12:a<200; 8.15:b>CAN; 8.2:b<487",
+        "7.6:a<200; 7.6:b>CAN; 7.65:b<487",
+    );
+    assert_eq!(
+        outcomes(&story(legs, &around)),
+        of(&[("U2", DivertedUnseen), ("U5", DivertedUnseen)])
+    );
     let group = "pickup_groups = [[\"+862583091003\", \"+862583091005\"]]";
     let decided = Story {
         config: config(&[("[identities]", group)]),
@@ -536,4 +545,270 @@ fn a_closed_leg_waits_for_its_sibling() {
         (counters.legs, counters.calls, counters.heuristic_joins),
         (2, 1, 1)
     );
+}
+
+const QUEUE: &str = "a: GI X1→X2 / b: MT-GT X1→U2 [to=X2 hi=X2>U2] / c: MT-GT X1→U3 [to=X2 hi=X2>U3]";
+
+fn queue() -> Config {
+    config(&[("[identities]", "machine_numbers = [\"+861085091234\"]")])
+}
+
+/// Catches a queue whose caller is not seen to go: without the BYE its agents would be judged alone (D52).
+#[test]
+fn a_queue_without_its_bye_keeps_its_agents() {
+    let timeline =
+        "0:a>INV; 0.2:a<200; 10:b>INV; 10.4:b<180; 25:b>CAN; 25.05:b<487; 40:c>INV; 40.4:c<180; 46:c<200";
+    let lost = Story {
+        config: queue(),
+        ..story(QUEUE, timeline)
+    };
+    let told = one(&[
+        ("U2", AnsweredElsewhere),
+        ("U3", Answered),
+        ("X2", AnsweredElsewhere),
+    ]);
+    assert_eq!(lost.told(), told);
+    // And so if the queue's INVITE was lost: To tells whom the 2xx speaks for.
+    let mut wires = lost.wires();
+    wires.retain(|wire| !(wire.label.leg == "a" && wire.payload.starts_with(b"INVITE")));
+    let (records, _) = run(&wires, &lost.config);
+    let missed = records.iter().flat_map(|record| &record.targets);
+    assert_eq!(
+        missed.filter(|target| target.outcome.is_missed()).count(),
+        0,
+        "{records:#?}"
+    );
+}
+
+/// Catches a queue that rings so many agents so often that the first of them are forgotten.
+#[test]
+fn a_queue_may_ring_for_long() {
+    let (mut legs, mut steps) = ("a: GI X1→X2".to_owned(), "0:a>INV; 0.2:a<200".to_owned());
+    for round in 0..150 {
+        let agent = if round % 2 == 0 { "U2" } else { "U3" };
+        let start = 5 + round * 15;
+        legs += &format!(" / b{round}: MT-GT X1→{agent} [to=X2 hi=X2>{agent}]");
+        steps += &format!("; {start}:b{round}>INV; {start}.4:b{round}<180");
+        steps += &if round == 149 {
+            format!("; {}:b{round}<200", start + 3)
+        } else {
+            format!("; {}:b{round}>CAN; {}.05:b{round}<487", start + 14, start + 14)
+        };
+    }
+    steps += "; 2300:a>BYE; 2300.1:a<200/BYE";
+    let long = Story {
+        config: queue(),
+        ..story(&legs, &steps)
+    };
+    assert_eq!(
+        long.told(),
+        one(&[
+            ("U2", AnsweredElsewhere),
+            ("U3", Answered),
+            ("X2", AnsweredElsewhere)
+        ])
+    );
+}
+
+/// Catches a diverted leg that, being named, pulls a second call of the same people into its own (§4.4).
+#[test]
+fn naming_joins_the_nearest_only() {
+    let legs = "a: GI X2→U1 [icid=knaaaaaa] / b: MT-GT X2→U1 [icid=knbbbbbb] / \
+                c: MT-GT X2→U2 [to=U1 hi=U1>U2:408 icid=kncccccc] / d: GI X2→U1 [icid=kndddddd] / \
+                e: MT-GT X2→U1 [icid=kneeeeee]";
+    let timeline = "0:a>INV; 0.05:b>INV; 0.4:b<180; 0.42:a<180; 5:d>INV; 5.05:e>INV; 5.4:e<180; 5.42:d<180; \
+                    19:e<200; 19.05:d<200; 20:b>CAN; 20.05:b<487; 20.1:c>INV; 20.5:c<180; 40:a>CAN; 40.03:c>CAN; \
+                    40.05:c<487; 40.06:a<487; 60:d>BYE; 60.1:d<200/BYE";
+    assert_eq!(
+        story(legs, timeline).told(),
+        vec![
+            of(&[("U1", ForwardedUnanswered), ("U2", CallerHungUp)]),
+            of(&[("U1", Answered)])
+        ]
+    );
+}
+
+/// Catches a redial to a group that is taken for further members of the first attempt (§4.3).
+#[test]
+fn a_redial_to_a_group_is_a_call_of_its_own() {
+    let legs = "b: MT-GT X1→U2 [to=G1 hi=G1>U2 icid=kraaaaaa] / c: MT-GT X1→U3 [to=G1 hi=G1>U3 icid=krbbbbbb] / \
+                d: MT-GT X1→U2 [to=G1 hi=G1>U2 icid=krcccccc] / e: MT-GT X1→U3 [to=G1 hi=G1>U3 icid=krdddddd]";
+    let timeline = "0:b>INV; 0:c>INV; 0.4:b<180; 0.4:c<180; 10:b>CAN; 10:c>CAN; 10.05:b<487; 10.05:c<487; \
+                    11.95:d>INV; 11.95:e>INV; 12.4:d<180; 12.4:e<180; 20:d>CAN; 20:e>CAN; 20.05:d<487; 20.05:e<487";
+    let twice = of(&[("U2", CallerHungUp), ("U3", CallerHungUp)]);
+    assert_eq!(story(legs, timeline).told(), vec![twice.clone(), twice]);
+}
+
+/// Catches a Reason that explains another device's refusal and is taken for that of the cancel (§2.2 pooling b).
+#[test]
+fn a_refusals_reason_is_its_own() {
+    let legs = "a: GI X1→U1 / b: MT-GT X1→U1 [cid=a] / c: MT-GT X1→U1 [cid=a dev=2]";
+    let timeline = "0:a>INV; 0.02:b>INV; 0.02:c>INV; 0.3:c<480[R=Q.850;cause=21]; 0.4:b<180#1; 0.42:a<180#1; 20:a>CAN; \
+                    20.01:b>CAN; 20.05:b<487#1; 20.08:a<487#1";
+    assert_eq!(story(legs, timeline).told(), one(&[("U1", CallerHungUp)]));
+}
+
+/// Catches one device's reject that silences another which rang on for long.
+#[test]
+fn a_rejected_device_does_not_silence_the_others() {
+    let legs = "a: GI X1→U1 / b: MT-GT X1→U1 [cid=a] / c: MT-GT X1→U1 [cid=a dev=2]";
+    let timeline = "0:a>INV; 0.02:b>INV; 0.02:c>INV; 0.4:b<180#1; 0.42:a<180#1; 0.5:c<180#2; 9:c<486#2; 40:a>CAN; \
+                    40.01:b>CAN; 40.05:b<487#1; 40.08:a<487#1";
+    assert_eq!(story(legs, timeline).told(), one(&[("U1", CallerHungUp)]));
+}
+
+/// Catches a withheld caller whose second leg shows nobody, so that the two are not joined and told twice; and
+/// one who shows as the transferring or picking party (§3.4).
+#[test]
+fn who_withholds_is_one_caller_and_nobody() {
+    let legs = "a: GO-MO U2→U1 [icid=kpaaaaaa priv=id] / b: MT-GT U2→U1 [icid=kpbbbbbb priv=id]";
+    let near = "0:a>INV; 0.06:b>INV; 0.5:b<180; 0.55:a<180; 18:a>CAN; 18.03:b>CAN; 18.05:b<487; 18.06:a<487";
+    let hidden = Story {
+        headers: &[("a", "Referred-By: <sip:+862583091002@ims.office.test;user=phone>")],
+        ..story(legs, near)
+    };
+    let mut wires = hidden.wires();
+    for wire in wires.iter_mut().filter(|wire| wire.label.leg == "b") {
+        let text = String::from_utf8_lossy(&wire.payload).into_owned();
+        let lines = text
+            .split("\r\n")
+            .filter(|line| !line.starts_with("P-Asserted-Identity"));
+        let lines = lines.map(|line| {
+            match line
+                .strip_prefix("From:")
+                .and_then(|from| from.split_once(";tag="))
+            {
+                Some((_, tag)) => format!("From: <sip:anonymous@anonymous.invalid>;tag={tag}"),
+                None => line.to_owned(),
+            }
+        });
+        wire.payload = lines.collect::<Vec<_>>().join("\r\n").into_bytes();
+    }
+    let (records, _) = run(&wires, &hidden.config);
+    assert_eq!(records.len(), 1, "{records:#?}");
+    assert!(records[0].caller.withheld && records[0].referred_by.is_none());
+
+    let pickup = "a: GI X1→U2 / b: MT-GT X1→U2 [cid=a] / p: GO-MO U3→U2 [replaces=b priv=id icid=pppppppp]";
+    let timeline =
+        "0:a>INV; 0.02:b>INV; 0.4:b<180; 0.42:a<180; 8:p>INV; 8.1:p<200; 8.12:a<200; 8.15:b>CAN; 8.2:b<487";
+    let (records, _) = story(pickup, timeline).run();
+    assert_eq!(records[0].answered_by, None);
+    assert_eq!(records[0].targets[0].outcome, PickedUp);
+}
+
+/// Catches offers that say nothing (no address yet, a constant origin) and tie strangers (K6).
+#[test]
+fn an_empty_offer_ties_nobody() {
+    let legs = "a: GI X1→U1 [icid=koaaaaaa] / b: MT-GT X1→U1 [icid=kobbbbbb]";
+    let timeline = "0:a>INV; 5:b>INV; 5.4:b<180; 9:a>CAN; 9.05:a<487; 12:b<200";
+    let story = story(legs, timeline);
+    let mut wires = story.wires();
+    for wire in wires
+        .iter_mut()
+        .filter(|wire| wire.payload.starts_with(b"INVITE"))
+    {
+        let text = String::from_utf8_lossy(&wire.payload).into_owned();
+        let (head, _) = text.split_once("\r\n\r\n").unwrap();
+        let body = "v=0\r\no=- 4611731400430051336 2 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\n\
+                    m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n";
+        let head = head
+            .split("\r\n")
+            .filter(|line| !line.starts_with("Content-Length"));
+        let head = head.collect::<Vec<_>>().join("\r\n");
+        wire.payload = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes();
+    }
+    let (records, _) = run(&wires, &story.config);
+    assert_eq!(records.len(), 2, "{records:#?}");
+}
+
+/// Catches a constant charging id that costs every leg a look at all others, or joins what it must not.
+#[test]
+fn a_constant_charging_id_identifies_nothing() {
+    let (mut legs, mut steps) = (Vec::new(), Vec::new());
+    for call in 0..80 {
+        let callee = ["U1", "U2", "U3", "U5"][call % 4];
+        legs.push(format!("a{call}: GI X1→{callee} [icid=constant0]"));
+        steps.push(format!("0.{call:02}:a{call}>INV; 2.{call:02}:a{call}<486"));
+    }
+    let (records, _) = story(&legs.join(" / "), &steps.join("; ")).run();
+    assert_eq!(records.len(), 80);
+}
+
+/// Catches a mapping to another user that is only marked (`mp=`) and is no diversion then (§2.5 source 1).
+#[test]
+fn a_marked_mapping_is_a_diversion() {
+    let legs = "a: GI X1→U1 / c: MT-GT X1→U2 [to=U1]";
+    let timeline =
+        "0:a>INV; 0.05:c>INV; 0.4:c<180; 0.42:a<180; 20:a>CAN; 20.02:c>CAN; 20.05:c<487; 20.06:a<487";
+    let mapped = Story {
+        headers: &[(
+            "c",
+            "History-Info: <sip:+862583091001@ims.office.test>;index=1, \
+             <sip:+862583091002@ims.office.test>;index=1.1;mp=1",
+        )],
+        ..story(legs, timeline)
+    };
+    assert_eq!(
+        mapped.told(),
+        one(&[("U1", ForwardedUnanswered), ("U2", CallerHungUp)])
+    );
+}
+
+/// Catches a call back that somebody made himself and that is taken for the recall of one (D66).
+#[test]
+fn a_completion_call_rings_for_its_target() {
+    let recall = |legs: &'static str| {
+        let headers: &[(&str, &str)] = &[("a", "Call-Info: <sip:m@ims.office.test>;purpose=call-completion")];
+        Story {
+            headers,
+            ..story(legs, "0:a>INV; 0.4:a<180; 9:a>CAN; 9.05:a<487")
+        }
+        .told()
+    };
+    assert_eq!(recall("a: GO-MO-MT-GT U2→U1"), one(&[("U1", CallerHungUp)]));
+    assert_eq!(recall("a: MT-GT U2→U1"), one(&[("U1", NotACall)]));
+}
+
+/// Catches paging that is silent whatever happens to it: only a refusal is not told (D69).
+#[test]
+fn paging_is_a_call_unless_refused() {
+    let paging = |timeline: &'static str| {
+        Story {
+            config: config(&[("[identities]", "paging_numbers = [\"+862583091001\"]")]),
+            ..story("a: GI-MT-GT X1→U1", timeline)
+        }
+        .told()
+    };
+    assert_eq!(
+        paging("0:a>INV; 0.4:a<180; 9:a>CAN; 9.05:a<487"),
+        one(&[("U1", CallerHungUp)])
+    );
+    assert_eq!(paging("0:a>INV; 0.3:a<486"), one(&[("U1", NotACall)]));
+}
+
+/// Catches a call's name, and an order of records, that hang on which hop's message a worker joined first.
+#[test]
+fn names_do_not_hang_on_the_order_of_arrival() {
+    let legs =
+        "b: MT-GT X1→U2 [to=G1 hi=G1>U2 icid=kqaaaaaa] / c: MT-GT X1→U3 [to=G1 hi=G1>U3 icid=kqbbbbbb]";
+    let timeline = "0:b>INV; 0.005:c>INV; 0.4:b<180; 0.4:c<180; 9:b>CAN; 9:c>CAN; 9.05:b<487; 9.05:c<487";
+    let story = story(legs, timeline);
+    let wires = story.wires();
+    let names = |wires: &[Wire]| -> Vec<String> {
+        run(wires, &story.config)
+            .0
+            .into_iter()
+            .map(|record| record.call)
+            .collect()
+    };
+    let wanted = names(&wires);
+    for seed in 0..20 {
+        let mut shuffled = wires.clone();
+        let epochs = shuffled.chunk_by_mut(|a, b| {
+            a.time.as_micros().div_euclid(EPOCH_US) == b.time.as_micros().div_euclid(EPOCH_US)
+        });
+        let mut random = fastrand::Rng::with_seed(seed);
+        epochs.for_each(|epoch| random.shuffle(epoch));
+        assert_eq!(names(&shuffled), wanted, "seed {seed}");
+    }
 }
