@@ -147,8 +147,13 @@ impl Sketch {
         sketch.end = (!is_open).then(|| last.unwrap_or(sketch.start));
         if sketch.to != 0 {
             add(&mut sketch.callees, sketch.to);
-            if sketch.is_partial {
+            if sketch.is_partial && sketch.targets.is_empty() {
                 add(&mut sketch.targets, sketch.to);
+            }
+            // Without its INVITE, and with it History-Info, a leg to a phone whose owner was not dialled still says
+            // by To for whom the call was first: a group's number, or who diverted.
+            if sketch.is_partial && !sketch.targets.contains(&sketch.to) {
+                add(&mut sketch.named, sketch.to);
             }
         }
         for diversion in &leg.diversions {
