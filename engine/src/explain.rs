@@ -6,7 +6,7 @@
 
 use std::fmt::{self, Write as _};
 
-use ringtap_config::{GroupMember, Policy, Undetermined};
+use ringtap_config::{GroupMember, PartialEvidence, Policy, Undetermined};
 use ringtap_record::{CallRecord, Explanation, Flag, HopStory, LegStory, Outcome, Ruling, Target};
 
 /// A record with its story, to be printed.
@@ -322,57 +322,91 @@ const RULES: &[(&str, &str)] = &[
     ("2.8 step f, D46", "nobody of the group answered"),
 ];
 
-/// The switch that decides whether the owner of this target is mailed.
+/// The switch that decides whether the owner of this target is mailed, and what follows from it.
 fn policy(record: &CallRecord, target: &Target, policy: &Policy) -> String {
-    let partial = record.has(Flag::Partial);
-    let switch = |name: &str, on: bool| {
-        let verb = if on {
-            "an owner is mailed"
-        } else {
-            "nobody is mailed"
-        };
-        format!(
-            "{name} = {on}: {verb}, unless the owner's own switches, min_ring_s, partial_evidence or another of the \
-             owner's numbers say otherwise"
-        )
-    };
-    match target.outcome {
-        Outcome::CallerHungUp if target.alerted || partial => switch("caller_hung_up", policy.caller_hung_up),
-        Outcome::CallerHungUp => switch("abandoned_before_ring", policy.abandoned_before_ring),
-        Outcome::NoAnswer => switch("no_answer", policy.no_answer),
-        Outcome::Busy => switch("busy", policy.busy),
-        Outcome::Unreachable => switch("unreachable", policy.unreachable),
-        Outcome::AutoRejected => switch("auto_rejected", policy.auto_rejected),
-        Outcome::NetworkFailure => switch("network_failure", policy.network_failure),
-        Outcome::Voicemail => switch("voicemail", policy.voicemail),
-        Outcome::DivertedUnseen => switch("unseen_answerer", policy.unseen_answerer),
-        Outcome::ForwardedUnanswered => switch("forwarded_unanswered", policy.forwarded_unanswered),
-        Outcome::Declined => switch("declined", policy.declined),
-        Outcome::DivertedAnswered => switch("diverted_answered", policy.diverted_answered),
-        Outcome::PickedUp => switch("picked_up", policy.picked_up),
-        Outcome::Blocked => switch("blocked", policy.blocked),
-        Outcome::InvalidNumber => switch("invalid_number", policy.invalid_number),
-        Outcome::Incompatible => switch("incompatible", policy.incompatible),
-        Outcome::GroupUnanswered => format!("group_member = {}", member_word(policy.group_member)),
+    match deciding(record, target, policy) {
+        None => "never mailed".to_owned(),
+        Some((switch, false)) => format!("{switch}: nobody is mailed"),
+        Some((switch, true)) => {
+            format!("{switch}: an owner is mailed, unless own switches or another own number say otherwise")
+        }
+    }
+}
+
+/// The switch, as it is written, and whether it lets a mail go out. `None`: no switch would.
+fn deciding(record: &CallRecord, target: &Target, policy: &Policy) -> Option<(String, bool)> {
+    let on = |name: &str, on: bool| Some((format!("{name} = {on}"), on));
+    let member = format!("group_member = {}", member_word(policy.group_member));
+    let is_partial = record.has(Flag::Partial);
+    let by_code = match target.outcome {
+        Outcome::CallerHungUp if target.alerted || is_partial => on("caller_hung_up", policy.caller_hung_up),
+        Outcome::CallerHungUp => on("abandoned_before_ring", policy.abandoned_before_ring),
+        Outcome::NoAnswer => on("no_answer", policy.no_answer),
+        Outcome::Busy => on("busy", policy.busy),
+        Outcome::Unreachable => on("unreachable", policy.unreachable),
+        Outcome::AutoRejected => on("auto_rejected", policy.auto_rejected),
+        Outcome::NetworkFailure => on("network_failure", policy.network_failure),
+        Outcome::Voicemail => on("voicemail", policy.voicemail),
+        Outcome::DivertedUnseen => on("unseen_answerer", policy.unseen_answerer),
+        Outcome::ForwardedUnanswered => on("forwarded_unanswered", policy.forwarded_unanswered),
+        Outcome::Declined => on("declined", policy.declined),
+        Outcome::DivertedAnswered => on("diverted_answered", policy.diverted_answered),
+        Outcome::PickedUp => on("picked_up", policy.picked_up),
+        Outcome::Blocked => on("blocked", policy.blocked),
+        Outcome::InvalidNumber => on("invalid_number", policy.invalid_number),
+        Outcome::Incompatible => on("incompatible", policy.incompatible),
+        Outcome::GroupUnanswered => Some((member.clone(), policy.group_member != GroupMember::Never)),
         Outcome::AnsweredElsewhere if target.group.is_some() => {
-            format!("group_member = {}", member_word(policy.group_member))
+            Some((member.clone(), policy.group_member == GroupMember::Always))
         }
-        Outcome::Undetermined | Outcome::PossiblyMissed => {
-            let word = match policy.undetermined {
-                Undetermined::Off => "off",
-                Undetermined::Auto => "auto",
-                Undetermined::Always => "always",
-            };
-            format!("undetermined = {word}")
-        }
+        Outcome::Undetermined | Outcome::PossiblyMissed => Some(undetermined(record, target, policy)),
         Outcome::Answered if policy.short_answer_s > 0 => {
-            format!("short_answer_s = {}", policy.short_answer_s)
+            let short_ms = u64::from(policy.short_answer_s) * 1000;
+            let is_short = record.talk_ms.is_some_and(|ms| ms <= short_ms);
+            Some((format!("short_answer_s = {}", policy.short_answer_s), is_short))
         }
         Outcome::Answered
         | Outcome::AnsweredElsewhere
         | Outcome::AuthFailed
         | Outcome::InDialog
-        | Outcome::NotACall => "never mailed".to_owned(),
+        | Outcome::NotACall => None,
+    }?;
+    if !by_code.1 {
+        return Some(by_code);
+    }
+    // What else may keep a mail back, though the code's own switch is on.
+    let is_diverted_to = record
+        .targets
+        .iter()
+        .any(|other| other.diverted_to.as_ref() == Some(&target.identity));
+    let is_short = target.outcome == Outcome::CallerHungUp
+        && target.alerted
+        && target.ring_ms < u64::from(policy.min_ring_s) * 1000;
+    if is_partial && policy.partial_evidence == PartialEvidence::Drop {
+        return Some(("partial_evidence = drop".to_owned(), false));
+    }
+    if is_diverted_to && !policy.diverted_to_missed {
+        return on("diverted_to_missed", false);
+    }
+    if target.group.is_some() && policy.group_member == GroupMember::Never {
+        return Some((member, false));
+    }
+    if is_short {
+        return Some((format!("min_ring_s = {}", policy.min_ring_s), false));
+    }
+    Some(by_code)
+}
+
+/// D37, D39: whether a call without an end is mailed.
+fn undetermined(record: &CallRecord, target: &Target, policy: &Policy) -> (String, bool) {
+    let has_gap = record.has(Flag::Loss) || record.has(Flag::Evicted);
+    match policy.undetermined {
+        Undetermined::Off => ("undetermined = off".to_owned(), false),
+        Undetermined::Always => ("undetermined = always".to_owned(), true),
+        Undetermined::Auto if has_gap && target.outcome == Outcome::Undetermined => {
+            ("undetermined = auto, and a gap explains it".to_owned(), false)
+        }
+        Undetermined::Auto => ("undetermined = auto".to_owned(), true),
     }
 }
 

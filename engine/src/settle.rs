@@ -93,7 +93,8 @@ struct Work {
 
 impl Work {
     fn run(mut self, lots: &Receiver<Lot>) -> Result<Settled, SinkError> {
-        let mut settler = Settler::new(&self.shared.table);
+        let mut settler = Settler::new(&self.shared.table)
+            .explaining_all(self.keep_all || self.shared.rules.short_answer_ms > 0);
         self.settled.outcomes = vec![0; Outcome::ALL.len()];
         let shared = Arc::clone(&self.shared);
         let mut records = Vec::new();

@@ -117,7 +117,10 @@ fn wrong_names_are_told_apart() {
     assert_eq!(explain("").status.code(), Some(2));
     let nobody = explain("0123456789abcdef");
     assert_eq!(nobody.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&nobody.stderr).contains("no call is named 0123456789abcdef"));
+    assert!(
+        String::from_utf8_lossy(&nobody.stderr)
+            .contains("no call of these captures is named 0123456789abcdef")
+    );
     // Without any option there is nothing to explain.
     assert_eq!(ringtap(&["explain"]).status.code(), Some(2));
 }

@@ -75,15 +75,98 @@ impl<'de> Deserialize<'de> for Host {
     }
 }
 
+/// Headers of RFC 3261 and the field's other documents that identify no call.
+const COMMON_HEADERS: &[&str] = &[
+    "Accept",
+    "Accept-Contact",
+    "Accept-Encoding",
+    "Accept-Language",
+    "Alert-Info",
+    "Allow",
+    "Allow-Events",
+    "Call-ID",
+    "Call-Info",
+    "Contact",
+    "Content-Disposition",
+    "Content-Encoding",
+    "Content-Language",
+    "Content-Length",
+    "Content-Type",
+    "CSeq",
+    "Date",
+    "Diversion",
+    "Event",
+    "Expires",
+    "From",
+    "History-Info",
+    "Max-Forwards",
+    "MIME-Version",
+    "Min-SE",
+    "Organization",
+    "P-Access-Network-Info",
+    "P-Asserted-Identity",
+    "P-Asserted-Service",
+    "P-Called-Party-ID",
+    "P-Early-Media",
+    "P-Preferred-Identity",
+    "P-Preferred-Service",
+    "P-Visited-Network-ID",
+    "Priority",
+    "Privacy",
+    "Proxy-Authorization",
+    "Proxy-Require",
+    "Reason",
+    "Record-Route",
+    "Referred-By",
+    "Reject-Contact",
+    "Remote-Party-ID",
+    "Request-Disposition",
+    "Require",
+    "Route",
+    "Server",
+    "Session-Expires",
+    "Subject",
+    "Supported",
+    "To",
+    "User-Agent",
+    "Via",
+    "a",
+    "b",
+    "c",
+    "d",
+    "e",
+    "f",
+    "i",
+    "j",
+    "k",
+    "l",
+    "m",
+    "o",
+    "r",
+    "s",
+    "t",
+    "u",
+    "v",
+    "x",
+];
+
 /// Names of header fields (RFC 3261 §25.1: tokens).
 fn header_names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let names = Vec::<String>::deserialize(deserializer)?;
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte);
-    match names
-        .iter()
-        .find(|name| name.is_empty() || !name.bytes().all(is_token))
-    {
-        Some(name) => Err(D::Error::custom(format!("{name:?} is not the name of a header"))),
-        None => Ok(names),
+    for name in &names {
+        if name.is_empty() || !name.bytes().all(is_token) {
+            return Err(D::Error::custom(format!("{name:?} is not the name of a header")));
+        }
+        // Values that strangers share, or that change from hop to hop, would join what does not belong together.
+        if COMMON_HEADERS
+            .iter()
+            .any(|common| common.eq_ignore_ascii_case(name))
+        {
+            return Err(D::Error::custom(format!(
+                "{name:?} is equal in many calls; name a header that a back-to-back user agent writes for each call, like \"X-CID\""
+            )));
+        }
     }
+    Ok(names)
 }

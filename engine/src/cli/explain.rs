@@ -10,7 +10,7 @@ use ringtap_config::Config;
 use ringtap_journal::{Reader, Totals};
 use ringtap_record::{CallRecord, Explanation};
 
-use super::{Common, Failure, replay::ports};
+use super::{Common, Failure, replay::ports, say};
 use crate::decode::Decoder;
 use crate::explain::Page;
 use crate::replay::{self, Options, Speed};
@@ -72,10 +72,15 @@ impl Explain {
                 };
                 format!("{}{page}", if at > 0 { "\n" } else { "" })
             };
-            if out.write_all(text.as_bytes()).is_err() {
+            match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+                Ok(()) => {}
                 // Whoever read has read enough.
-                break;
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => break,
+                Err(error) => return Err(Failure::work(format!("standard output: {error}"))),
             }
+        }
+        if told.is_empty() {
+            say(format_args!("ringtap: no call in these captures\n"));
         }
         Ok(())
     }
@@ -95,14 +100,14 @@ fn checked(name: &str) -> Result<String, Failure> {
 fn from_journal(journal: &Reader, prefix: &str) -> Result<Told, Failure> {
     let names = journal.names(prefix, NAMES_SHOWN + 1).map_err(Failure::work)?;
     let name = match names.as_slice() {
-        [] => return Err(none(prefix)),
+        [] => return Err(not_in_journal(prefix)),
         [name] => name,
         several => return Err(ambiguous(prefix, several)),
     };
     let record = journal
         .named(name)
         .map_err(Failure::work)?
-        .ok_or_else(|| none(prefix))?;
+        .ok_or_else(|| not_in_journal(prefix))?;
     let story = journal.story(name).map_err(Failure::work)?;
     Ok((record, story))
 }
@@ -137,7 +142,9 @@ fn from_captures(files: &[PathBuf], config: &Config, prefix: Option<&str>) -> Re
     let mut told = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
     told.sort_by(|a: &Told, b: &Told| (a.0.started, &a.0.call).cmp(&(b.0.started, &b.0.call)));
     match prefix {
-        Some(prefix) if told.is_empty() => Err(none(prefix)),
+        Some(prefix) if told.is_empty() => Err(Failure::work(format!(
+            "no call of these captures is named {prefix}…; without --call all of them are told"
+        ))),
         Some(prefix) if told.len() > 1 => {
             let names: Vec<String> = told.into_iter().map(|(record, _)| record.call).collect();
             Err(ambiguous(prefix, &names))
@@ -146,9 +153,9 @@ fn from_captures(files: &[PathBuf], config: &Config, prefix: Option<&str>) -> Re
     }
 }
 
-fn none(prefix: &str) -> Failure {
+fn not_in_journal(prefix: &str) -> Failure {
     Failure::work(format!(
-        "no call is named {prefix}…; the journal keeps answered calls only with keep = \"all\""
+        "no call of the journal is named {prefix}…; answered calls are kept only with journal.keep = \"all\""
     ))
 }
 

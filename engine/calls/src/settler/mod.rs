@@ -20,7 +20,6 @@ mod sketch;
 
 use ringtap_identity::Identity;
 use ringtap_record::Time;
-use std::collections::HashMap;
 
 use crate::facts::LegFacts;
 use crate::hash::HashKey;
@@ -94,6 +93,8 @@ pub struct Settler {
     registry: Registry,
     pickups: Pickups,
     past: Past,
+    /// Answered calls get an explanation too.
+    explains_all: bool,
     /// Closed legs that wait for an open one, at most.
     waiting_max: usize,
     waiting: usize,
@@ -110,10 +111,18 @@ impl Settler {
             registry: Registry::default(),
             pickups: Pickups::default(),
             past: Past::default(),
+            explains_all: false,
             waiting_max: table.legs_max(),
             waiting: 0,
             counters: SettlerCounters::default(),
         }
+    }
+
+    /// Explains answered calls too, for those who record them.
+    #[must_use]
+    pub const fn explaining_all(mut self, all: bool) -> Self {
+        self.explains_all = all;
+        self
     }
 
     /// Takes in what the table gave at `now`; adds the records of the calls that are settled with it.
@@ -245,7 +254,7 @@ impl Settler {
                 .is_some_and(|entry| entry.sketch.is_pickup)
         });
         if (is_code || self.pickups.may_matter(open_codes))
-            && let Some(call) = group.call(|slot| self.registry.entry(slot)?.facts.as_deref().cloned())
+            && let Some(call) = group.call(|slot| self.registry.entry(slot)?.facts.clone())
             && self.pickups.take(&call, group, open_codes, rules)
         {
             return released;
@@ -273,7 +282,7 @@ impl Settler {
         rules: &Rules,
         records: &mut Vec<Judged>,
     ) -> Vec<Slot> {
-        let (mut removed, mut sketches, mut orphans) = (HashMap::new(), Vec::new(), Vec::new());
+        let (mut removed, mut sketches, mut orphans) = (Vec::new(), Vec::new(), Vec::new());
         for slot in group.slots() {
             let Some(entry) = self.registry.remove(slot) else {
                 continue;
@@ -284,11 +293,15 @@ impl Settler {
                 sketches.push(entry.sketch);
             }
             if let Some(facts) = entry.facts {
-                removed.insert(slot, *facts);
+                removed.push((slot, facts));
             }
         }
         self.waiting = self.waiting.saturating_sub(orphans.len());
-        if let Some(mut call) = group.call(|slot| removed.remove(&slot)) {
+        let mut take = |slot| {
+            let at = removed.iter().position(|(other, _)| *other == slot)?;
+            Some(removed.swap_remove(at).1)
+        };
+        if let Some(mut call) = group.call(&mut take) {
             if let Some(leg) = code {
                 call.pickup = Some(Takeover { leg, by: None });
             }
@@ -301,7 +314,7 @@ impl Settler {
         let heuristic = call.joins.iter().filter(|join| join.by == Evidence::Heuristic);
         self.counters.heuristic_joins += u64::try_from(heuristic.count()).unwrap_or(0);
         self.counters.joined += u64::from(call.legs.len() > 1);
-        let Some(mut judged) = verdict::judge(call, rules) else {
+        let Some(mut judged) = verdict::judge(call, rules, self.explains_all) else {
             return;
         };
         self.counters.calls += 1;
@@ -381,11 +394,13 @@ impl Group {
     }
 
     /// The call of this group, whose legs are all closed; `leg` gives them.
-    fn call(&self, mut leg: impl FnMut(Slot) -> Option<LegFacts>) -> Option<Call> {
+    fn call(&self, mut leg: impl FnMut(Slot) -> Option<Box<LegFacts>>) -> Option<Call> {
         let legs = self.legs.iter().filter_map(|slot| leg(*slot));
-        let mut order: Vec<(usize, LegFacts)> = legs.enumerate().collect();
+        let mut order: Vec<(usize, Box<LegFacts>)> = legs.enumerate().collect();
         // §4.5: the leg that holds the origin names the call, else the earliest.
-        order.sort_by_key(|(_, leg)| (!leg.holds_origin(), leg.order()));
+        if order.len() > 1 {
+            order.sort_by_cached_key(|(_, leg)| (!leg.holds_origin(), leg.order()));
+        }
         let place = |of: usize| order.iter().position(|(at, _)| *at == of);
         let joins = self
             .joins
@@ -403,12 +418,12 @@ impl Group {
             .iter()
             .filter_map(|slot| leg(*slot))
             .filter(|leg| leg.answered_at().seen())
-            .min_by_key(LegFacts::order)
+            .min_by_key(|leg| leg.order())
             .map(|leg| Takeover {
-                leg: Box::new(leg),
+                leg,
                 by: Some(Evidence::Replaces),
             });
-        let legs: Vec<LegFacts> = order.into_iter().map(|(_, leg)| leg).collect();
+        let legs: Vec<LegFacts> = order.into_iter().map(|(_, leg)| *leg).collect();
         (!legs.is_empty()).then_some(Call {
             legs,
             joins,

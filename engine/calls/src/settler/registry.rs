@@ -6,6 +6,7 @@
 use ringtap_record::Time;
 use smallvec::SmallVec;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use super::sketch::Sketch;
 use crate::facts::LegFacts;
@@ -41,15 +42,38 @@ pub(super) struct Entry {
 /// cost a look.
 type Key = u64;
 
+/// Legs with one key, ordered by start.
+type List = SmallVec<[(Time, Slot); 1]>;
+
+/// A hasher for keys that are keyed hashes already.
+#[derive(Clone, Copy, Debug, Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for octet in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*octet);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Registry {
     entries: Vec<Option<Entry>>,
     free: Vec<Slot>,
     /// Open legs of pickup codes.
     open_codes: usize,
-    by_name: HashMap<[u8; 32], Slot>,
+    by_id: HashMap<u64, Slot, BuildHasherDefault<Hashed>>,
     /// Legs by key, ordered by start.
-    index: HashMap<Key, SmallVec<[(Time, Slot); 1]>>,
+    index: HashMap<Key, List, BuildHasherDefault<Hashed>>,
 }
 
 impl Registry {
@@ -82,7 +106,7 @@ impl Registry {
     }
 
     fn put(&mut self, sketch: Sketch, facts: Option<Box<LegFacts>>) -> Slot {
-        let known = self.by_name.get(&sketch.name).copied();
+        let known = self.by_id.get(&id(&sketch)).copied();
         // A leg that was closed and still waits keeps what it knows: the table forgot it meanwhile, and a late
         // frame made it anew.
         if let Some(slot) = known
@@ -102,7 +126,7 @@ impl Registry {
                 list.insert(at, place);
             }
         }
-        self.by_name.insert(sketch.name, slot);
+        self.by_id.insert(id(&sketch), slot);
         self.open_codes += usize::from(sketch.is_pickup && facts.is_none());
         let entry = Entry {
             sketch,
@@ -135,7 +159,7 @@ impl Registry {
     /// Takes a leg out.
     pub(super) fn remove(&mut self, slot: Slot) -> Option<Entry> {
         let entry = self.unlink(slot)?;
-        self.by_name.remove(&entry.sketch.name);
+        self.by_id.remove(&id(&entry.sketch));
         self.free.push(slot);
         Some(entry)
     }
@@ -193,7 +217,7 @@ impl Registry {
     /// Every leg, the earliest first.
     pub(super) fn closed(&self) -> Vec<Slot> {
         let mut slots: Vec<(_, Slot)> = self
-            .by_name
+            .by_id
             .values()
             .filter_map(|slot| {
                 let entry = self.entry(*slot)?;
@@ -216,6 +240,12 @@ fn keys_of(sketch: &Sketch) -> SmallVec<[Key; 12]> {
     }
     keys.extend(sketch.takes_over.into_iter().flatten().map(dialog));
     keys
+}
+
+/// What tells a leg from all others: nobody outside can choose it, for the key is a keyed hash.
+fn id(sketch: &Sketch) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = sketch.name;
+    dialog(sketch.key) ^ u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
 #[expect(

@@ -45,13 +45,13 @@ struct Case<'a> {
 pub struct Judged {
     /// What is recorded.
     pub record: CallRecord,
-    /// The evidence and the rules applied.
+    /// The evidence and the rules applied; empty for a call that nobody missed, unless all are explained.
     pub explanation: Explanation,
 }
 
 /// Judges a call. `None` if it is no call attempt at all (only requests within a dialog: D60, D87).
 #[must_use]
-pub fn judge(call: &Call, rules: &Rules) -> Option<Judged> {
+pub fn judge(call: &Call, rules: &Rules, explains_all: bool) -> Option<Judged> {
     let case = Case::of(call, rules);
     let first = case.paths.hops().next()?;
     let caller = caller_facts(call).and_then(|caller| caller.identity.as_ref());
@@ -69,7 +69,14 @@ pub fn judge(call: &Call, rules: &Rules) -> Option<Judged> {
     });
     let origin = call.legs.first()?;
     let started = case.started().unwrap_or(origin.base);
-    let explanation = explain::story(call, &verdicts, started);
+    let is_told = verdicts.iter().any(|verdict| {
+        !verdict.target.outcome.is_no_attempt() && verdict.target.outcome != Outcome::Answered
+    });
+    let explanation = if explains_all || is_told {
+        explain::story(call, &verdicts, started)
+    } else {
+        Explanation::default()
+    };
     let targets: Vec<Target> = verdicts.into_iter().map(|verdict| verdict.target).collect();
     let record = CallRecord {
         call: hex(&origin.name),
