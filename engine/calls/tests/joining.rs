@@ -812,3 +812,21 @@ fn names_do_not_hang_on_the_order_of_arrival() {
         assert_eq!(names(&shuffled), wanted, "seed {seed}");
     }
 }
+
+/// Catches a member of a group whose INVITE was lost on every hop and who hears of a call that a colleague took:
+/// what the callee's side asserts says whose the phone is, and To for whom the call was first (§4.4).
+#[test]
+fn a_partial_member_is_of_the_groups_call() {
+    let legs = "a: GI X1→G1 [icid=kuaaaaaa] / b: MT-GT X1→U2 [to=G1 hi=G1>U2 icid=kubbbbbb] / \
+                c: MT-GT X1→U3 [to=G1 hi=G1>U3 icid=kucccccc]";
+    let timeline = "0:a>INV; 0.05:b>INV; 0.05:c>INV; 0.4:b<180[PAI=U2]; 0.4:c<180; 0.42:a<180; 9:c<200; 9.02:a<200; \
+                    9.03:b>CAN; 9.05:b<487";
+    let story = story(legs, timeline);
+    let mut wires = story.wires();
+    wires.retain(|wire| !(wire.label.leg == "b" && wire.payload.starts_with(b"INVITE")));
+    let (records, _) = run(&wires, &story.config);
+    let targets = records.iter().flat_map(|record| &record.targets);
+    let missed: Vec<_> = targets.filter(|target| target.outcome.is_missed()).collect();
+    assert!(missed.is_empty(), "{missed:#?}");
+    assert_eq!(records.len(), 1);
+}

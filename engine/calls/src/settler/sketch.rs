@@ -150,9 +150,10 @@ impl Sketch {
             if sketch.is_partial && sketch.targets.is_empty() {
                 add(&mut sketch.targets, sketch.to);
             }
-            // Without its INVITE, and with it History-Info, a leg to a phone whose owner was not dialled still says
-            // by To for whom the call was first: a group's number, or who diverted.
-            if sketch.is_partial && !sketch.targets.contains(&sketch.to) {
+            // Without its INVITE, and with it History-Info, a leg to a phone whose owner was not dialled (told by a
+            // registration, or by what the callee's side asserts) still says by To for whom the call was first: a
+            // group's number, or who diverted.
+            if sketch.is_partial && sketch.targets.iter().any(|target| *target != sketch.to) {
                 add(&mut sketch.named, sketch.to);
             }
         }
