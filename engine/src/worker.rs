@@ -185,6 +185,7 @@ impl Worker {
     /// of open legs, and adds those that had to leave a full table.
     pub fn expire(&mut self, share: usize, of: usize, now: Time, shared: &Shared, harvest: &mut Harvest) {
         harvest.append(self.take());
+        shared.table.join_early_acks(&mut self.routing, &shared.rules);
         for shard in (share..shared.table.shards()).step_by(of.max(1)) {
             shared.table.expire(shard, now, &shared.rules, harvest);
         }

@@ -101,6 +101,7 @@ fn run(wires: &[Wire], config: &Config) -> (Vec<CallRecord>, SettlerCounters) {
         for tick in from..epoch {
             let now = Time::from_micros((tick + 1) * EPOCH_US);
             let mut harvest = Harvest::default();
+            table.join_early_acks(&mut routing, &rules);
             for shard in 0..table.shards() {
                 table.expire(shard, now, &rules, &mut harvest);
             }
@@ -115,6 +116,7 @@ fn run(wires: &[Wire], config: &Config) -> (Vec<CallRecord>, SettlerCounters) {
         };
         table.apply(&[seen], &rules, &mut routing);
     }
+    table.join_early_acks(&mut routing, &rules);
     let mut rest = Harvest::default();
     table.close_all(&rules, &mut rest.closed);
     settler.settle(Time::MAX, rest, &rules, &mut judged);
@@ -829,4 +831,17 @@ fn a_partial_member_is_of_the_groups_call() {
     let missed: Vec<_> = targets.filter(|target| target.outcome.is_missed()).collect();
     assert!(missed.is_empty(), "{missed:#?}");
     assert_eq!(records.len(), 1);
+}
+
+/// Catches an ACK that another worker reads before the INVITE, in the same epoch, and that is lost: where the final
+/// was not captured it is all that tells of it (§2.2 pooling d).
+#[test]
+fn an_ack_may_come_before_its_invite() {
+    let story = story("a: GI X1→U1", "0.3:a>INV; 0.35:a<404!");
+    let wires = story.wires();
+    assert_eq!(wires.len(), 2, "INVITE and ACK");
+    let (wanted, _) = run(&wires, &story.config);
+    assert_eq!(wanted[0].targets[0].outcome, Outcome::PossiblyMissed);
+    let turned: Vec<Wire> = wires.into_iter().rev().collect();
+    assert_eq!(run(&turned, &story.config).0, wanted);
 }

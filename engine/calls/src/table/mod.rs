@@ -9,10 +9,11 @@ mod shard;
 use crossbeam::utils::CachePadded;
 use parking_lot::Mutex;
 use ringtap_record::Time;
+use ringtap_sip::Method;
 
 use crate::facts::LegFacts;
-use crate::facts::observe::Context;
 pub use crate::facts::observe::Observation;
+use crate::facts::observe::{Ack, Context};
 use crate::hash::{HashKey, LegKey};
 use crate::learner::{self, Heard, Hearing, Registration};
 use crate::rules::Rules;
@@ -130,7 +131,12 @@ pub struct Routing {
     /// What was told of registrations.
     pub registrations: Vec<Registration>,
     heard: Heard,
+    /// ACKs that came before their leg: another worker may be about to bring the INVITE.
+    early_acks: Vec<(LegKey, Ack)>,
 }
+
+/// ACKs kept until the end of the epoch. Nearly all are of dialogs that the table has forgotten.
+const EARLY_ACKS_MAX: usize = 4096;
 
 #[derive(Clone, Copy, Debug)]
 struct Place {
@@ -236,11 +242,27 @@ impl LegTable {
             };
             match self.observe_turned(place, seen, &context, &mut evicted) {
                 Found::Joined => applied.joined += 1,
-                Found::No => applied.of_no_leg += 1,
+                Found::No => {
+                    applied.of_no_leg += 1;
+                    let is_ack = seen.message.is_request() && seen.message.method() == Method::Ack;
+                    if is_ack && routing.early_acks.len() < EARLY_ACKS_MAX {
+                        routing.early_acks.push((place.key, Ack::of(seen, &context)));
+                    }
+                }
             }
         }
         routing.evicted = evicted;
         applied
+    }
+
+    /// At the end of an epoch, when every worker has joined its messages: ACKs that found no leg then. An ACK
+    /// makes none (D82), so this is all there is of them.
+    pub fn join_early_acks(&self, routing: &mut Routing, rules: &Rules) {
+        for (key, ack) in routing.early_acks.drain(..) {
+            if let Some(shard) = self.shards.get(self.shard_of(key)) {
+                shard.lock().join_ack(key, &ack, rules);
+            }
+        }
     }
 
     /// A message with both tags whose leg does not stand under its From-tag: sent by the callee, so that

@@ -8,11 +8,12 @@ use ringtap_sip::{Message, Method, Start};
 use sha2::{Digest, Sha256};
 
 use super::{Observation, TableCounters};
-use crate::facts::observe::Context;
+use crate::facts::observe::{Ack, Context};
 use crate::facts::{Closing, LegFacts};
 use crate::hash::{HashKey, LegKey};
 use crate::rules::Rules;
 use crate::settler::Sketch;
+use crate::tick::Tick;
 use crate::wheel::{Linked, Links, Wheel};
 
 /// Whether a message found its leg.
@@ -204,6 +205,18 @@ impl Shard {
         }
         if is_sooner || !slot.links.is_armed() {
             let due = slot.facts.deadline(context.rules).at;
+            self.wheel.arm(&mut self.slab, index, due);
+        }
+    }
+
+    /// Joins an ACK into the open leg with this key, if there is one now.
+    pub(super) fn join_ack(&mut self, key: LegKey, ack: &Ack, rules: &Rules) {
+        let Some(index) = self.find(key) else { return };
+        let Some(slot) = self.slab.slot_mut(index) else {
+            return;
+        };
+        if slot.state == State::Open && slot.facts.join_ack(ack, Tick::of(ack.time, slot.facts.base)) {
+            let due = slot.facts.deadline(rules).at;
             self.wheel.arm(&mut self.slab, index, due);
         }
     }
