@@ -19,19 +19,25 @@ const IPV6_OFFSET_MASK: u16 = 0xfff8;
 
 const PROTOCOL_HOP_BY_HOP: u8 = 0;
 const PROTOCOL_ICMP: u8 = 1;
-const PROTOCOL_IPV4: u8 = 4;
-const PROTOCOL_TCP: u8 = 6;
-const PROTOCOL_UDP: u8 = 17;
-const PROTOCOL_IPV6: u8 = 41;
+pub(crate) const PROTOCOL_IPV4: u8 = 4;
+pub(crate) const PROTOCOL_TCP: u8 = 6;
+/// Protocol number of UDP.
+pub const PROTOCOL_UDP: u8 = 17;
+pub(crate) const PROTOCOL_IPV6: u8 = 41;
 const PROTOCOL_ROUTING: u8 = 43;
 const PROTOCOL_FRAGMENT: u8 = 44;
-const PROTOCOL_GRE: u8 = 47;
+pub(crate) const PROTOCOL_GRE: u8 = 47;
 const PROTOCOL_ESP: u8 = 50;
 const PROTOCOL_AUTHENTICATION: u8 = 51;
 const PROTOCOL_ICMPV6: u8 = 58;
 const PROTOCOL_DESTINATION_OPTIONS: u8 = 60;
-const PROTOCOL_SCTP: u8 = 132;
+pub(crate) const PROTOCOL_SCTP: u8 = 132;
 const PROTOCOL_MOBILITY: u8 = 135;
+
+/// GRE protocol type of ERSPAN I and II.
+const GRE_ERSPAN: u16 = 0x88be;
+/// GRE protocol type of ERSPAN III.
+const GRE_ERSPAN_III: u16 = 0x22eb;
 
 /// Walks a frame from `at`, where an IP header of either version begins (raw link types).
 #[inline(always)]
@@ -191,7 +197,7 @@ fn transport<O: Octets + ?Sized>(
         PROTOCOL_UDP => udp(frame, packet, at),
         PROTOCOL_TCP => segment(frame, packet, at).map(Walk::Tcp),
         PROTOCOL_SCTP => segment(frame, packet, at).map(Walk::Sctp),
-        PROTOCOL_GRE => Ok(tunnel(frame, packet, TunnelKind::Gre, at)),
+        PROTOCOL_GRE => Ok(tunnel(frame, packet, gre(frame, packet, at), at)),
         PROTOCOL_IPV4 => Ok(tunnel(frame, packet, TunnelKind::Ipv4, at)),
         PROTOCOL_IPV6 => Ok(tunnel(frame, packet, TunnelKind::Ipv6, at)),
         PROTOCOL_ICMP | PROTOCOL_ICMPV6 => Err(Reason::Icmp),
@@ -244,6 +250,15 @@ fn segment<O: Octets + ?Sized>(frame: &O, packet: &Packet, at: usize) -> Result<
         destination_port,
         segment,
     })
+}
+
+/// GRE (RFC 2784 §2) or ERSPAN, by the protocol type. Of a header that is cut off nothing is believed.
+#[inline(always)]
+fn gre<O: Octets + ?Sized>(frame: &O, packet: &Packet, at: usize) -> TunnelKind {
+    match frame.be16_at(at + 2) {
+        Some(GRE_ERSPAN | GRE_ERSPAN_III) if at + 4 <= packet.end => TunnelKind::Erspan,
+        _ => TunnelKind::Gre,
+    }
 }
 
 #[inline(always)]
