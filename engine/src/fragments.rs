@@ -5,16 +5,14 @@
 //! out go the way of any frame, through a worker of their own. How fragments are put together is left to
 //! [`crate::decode::reassembly`].
 
-use ringtap_calls::Harvest;
 use ringtap_record::Time;
 
 use crate::capture::Frame;
 use crate::decode::Decoder;
 use crate::decode::reassembly::{Packet, Piece, Reassembler};
-use crate::worker::{Shared, Worker, WorkerCounters};
+use crate::worker::{Shared, Taken, Worker, WorkerCounters};
 
-/// Puts fragments together and joins what they say into the table. What its methods return are legs that had to
-/// leave a full table.
+/// Puts fragments together and joins what they say into the table. Its methods return what that led to.
 pub(crate) struct Fragments {
     reassembler: Reassembler,
     worker: Worker,
@@ -31,11 +29,7 @@ impl Fragments {
     }
 
     /// Takes the next fragments.
-    pub(crate) fn process<'c>(
-        &mut self,
-        frames: impl Iterator<Item = Frame<'c>>,
-        shared: &Shared,
-    ) -> Harvest {
+    pub(crate) fn process<'c>(&mut self, frames: impl Iterator<Item = Frame<'c>>, shared: &Shared) -> Taken {
         for frame in frames {
             if let Some(piece) = Piece::of(&frame) {
                 self.reassembler.put(&piece, &mut self.packets);
@@ -45,13 +39,13 @@ impl Fragments {
     }
 
     /// Time goes on.
-    pub(crate) fn advance(&mut self, now: Time, shared: &Shared) -> Harvest {
+    pub(crate) fn advance(&mut self, now: Time, shared: &Shared) -> Taken {
         self.reassembler.advance(now, &mut self.packets);
         self.join(shared)
     }
 
     /// A gap, or the end.
-    pub(crate) fn give_up(&mut self, shared: &Shared) -> Harvest {
+    pub(crate) fn give_up(&mut self, shared: &Shared) -> Taken {
         self.reassembler.clear(&mut self.packets);
         self.join(shared)
     }
@@ -61,9 +55,9 @@ impl Fragments {
         sum.merge_reassembled(self.worker.counters(), self.reassembler.counters());
     }
 
-    fn join(&mut self, shared: &Shared) -> Harvest {
+    fn join(&mut self, shared: &Shared) -> Taken {
         if self.packets.is_empty() {
-            return Harvest::default();
+            return Taken::default();
         }
         self.worker
             .process(self.packets.iter().map(Packet::frame), shared);

@@ -333,7 +333,7 @@ impl Run<'_> {
         // After the last tick: no deadline is judged by a stamp that nothing confirmed.
         self.release();
         self.work();
-        let left = self.crew.give_up_fragments(self.shared);
+        let left = self.crew.give_up(self.shared);
         self.harvest.append(left);
         self.shared
             .table

@@ -106,6 +106,7 @@ impl Display for Summary<'_> {
                 ("swallowed", counters.swallowed),
                 ("late_contradictions", counters.late_contradictions),
                 ("hurried", counters.hurried),
+                ("gapped", counters.gapped),
             ],
         )?;
         let outcomes = Outcome::ALL
