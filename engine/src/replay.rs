@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::Sender;
 use ringtap_calls::table::TableCounters;
-use ringtap_calls::{Harvest, LegTable};
+use ringtap_calls::{Gap, GapKind, Harvest, LegTable};
 use ringtap_record::Time;
 use thiserror::Error;
 
@@ -255,6 +255,12 @@ impl Run<'_> {
             match self.clock.feed(stamp) {
                 Step::Go => return self.add(chunk, at),
                 Step::Start => {
+                    // Of a call that is ringing now the beginning was missed, and more than that, perhaps (D37, D88).
+                    self.harvest.gaps.push(Gap {
+                        from: Time::MIN,
+                        until: stamp,
+                        kind: GapKind::Began,
+                    });
                     self.pace.wait(stamp);
                     return self.add(chunk, at);
                 }

@@ -50,8 +50,16 @@ pub struct Call {
 }
 
 impl Call {
-    /// From the first sign to the closing of any leg. A leg whose INVITE was not captured may have begun
-    /// T_ring_max earlier: no phone that rings is silent for longer.
+    /// The gaps that fall between the first sign and the closing of any leg. A leg whose INVITE was not captured may
+    /// have begun T_ring_max earlier: no phone that rings is silent for longer. One whose INVITE was, did not begin
+    /// before the capture.
+    fn gaps(&self, gaps: &Gaps, rules: &Rules) -> Vec<Gap> {
+        let (from, until) = self.span(rules);
+        let mut found = gaps.within(from, until);
+        found.retain(|gap| gap.from > Time::MIN || self.legs.iter().any(LegFacts::is_partial));
+        found
+    }
+
     fn span(&self, rules: &Rules) -> (Time, Time) {
         let reach_ms = i64::try_from(rules.timers.ring_max_ms).unwrap_or(i64::MAX);
         let began = self.legs.iter().map(|leg| match leg.is_partial() {
@@ -351,8 +359,7 @@ impl Settler {
         self.counters.heuristic_joins += u64::try_from(heuristic.count()).unwrap_or(0);
         self.counters.joined += u64::from(call.legs.len() > 1);
         if !self.gaps.is_empty() {
-            let (from, until) = call.span(rules);
-            call.gaps = self.gaps.within(from, until);
+            call.gaps = call.gaps(&self.gaps, rules);
         }
         let Some(mut judged) = verdict::judge(&call, rules, self.explains_all) else {
             return;
