@@ -1,7 +1,6 @@
 //! The XDP program.
 #![no_std]
 #![no_main]
-#![feature(asm_experimental_arch)]
 mod packet;
 use aya_ebpf::{
     Global,

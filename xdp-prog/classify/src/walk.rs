@@ -270,11 +270,11 @@ pub fn network<O: Octets + ?Sized>(frame: &O, ethertype: u16, at: usize) -> Walk
         if !VLAN_TYPES.contains(&ethertype) {
             break;
         }
-        let (Some(control), Some(inner)) = (frame.be16_at(at), frame.be16_at(at + 2)) else {
+        let Some([c0, c1, t0, t1]) = frame.chunk(at) else {
             return Walk::Other(Reason::TooShort);
         };
-        vlans = vlans.with(control & VLAN_ID_MASK);
-        ethertype = inner;
+        vlans = vlans.with(u16::from_be_bytes([c0, c1]) & VLAN_ID_MASK);
+        ethertype = u16::from_be_bytes([t0, t1]);
         at += VLAN_TAG_LEN;
     }
     let walk = match ethertype {
