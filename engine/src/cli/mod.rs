@@ -3,10 +3,12 @@
 //! Exit status: 0 done, 1 failed while working, 2 wrong usage or configuration. Errors go to standard
 //! error and name the file, line, key or interface that is at fault.
 
+mod core_list;
 mod explain;
 mod outputs;
 mod parse;
 mod replay;
+mod run;
 
 use std::fmt::{self, Display};
 use std::io::Write;
@@ -28,6 +30,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::Run),
     Replay(replay::Replay),
     Explain(explain::Explain),
     Parse(parse::Parse),
@@ -80,6 +83,7 @@ impl Failure {
 pub fn main() -> ExitCode {
     let Cli { command, common } = Cli::parse();
     let result = match command {
+        Command::Run(run) => run.run(&common),
         Command::Replay(replay) => replay.run(&common),
         Command::Explain(explain) => explain.run(&common),
         Command::Parse(parse) => parse.run(&common),

@@ -18,7 +18,11 @@ pub(super) struct Marks(Box<[CachePadded<AtomicI64>]>);
 impl Marks {
     /// Marks of readers that have not begun yet.
     pub(super) fn new(readers: usize) -> Self {
-        Self((0..readers).map(|_| CachePadded::new(AtomicI64::new(PARKED))).collect())
+        Self(
+            (0..readers)
+                .map(|_| CachePadded::new(AtomicI64::new(PARKED)))
+                .collect(),
+        )
     }
 
     /// All that reader `number` stamped up to `now` is joined, and what it reads next it will stamp no earlier.
@@ -47,7 +51,9 @@ impl Marks {
     /// Whether everything stamped before `until` has been joined. `until` must not be later than a look at the clock
     /// before this call.
     pub(super) fn have_passed(&self, until: Time) -> bool {
-        self.0.iter().all(|mark| mark.load(Ordering::SeqCst) >= until.as_micros())
+        self.0
+            .iter()
+            .all(|mark| mark.load(Ordering::SeqCst) >= until.as_micros())
     }
 }
 

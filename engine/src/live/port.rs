@@ -304,7 +304,9 @@ impl Port {
         match link {
             Link::Running => tracing::info!(%interface, "is up again"),
             Link::NoCarrier => tracing::warn!(%interface, "has no carrier: nothing comes until it has"),
-            Link::Down => tracing::warn!(%interface, "is down: nothing comes until it is up (`ip link set {interface} up`)"),
+            Link::Down => {
+                tracing::warn!(%interface, "is down: nothing comes until it is up (`ip link set {interface} up`)")
+            }
             Link::Gone => tracing::warn!(%interface, "is gone: waiting for it to come back"),
         }
     }

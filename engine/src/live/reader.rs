@@ -258,10 +258,7 @@ impl Outbox {
 }
 
 /// The frames at these places, which ascend.
-fn pick<'c>(
-    frames: impl Iterator<Item = Frame<'c>>,
-    places: &[usize],
-) -> impl Iterator<Item = Frame<'c>> {
+fn pick<'c>(frames: impl Iterator<Item = Frame<'c>>, places: &[usize]) -> impl Iterator<Item = Frame<'c>> {
     let mut places = places.iter().peekable();
     frames
         .enumerate()

@@ -93,7 +93,10 @@ impl Ticker {
             }
         }
         if let Some(step_us) = self.common.clock.step_us() {
-            tracing::warn!("the system's clock was set by {:.1} s", Duration::from_micros(step_us.unsigned_abs()).as_secs_f64());
+            tracing::warn!(
+                "the system's clock was set by {:.1} s",
+                Duration::from_micros(step_us.unsigned_abs()).as_secs_f64()
+            );
             if step_us.abs() > RESTART_US {
                 self.end();
                 self.common.clock.follow(step_us);
@@ -123,7 +126,9 @@ impl Ticker {
         self.join_early_acks();
         let Common { shared, .. } = &*self.common;
         for shard in 0..shared.table.shards() {
-            shared.table.expire(shard, boundary, &shared.rules, &mut self.harvest);
+            shared
+                .table
+                .expire(shard, boundary, &shared.rules, &mut self.harvest);
         }
         self.send(Some(boundary));
     }
@@ -175,7 +180,10 @@ impl Ticker {
 
     fn join_early_acks(&mut self) {
         let early = std::mem::take(&mut self.early_acks);
-        self.common.shared.table.join_early_acks(early, &self.common.shared.rules);
+        self.common
+            .shared
+            .table
+            .join_early_acks(early, &self.common.shared.rules);
     }
 
     fn send(&mut self, now: Option<Time>) {
