@@ -11,7 +11,7 @@ mod replay;
 mod run;
 
 use std::fmt::{self, Display};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -109,6 +109,7 @@ impl Common {
             .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
         let log = tracing_subscriber::fmt()
             .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal())
             .with_env_filter(filter);
         // Already set when two commands run in one process, as tests do.
         let _already_set = match self.log_format {

@@ -157,7 +157,7 @@ impl Port {
             None => program.attach(&self.name, self.options.mode)?,
         };
         if let Some(refused) = &attached.native_refused {
-            tracing::warn!(interface = %self.name, "generic XDP, which is slower: {}", with_source(refused));
+            tracing::warn!("generic XDP, which is slower: {}", with_source(refused));
         }
         for queue in &queues {
             say_what_is_in_force(&self.name, queue, attached.attached);
@@ -198,7 +198,7 @@ impl Port {
             return self.close(now);
         }
         if is_changed {
-            tracing::warn!(interface = %self.name, "its number of queues has changed: opening it anew");
+            tracing::warn!("{}: its number of queues has changed: opening it anew", self.name);
             self.try_at = Instant::now();
             return self.close(now);
         }
@@ -268,7 +268,7 @@ impl Port {
         }
         match self.open(now) {
             Ok(queues) => {
-                tracing::info!(interface = %self.name, "is back: capturing again");
+                tracing::info!("{}: is back: capturing again", self.name);
                 self.end_gap(now, gaps);
                 Change::Opened(queues)
             }
@@ -283,7 +283,7 @@ impl Port {
     fn complain(&mut self, error: &PortError) -> Change {
         let text = error.to_string();
         if !error.is_gone() && self.complaint.as_ref() != Some(&text) {
-            tracing::error!(interface = %self.name, "not captured: {text}");
+            tracing::error!("{}: not captured: {text}", self.name);
             self.complaint = Some(text);
         }
         Change::None
@@ -302,12 +302,14 @@ impl Port {
     fn say_link(&self, link: Link) {
         let interface = &self.name;
         match link {
-            Link::Running => tracing::info!(%interface, "is up again"),
-            Link::NoCarrier => tracing::warn!(%interface, "has no carrier: nothing comes until it has"),
+            Link::Running => tracing::info!("{interface}: is up again"),
+            Link::NoCarrier => tracing::warn!("{interface}: has no carrier: nothing comes until it has"),
             Link::Down => {
-                tracing::warn!(%interface, "is down: nothing comes until it is up (`ip link set {interface} up`)")
+                tracing::warn!(
+                    "{interface}: is down: nothing comes until it is up (`ip link set {interface} up`)"
+                )
             }
-            Link::Gone => tracing::warn!(%interface, "is gone: waiting for it to come back"),
+            Link::Gone => tracing::warn!("{interface}: is gone: waiting for it to come back"),
         }
     }
 }
@@ -359,9 +361,8 @@ fn say_what_is_in_force(interface: &str, queue: &Queue, attached: Attached) {
     };
     let or = |holds, yes: &'static str, no: &'static str| if holds { yes } else { no };
     tracing::info!(
-        %interface,
-        queue = queue.number(),
-        "{program}, {}, {}, {ring_frames} frames of {frame_bytes} octets{}{}",
+        "{interface} queue {}: {program}, {}, {}, {ring_frames} frames of {frame_bytes} octets{}{}",
+        queue.number(),
         or(zero_copy, "zero-copy", "copy"),
         or(busy_poll, "busy polling", "need_wakeup"),
         or(huge_pages, " in huge pages", ""),
