@@ -28,6 +28,7 @@ step() {
 set_up() {
     need_rust
     need_c_compiler
+    need_capture_tools
     cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt || return 1
     cargo clippy --version >/dev/null 2>&1 || rustup component add clippy || return 1
     cargo nextest --version >/dev/null 2>&1 || cargo install --quiet --locked cargo-nextest || return 1

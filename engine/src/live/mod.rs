@@ -135,7 +135,7 @@ pub fn run(
         if readers == 1 { "reader" } else { "readers" }
     );
     let mut ticker = Ticker::new(&common, fragments, settler.sender().clone());
-    while !stop.load(Ordering::Relaxed) && !options.stop_after.is_some_and(|after| began.elapsed() >= after) {
+    while !stop.load(Ordering::Relaxed) && options.stop_after.is_none_or(|after| began.elapsed() < after) {
         ticker.sleep();
         ticker.watch(&mut ports, &hands);
         ticker.tick(hands.outboxes());
