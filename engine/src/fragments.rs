@@ -5,6 +5,7 @@
 //! out go the way of any frame, through a worker of their own. How fragments are put together is left to
 //! [`crate::decode::reassembly`].
 
+use ringtap_calls::{Gap, GapKind};
 use ringtap_record::Time;
 
 use crate::capture::Frame;
@@ -56,12 +57,20 @@ impl Fragments {
     }
 
     fn join(&mut self, shared: &Shared) -> Taken {
-        if self.packets.is_empty() {
-            return Taken::default();
+        let missed = self.reassembler.take_missed().into_iter();
+        let gaps = missed.map(|at| Gap {
+            from: at,
+            until: at,
+            kind: GapKind::FragmentsGivenUp,
+        });
+        let mut taken = Taken::default();
+        if !self.packets.is_empty() {
+            self.worker
+                .process(self.packets.iter().map(Packet::frame), shared);
+            self.packets.clear();
+            taken = self.worker.take();
         }
-        self.worker
-            .process(self.packets.iter().map(Packet::frame), shared);
-        self.packets.clear();
-        self.worker.take()
+        taken.harvest.gaps.extend(gaps);
+        taken
     }
 }
