@@ -242,3 +242,53 @@ fn gather(busy: Vec<&Hand>) -> Done {
     }
     all
 }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::CaptureFile;
+    use ringtap_calls::{LegTable, Rules, Settler};
+    use ringtap_record::Outcome;
+    use ringtap_testkit::{Format, Wire, capture, messages, scenario};
+
+    /// Catches early ACKs that are joined after the legs have been closed, at a tick and at the end of a capture.
+    #[test]
+    fn an_ack_read_before_its_invite_proves_the_answer() {
+        let mut wires = messages(&scenario("S02").unwrap().cases()[0]);
+        let start = |wire: &Wire| wire.payload.iter().copied().take(11).collect::<Vec<_>>();
+        // The 200 is lost, and the ACKs come first.
+        wires.retain(|wire| {
+            [&b"ACK"[..], b"INVITE", b"SIP/2.0 180"]
+                .iter()
+                .any(|word| start(wire).starts_with(word))
+        });
+        wires.sort_by_key(|wire| !start(wire).starts_with(b"ACK"));
+        let due = wires[0].time.plus_ms(600_000);
+        let bytes = std::io::Cursor::new(capture(&wires, Format::Pcap));
+        let mut file = CaptureFile::from_reader("made", Box::new(bytes)).unwrap();
+        let mut chunk = Chunk::new();
+        assert!(file.next_chunk(&mut chunk).unwrap());
+        let chunk = Arc::new(chunk);
+        for is_end in [false, true] {
+            let rules = Rules::new(&ringtap_config::from_toml("", "defaults").unwrap());
+            let table = LegTable::new(100, 1);
+            let shared = Arc::new(Shared { table, rules });
+            let decoder = Decoder::new([5060].into_iter().collect());
+            let mut crew = Crew::new(&shared, &decoder, &[]).unwrap();
+            // Frame by frame, as if each had a chunk of its own.
+            let mut harvest = Harvest::default();
+            for at in 0..wires.len() {
+                harvest.append(crew.process(&chunk, at..at + 1, &shared));
+            }
+            if is_end {
+                harvest.append(crew.give_up(&shared));
+                shared.table.close_all(&shared.rules, &mut harvest.closed);
+            } else {
+                harvest.append(crew.expire(due, &shared));
+            }
+            let (mut settler, mut judged) = (Settler::new(&shared.table), Vec::new());
+            settler.settle(due, harvest, &shared.rules, &mut judged);
+            let outcome = judged[0].record.targets[0].outcome;
+            assert_eq!((judged.len(), outcome), (1, Outcome::Answered), "end: {is_end}");
+        }
+    }
+}

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use ringtap_calls::{Gap, GapKind};
 use ringtap_record::Time;
 
 use crate::capture::Frame;
@@ -43,26 +44,21 @@ impl Fragments {
 
     /// Takes the next fragments.
     pub(crate) fn process<'c>(&mut self, frames: impl Iterator<Item = Frame<'c>>, shared: &Shared) -> Taken {
-        let mut reassembler = self.reassembler.lock();
-        for frame in frames {
-            if let Some(piece) = Piece::of(&frame) {
-                reassembler.put(&piece, &mut self.packets);
+        self.with(shared, |reassembler, packets| {
+            for piece in frames.filter_map(|frame| Piece::of(&frame)) {
+                reassembler.put(&piece, packets);
             }
-        }
-        drop(reassembler);
-        self.join(shared)
+        })
     }
 
     /// Time goes on.
     pub(crate) fn advance(&mut self, now: Time, shared: &Shared) -> Taken {
-        self.reassembler.lock().advance(now, &mut self.packets);
-        self.join(shared)
+        self.with(shared, |reassembler, packets| reassembler.advance(now, packets))
     }
 
     /// A gap, or the end.
     pub(crate) fn give_up(&mut self, shared: &Shared) -> Taken {
-        self.reassembler.lock().clear(&mut self.packets);
-        self.join(shared)
+        self.with(shared, Reassembler::clear)
     }
 
     /// Adds what was counted here, and what the reassembler counted.
@@ -75,13 +71,25 @@ impl Fragments {
         sum.merge_reassembled(self.worker.counters(), &ReassemblyCounters::default());
     }
 
-    fn join(&mut self, shared: &Shared) -> Taken {
-        if self.packets.is_empty() {
-            return Taken::default();
+    /// Does something with the reassembler, and joins what comes out of it.
+    fn with(&mut self, shared: &Shared, work: impl FnOnce(&mut Reassembler, &mut Vec<Packet>)) -> Taken {
+        let missed = {
+            let mut reassembler = self.reassembler.lock();
+            work(&mut reassembler, &mut self.packets);
+            reassembler.take_missed()
+        };
+        let mut taken = Taken::default();
+        if !self.packets.is_empty() {
+            self.worker
+                .process(self.packets.iter().map(Packet::frame), shared);
+            self.packets.clear();
+            taken = self.worker.take();
         }
-        self.worker
-            .process(self.packets.iter().map(Packet::frame), shared);
-        self.packets.clear();
-        self.worker.take()
+        taken.harvest.gaps.extend(missed.into_iter().map(|at| Gap {
+            from: at,
+            until: at,
+            kind: GapKind::FragmentsGivenUp,
+        }));
+        taken
     }
 }
