@@ -1,19 +1,16 @@
 //! Every frame shape that the walk knows, and frames of noise.
 //!
-//! The table is also what the XDP program will be held to: same frame, same answer.
+//! The XDP program is held to the same table of verdicts: same frame, same answer.
 
-use crate::written::{
-    V4_PAIR, V6_PAIR, authentication, ethernet_frame, extension, fragment_header, ipv4, ipv4_fragment,
-    ipv4_with_options, ipv6, tagged, udp,
+use crate::testing::{
+    Case, IPV4, IPV6, Taken, UDP, ethernet_frame, extension, fragment_header, ipv4, ipv4_fragment, ipv6,
+    shapes, tagged, udp, verdicts,
 };
 use crate::{
-    IpVersion, MAX_EXTENSION_HEADERS, PortSet, Reason, Span, TunnelKind, Vlans, Walk, ethernet, ip, network,
+    IpVersion, MAX_EXTENSION_HEADERS, PortSet, Reason, Span, Take, TunnelKind, Vlans, Walk, ethernet, ip,
+    judge, network,
 };
 use proptest::prelude::*;
-
-const UDP: u8 = 17;
-const IPV4: u16 = 0x0800;
-const IPV6: u16 = 0x86dd;
 
 /// Walks `frame` and returns the payload with ports and addresses, all cut out of the frame.
 fn found(frame: &[u8]) -> (u16, u16, Vec<u8>, Vec<u8>, Vec<u8>, bool) {
@@ -34,67 +31,29 @@ fn found(frame: &[u8]) -> (u16, u16, Vec<u8>, Vec<u8>, Vec<u8>, bool) {
     }
 }
 
-/// A name, its content, the ethertype it goes under, and its address pair.
-type Shape = (&'static str, Vec<u8>, u16, (&'static [u8], &'static [u8]));
-
-/// IP packets around one UDP datagram in every way that has to be followed.
-fn shapes(datagram: &[u8]) -> Vec<Shape> {
-    let v4: (&[u8], &[u8]) = (&V4_PAIR.0, &V4_PAIR.1);
-    let v6: (&[u8], &[u8]) = (&V6_PAIR.0, &V6_PAIR.1);
-    let chain = |parts: &[Vec<u8>]| [&parts.concat()[..], datagram].concat();
-    let longest = chain(
-        &vec![extension(60, 3); MAX_EXTENSION_HEADERS - 1]
-            .into_iter()
-            .chain([extension(UDP, 0)])
-            .collect::<Vec<_>>(),
-    );
-    let mixed = chain(&[
-        extension(43, 0),
-        extension(60, 1),
-        extension(51, 2),
-        authentication(135, 4),
-        extension(44, 0),
-        fragment_header(UDP, 0, false, 77),
-    ]);
-    vec![
-        ("IPv4", ipv4(UDP, datagram), IPV4, v4),
-        (
-            "IPv4 with 4 bytes of options",
-            ipv4_with_options(UDP, &[1; 4], datagram),
-            IPV4,
-            v4,
-        ),
-        (
-            "IPv4 with 40 bytes of options",
-            ipv4_with_options(UDP, &[1; 40], datagram),
-            IPV4,
-            v4,
-        ),
-        ("IPv6", ipv6(UDP, datagram), IPV6, v6),
-        ("IPv6 hop-by-hop", ipv6(0, &chain(&[extension(UDP, 0)])), IPV6, v6),
-        ("IPv6 routing", ipv6(43, &chain(&[extension(UDP, 2)])), IPV6, v6),
-        (
-            "IPv6 destination options",
-            ipv6(60, &chain(&[extension(UDP, 255)])),
-            IPV6,
-            v6,
-        ),
-        ("IPv6 mobility", ipv6(135, &chain(&[extension(UDP, 1)])), IPV6, v6),
-        (
-            "IPv6 authentication",
-            ipv6(51, &chain(&[authentication(UDP, 4)])),
-            IPV6,
-            v6,
-        ),
-        (
-            "IPv6 atomic fragment",
-            ipv6(44, &chain(&[fragment_header(UDP, 0, false, 9)])),
-            IPV6,
-            v6,
-        ),
-        ("IPv6 mixed chain", ipv6(0, &mixed), IPV6, v6),
-        ("IPv6 longest chain", ipv6(60, &longest), IPV6, v6),
-    ]
+/// Catches a frame that is counted or taken otherwise than it should be, under every setting; and a kind of frame
+/// that the table forgets.
+#[test]
+fn verdicts_hold_under_every_setting() {
+    let table = verdicts();
+    for bits in 0..=Take::ALL.bits() {
+        let take = Take::from_bits(bits);
+        for case in &table {
+            assert_eq!(
+                judge(&case.frame[..], Case::is_sip, take),
+                case.judgement(take),
+                "{}, {take:?}",
+                case.name
+            );
+        }
+    }
+    for reason in Reason::ALL {
+        let found = table.iter().any(|case| case.reason == *reason);
+        assert_eq!(found, *reason != Reason::UnsupportedLink, "{reason:?}");
+    }
+    for bit in (0..Take::ALL.bits().count_ones()).map(|bit| Take::from_bits(1 << bit)) {
+        assert!(table.iter().any(|case| case.taken == Taken::If(bit)), "{bit:?}");
+    }
 }
 
 /// Catches a header that is stepped over by the wrong length, with none to four VLAN tags before it and

@@ -38,8 +38,8 @@ impl Display for Attempt {
 pub enum XdpError {
     /// EPERM or EACCES while loading.
     #[error(
-        "loading the XDP program is not permitted: run as root, or with the capabilities CAP_BPF, CAP_NET_ADMIN and \
-         CAP_PERFMON; in a container they must be granted to it, and seccomp must allow bpf(2)"
+        "loading the XDP program is not permitted: run as root, or with the capabilities CAP_BPF and CAP_NET_ADMIN; \
+         in a container they must be granted to it, and seccomp must allow bpf(2)"
     )]
     NotPermitted(#[source] io::Error),
     /// EPERM or EACCES while attaching.

@@ -3,13 +3,12 @@
 use std::fmt::{self, Debug, Formatter};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ringtap_classify::{Fragment, IpVersion, Vlans, Walk};
+use ringtap_classify::{Fragment, IpVersion, PROTOCOL_UDP, Vlans, Walk};
 use ringtap_record::Time;
 
 use crate::capture::{Frame, Link};
 use crate::decode::link;
 
-const PROTOCOL_UDP: u8 = 17;
 /// An IP packet's length is a field of 16 bits; in IPv4 it counts the header too.
 const PACKET_BYTES_MAX: usize = 65_535;
 const IPV4_HEADER_BYTES: usize = 20;
@@ -112,9 +111,13 @@ impl<'a> Piece<'a> {
         self.len == 0 || (self.more && !self.len.is_multiple_of(8))
     }
 
-    /// Whether UDP may be in there. In IPv6 the first fragment decides.
+    /// Whether UDP may be in there, as the XDP program sees it too. In IPv6 the first fragment decides.
     pub(super) const fn may_be_udp(&self) -> bool {
-        self.key.source.is_ipv6() || self.protocol == PROTOCOL_UDP
+        let version = match self.key.source {
+            IpAddr::V4(_) => IpVersion::V4,
+            IpAddr::V6(_) => IpVersion::V6,
+        };
+        version.fragment_may_hold(self.protocol, PROTOCOL_UDP)
     }
 }
 
