@@ -17,6 +17,7 @@ mod invariance;
 mod memory;
 mod pcap;
 mod rows;
+mod scan_tmp;
 #[path = "../sink/mod.rs"]
 #[allow(
     dead_code,
