@@ -8,7 +8,8 @@
 //! [`workload`] makes any number of calls at once and says who must be told of what; [`mod@score`] compares that
 //! with the mails that [`sink`] has taken.
 //!
-//! [`play`] puts a capture on a line, frame by frame in its own time, for tests of live capture.
+//! [`play`] puts a capture on a line, frame by frame in its own time; [`lab`] has a line for it, for tests of live
+//! capture.
 //!
 //! Everything is deterministic: the same case gives the same bytes in every run, on every machine. The
 //! generator writes SIP by itself and knows nothing of the product's parser, so that one cannot hide an
@@ -37,6 +38,7 @@ pub mod fixtures;
 mod frame;
 mod generate;
 mod header;
+pub mod lab;
 mod message;
 pub mod mutate;
 pub mod notation;

@@ -3,8 +3,8 @@
 
 #![forbid(unsafe_code)]
 
-mod lab;
 mod load;
+mod player;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -63,7 +63,7 @@ enum Command {
         speed: u32,
     },
     /// Send the frames of captures out of an interface, in the time in which they were captured or another
-    Play(lab::PlayArguments),
+    Play(player::PlayArguments),
     /// Write a capture of many calls at once, and who must be told of them
     Workload(load::WorkloadArguments),
     /// Take mails on a free loopback port and write a line for each, until the parent process ends
@@ -99,7 +99,7 @@ fn main() -> Result<ExitCode> {
         Command::Workload(arguments) => load::workload(&arguments)?,
         Command::Sink(arguments) => load::sink(&arguments)?,
         Command::Score(arguments) => return load::score(&arguments),
-        Command::Play(arguments) => lab::play(&arguments)?,
+        Command::Play(arguments) => player::play(&arguments)?,
         Command::Scenario { name, output, format } => {
             let case = sample::find(&name).with_context(|| format!("no scenario {name:?} in the corpus"))?;
             write(&output, &capture(&messages(&case), format.into()))?;

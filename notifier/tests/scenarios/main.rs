@@ -17,7 +17,6 @@ mod invariance;
 mod memory;
 mod pcap;
 mod rows;
-mod scan_tmp;
 #[path = "../sink/mod.rs"]
 #[allow(
     dead_code,

@@ -13,16 +13,23 @@ use std::ffi::c_int;
 use std::io::{self, IoSlice};
 use std::mem::size_of;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::netdevice::name_to_index;
+use rustix::net::sockopt::{Timeout, set_socket_recv_buffer_size_force, set_socket_timeout};
 use rustix::net::{
-    AddressFamily, MMsgHdr, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags, SocketType, recv, sendmmsg,
-    socket_with,
+    AddressFamily, MMsgHdr, RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags, SocketType, recv,
+    sendmmsg, socket_with,
 };
 
 /// Frames given to the kernel in one call.
 pub(super) const BATCH_MAX: usize = 64;
+
+/// What may wait on a line to be heard: far more than a test sends at once.
+const HEARD_BYTES_MAX: usize = 64 << 20;
+/// After so long nobody is going to send any more.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// A packet socket that is bound to an interface.
 #[derive(Debug)]
@@ -57,13 +64,16 @@ impl Line {
     /// # Errors
     /// As [`Line::sending`].
     pub fn hearing(interface: &str) -> io::Result<Self> {
-        Self::open(interface, libc::ETH_P_ALL)
+        let line = Self::open(interface, libc::ETH_P_ALL)?;
+        set_socket_recv_buffer_size_force(&line.socket, HEARD_BYTES_MAX)?;
+        set_socket_timeout(&line.socket, Timeout::Recv, Some(SILENCE_MAX))?;
+        Ok(line)
     }
 
     /// Takes the next frame into `room`; gives its length.
     ///
     /// # Errors
-    /// What the system call gives.
+    /// What the system call gives; also if nothing came for some seconds.
     pub fn hear(&self, room: &mut [u8]) -> io::Result<usize> {
         let (bytes, _) = recv(&self.socket, room, RecvFlags::empty())?;
         Ok(bytes)
@@ -89,12 +99,7 @@ impl Line {
     }
 
     fn open(interface: &str, protocol: c_int) -> io::Result<Self> {
-        let socket = socket_with(
-            AddressFamily::PACKET,
-            SocketType::RAW,
-            SocketFlags::CLOEXEC,
-            None,
-        )?;
+        let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
         let index = name_to_index(socket.as_fd(), interface)?;
         let address = libc::sockaddr_ll {
             sll_family: libc::AF_PACKET as u16,

@@ -18,15 +18,20 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::setpriority_process;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use self::line::{BATCH_MAX, Sent};
 
 /// A sleep may end so much too late; the rest is waited for awake.
 const SLEEP_SLACK: Duration = Duration::from_micros(150);
+/// From the beginning until the first frame is due: by then every CPU's thread waits for it.
+const LEAD_IN: Duration = Duration::from_millis(2);
 /// At full speed no CPU is more frames ahead of the slowest than this, or a call's answers would come before its
 /// questions.
 const AHEAD_MAX: usize = 256;
+/// Priority of the senders, as nice(1) counts.
+const URGENT: i32 = -15;
 /// How often in a row there may be no room before this is an error.
 const NO_ROOM_MAX: u32 = 100_000;
 
@@ -72,7 +77,7 @@ pub struct Played {
     pub no_room: u64,
     /// Frames that were left out because the interface's MTU is too small for them.
     pub too_long: u64,
-    /// From the first frame to the last.
+    /// From when the first frame was due until the last was out.
     pub took: Duration,
 }
 
@@ -114,7 +119,7 @@ pub fn play(interface: &str, reel: &Reel, options: &Options) -> Result<Played, P
     let stage = Stage {
         reel,
         options,
-        begin: Instant::now(),
+        begin: Instant::now() + LEAD_IN,
         progress: cpus.iter().map(|_| AtomicUsize::new(0)).collect(),
         failed: AtomicBool::new(false),
     };
@@ -130,7 +135,10 @@ pub fn play(interface: &str, reel: &Reel, options: &Options) -> Result<Played, P
             .collect();
         hands
             .into_iter()
-            .map(|hand| hand.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .map(|hand| {
+                hand.join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
             .collect()
     });
     let mut all = Played::default();
@@ -176,6 +184,8 @@ impl Stage<'_> {
         let mut only = CpuSet::new();
         only.set(cpu);
         sched_setaffinity(None, &only)?;
+        // Woken at once on a machine with other work; without the privilege it may have to wait for its turn.
+        let _ = setpriority_process(None, URGENT);
         let played = self.send_all(hand, line);
         if played.is_err() {
             self.failed.store(true, Ordering::Relaxed);
@@ -205,7 +215,7 @@ impl Stage<'_> {
                 next = self.next_of(hand, at + 1);
             }
             send(line, &batch, &mut played)?;
-            played.took = self.begin.elapsed();
+            played.took = Instant::now().saturating_duration_since(self.begin);
         }
         Ok(played)
     }
@@ -219,20 +229,25 @@ impl Stage<'_> {
     /// Waits until frame number `at` is due. Gives up to when others are due as well: a time, or a number of frames.
     fn wait_for(&self, hand: usize, at: usize) -> Until {
         if let Some(due) = self.due(at) {
-            let left = due.saturating_sub(self.begin.elapsed());
+            let due = self.begin + due;
+            let left = due.saturating_duration_since(Instant::now());
             if left > SLEEP_SLACK {
                 thread::sleep(left - SLEEP_SLACK);
             }
             loop {
-                let now = self.begin.elapsed();
+                let now = Instant::now();
                 if now >= due {
-                    return Until::Time(now);
+                    return Until::Time(now.saturating_duration_since(self.begin));
                 }
                 std::hint::spin_loop();
             }
         }
         loop {
-            let others = self.progress.iter().enumerate().filter(|(other, _)| *other != hand);
+            let others = self
+                .progress
+                .iter()
+                .enumerate()
+                .filter(|(other, _)| *other != hand);
             let slowest = others.map(|(_, at)| at.load(Ordering::Acquire)).min();
             let end = slowest.unwrap_or(usize::MAX).saturating_add(AHEAD_MAX);
             if at < end || self.failed.load(Ordering::Relaxed) {

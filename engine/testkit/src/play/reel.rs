@@ -189,7 +189,11 @@ impl Reel {
 
     /// Puts the frames from number `first` on in order, behind those before them.
     fn arrange(&mut self, first: usize) {
-        let begin_ns = if first == 0 { 0 } else { self.at_ns(first - 1) + BETWEEN_NS };
+        let begin_ns = if first == 0 {
+            0
+        } else {
+            self.at_ns(first - 1) + BETWEEN_NS
+        };
         let added = &mut self.shots[first..];
         added.sort_by_key(|shot| shot.at_ns);
         let zero_ns = added.first().map_or(0, |shot| shot.at_ns);
@@ -214,7 +218,11 @@ struct Format {
 }
 
 impl Format {
-    fn packet<'b>(&mut self, name: &str, block: &'b PcapBlockOwned<'_>) -> Result<Option<Packet<'b>>, ReelError> {
+    fn packet<'b>(
+        &mut self,
+        name: &str,
+        block: &'b PcapBlockOwned<'_>,
+    ) -> Result<Option<Packet<'b>>, ReelError> {
         match block {
             PcapBlockOwned::LegacyHeader(header) => {
                 self.nanoseconds = header.is_nanosecond_precision();
@@ -237,7 +245,10 @@ impl Format {
                 let Some(&resolution) = self.resolutions.get(packet.if_id as usize) else {
                     return Err(ReelError::Damaged {
                         file: name.to_owned(),
-                        what: format!("a packet of interface {}, which it does not describe", packet.if_id),
+                        what: format!(
+                            "a packet of interface {}, which it does not describe",
+                            packet.if_id
+                        ),
                     });
                 };
                 let ticks = u128::from(packet.ts_high) << 32 | u128::from(packet.ts_low);
@@ -268,7 +279,9 @@ fn words(error: &PcapError<&[u8]>) -> String {
         PcapError::HeaderNotRecognized => "header not recognised".to_owned(),
         PcapError::ReadError => "cannot be read".to_owned(),
         PcapError::BufferTooSmall => format!("a block of more than {WINDOW_BYTES} bytes"),
-        PcapError::NomError(..) | PcapError::OwnedNomError(..) => "a block that contradicts itself".to_owned(),
+        PcapError::NomError(..) | PcapError::OwnedNomError(..) => {
+            "a block that contradicts itself".to_owned()
+        }
         _ => "ends too early".to_owned(),
     }
 }
