@@ -5,7 +5,7 @@
 
 use arrayvec::ArrayVec;
 use ringtap_calls::table::{BATCH_MAX, Routing};
-use ringtap_calls::{Applied, Harvest, LegTable, Observation, Rules};
+use ringtap_calls::{Applied, EarlyAcks, Harvest, LegTable, Observation, Rules};
 use ringtap_record::Time;
 use ringtap_sip::{Fault, Message, Method, Start};
 
@@ -99,6 +99,24 @@ fn add(sums: &mut [u64], others: &[u64]) {
     }
 }
 
+/// What a worker gives away.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// For the settler: legs that had to leave a full table, and what was told of registrations.
+    pub harvest: Harvest,
+    /// For whoever ends the epoch: they are joined into the table when every worker is done with it, and before any
+    /// expires its share.
+    pub early_acks: EarlyAcks,
+}
+
+impl Taken {
+    /// Adds another worker's.
+    pub fn append(&mut self, other: Self) {
+        self.harvest.append(other.harvest);
+        self.early_acks.append(other.early_acks);
+    }
+}
+
 /// One worker. It owns no legs: any worker may see any message.
 #[derive(Debug)]
 pub struct Worker {
@@ -170,22 +188,23 @@ impl Worker {
         &self.fragments
     }
 
-    /// What processing led to: legs that had to leave a full table, and what was told of
-    /// registrations. To be asked after each [`process`](Self::process): what stays here
+    /// What processing led to. To be asked after each [`process`](Self::process): what stays here
     /// is counted by nobody's limit.
-    pub fn take(&mut self) -> Harvest {
-        Harvest {
-            news: Vec::new(),
-            closed: std::mem::take(&mut self.routing.evicted),
-            registrations: std::mem::take(&mut self.routing.registrations),
+    pub fn take(&mut self) -> Taken {
+        Taken {
+            harvest: Harvest {
+                closed: std::mem::take(&mut self.routing.evicted),
+                registrations: std::mem::take(&mut self.routing.registrations),
+                ..Harvest::default()
+            },
+            early_acks: std::mem::take(&mut self.routing.early_acks),
         }
     }
 
-    /// Closes what is due by `now` in this worker's share of the shards, `of` workers in all, tells what is new
-    /// of open legs, and adds those that had to leave a full table.
-    pub fn expire(&mut self, share: usize, of: usize, now: Time, shared: &Shared, harvest: &mut Harvest) {
-        harvest.append(self.take());
-        shared.table.join_early_acks(&mut self.routing, &shared.rules);
+    /// Closes what is due by `now` in this worker's share of the shards, `of` workers in all, and tells what is new
+    /// of open legs. Before the first worker does so, all have to have joined the messages of the epoch, and their
+    /// early ACKs have to be joined too ([`Taken::early_acks`]).
+    pub fn expire(&self, share: usize, of: usize, now: Time, shared: &Shared, harvest: &mut Harvest) {
         for shard in (share..shared.table.shards()).step_by(of.max(1)) {
             shared.table.expire(shard, now, &shared.rules, harvest);
         }
@@ -226,7 +245,7 @@ mod tests {
         let counters = shared.table.counters();
         assert_eq!(counters.legs_made, CALLS);
         assert!(counters.evicted_open > CALLS / 2);
-        assert_eq!(worker.take().closed.len() as u64, counters.evicted_open);
-        assert!(worker.take().is_empty());
+        assert_eq!(worker.take().harvest.closed.len() as u64, counters.evicted_open);
+        assert!(worker.take().harvest.is_empty());
     }
 }
