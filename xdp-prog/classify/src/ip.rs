@@ -85,7 +85,7 @@ pub(crate) fn ipv4<O: Octets + ?Sized>(frame: &O, at: usize, vlans: Vlans) -> Re
     let total_len = usize::from(u16::from_be_bytes([l0, l1]));
     let id = u16::from_be_bytes([i0, i1]);
     let fragment = u16::from_be_bytes([f0, f1]);
-    if frame.len() < at + header_len {
+    if header_len > IPV4_HEADER_LEN && !frame.reaches(at + header_len) {
         return Err(Reason::TooShort);
     }
     let end = match total_len {
@@ -94,13 +94,14 @@ pub(crate) fn ipv4<O: Octets + ?Sized>(frame: &O, at: usize, vlans: Vlans) -> Re
         short if short < header_len => return Err(Reason::BadHeader),
         _ => at + total_len,
     };
+    let end = frame.position(end);
     let ip = IpSpan {
         version: IpVersion::V4,
         source_at: at + 12,
         destination_at: at + 16,
     };
     let packet = Packet { ip, vlans, end };
-    let at = at + header_len;
+    let at = frame.position(at + header_len);
     if fragment & (IPV4_MORE_FRAGMENTS | IPV4_OFFSET_MASK) != 0 {
         return Ok(Walk::Fragment(Fragment {
             ip,
@@ -123,7 +124,7 @@ pub(crate) fn ipv6<O: Octets + ?Sized>(frame: &O, at: usize, vlans: Vlans) -> Re
     if first >> 4 != 6 {
         return Err(Reason::BadHeader);
     }
-    if frame.len() < at + IPV6_HEADER_LEN {
+    if !frame.reaches(at + IPV6_HEADER_LEN) {
         return Err(Reason::TooShort);
     }
     let payload_len = usize::from(u16::from_be_bytes([l0, l1]));
@@ -140,6 +141,7 @@ pub(crate) fn ipv6<O: Octets + ?Sized>(frame: &O, at: usize, vlans: Vlans) -> Re
     } else {
         at + payload_len
     };
+    let end = frame.position(end);
     let packet = Packet { ip, vlans, end };
     for _ in 0..=MAX_EXTENSION_HEADERS {
         let is_fragment = match next {
@@ -172,6 +174,7 @@ pub(crate) fn ipv6<O: Octets + ?Sized>(frame: &O, at: usize, vlans: Vlans) -> Re
         if at > end {
             return Err(Reason::BadHeader);
         }
+        at = frame.position(at);
     }
     Err(Reason::TooManyHeaders)
 }

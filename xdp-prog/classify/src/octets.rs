@@ -23,6 +23,20 @@ pub trait Octets {
         self.chunk(at).map(u16::from_be_bytes)
     }
 
+    /// Whether there are at least `len` bytes, more than none. In the kernel that is cheaper than to ask how many.
+    #[inline(always)]
+    fn reaches(&self, len: usize) -> bool {
+        self.u8_at(len - 1).is_some()
+    }
+
+    /// `position`, as it is. In the kernel, its verifier knows nothing of the result but that it is some position:
+    /// ways through the headers which differ in nothing else are one way from there on. Else it would follow
+    /// each of them to its end, and give up.
+    #[inline(always)]
+    fn position(&self, position: usize) -> usize {
+        position
+    }
+
     /// Whether there are none.
     #[inline(always)]
     fn is_empty(&self) -> bool {

@@ -10,6 +10,9 @@ pub struct PortSet {
 }
 
 impl PortSet {
+    /// How many words of 64 bits hold it.
+    pub const WORDS: usize = WORDS;
+
     /// The empty set.
     #[must_use]
     pub const fn new() -> Self {
@@ -18,7 +21,7 @@ impl PortSet {
 
     /// Adds `port`.
     pub fn insert(&mut self, port: u16) {
-        let (word, bit) = place(port);
+        let (word, bit) = Self::place(port);
         if let Some(word) = self.words.get_mut(word) {
             *word |= bit;
         }
@@ -26,7 +29,7 @@ impl PortSet {
 
     /// Takes `port` out.
     pub fn remove(&mut self, port: u16) {
-        let (word, bit) = place(port);
+        let (word, bit) = Self::place(port);
         if let Some(word) = self.words.get_mut(word) {
             *word &= !bit;
         }
@@ -36,7 +39,7 @@ impl PortSet {
     #[inline(always)]
     #[must_use]
     pub fn contains(&self, port: u16) -> bool {
-        let (word, bit) = place(port);
+        let (word, bit) = Self::place(port);
         self.words.get(word).is_some_and(|word| word & bit != 0)
     }
 
@@ -46,17 +49,19 @@ impl PortSet {
         self.words.iter().all(|word| *word == 0)
     }
 
+    /// Where a port stands in [`words`](Self::words): which word, and which bit of it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn place(port: u16) -> (usize, u64) {
+        let port = port as usize;
+        (port / WORD_BITS, 1 << (port % WORD_BITS))
+    }
+
     /// The bitmap as a BPF array map holds it: bit `port % 64` of word `port / 64`.
     #[must_use]
     pub const fn words(&self) -> &[u64; WORDS] {
         &self.words
     }
-}
-
-#[inline(always)]
-fn place(port: u16) -> (usize, u64) {
-    let port = usize::from(port);
-    (port / WORD_BITS, 1 << (port % WORD_BITS))
 }
 
 impl Default for PortSet {

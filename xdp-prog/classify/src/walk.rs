@@ -277,6 +277,7 @@ pub fn network<O: Octets + ?Sized>(frame: &O, ethertype: u16, at: usize) -> Walk
         ethertype = u16::from_be_bytes([t0, t1]);
         at += VLAN_TAG_LEN;
     }
+    at = frame.position(at);
     let walk = match ethertype {
         ETHERTYPE_IPV4 => crate::ip::ipv4(frame, at, vlans),
         ETHERTYPE_IPV6 => crate::ip::ipv6(frame, at, vlans),

@@ -3,7 +3,8 @@
 
 #![allow(
     clippy::unwrap_used,
-    reason = "frames that do not fit their length fields are a fault of the test"
+    clippy::indexing_slicing,
+    reason = "as in tests: a frame that does not fit its own length fields is a fault of the test"
 )]
 
 mod verdicts;
