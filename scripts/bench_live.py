@@ -154,6 +154,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--calls", type=int, default=5_000, help="calls of the mix that is sent again and again")
     arguments.add_argument("--seconds", type=float, default=5, help="how long each try sends")
+    arguments.add_argument("--latency-cps", type=int, default=100, help="calls begun in a second where latency is measured; 0: not")
     options = arguments.parse_args()
     if os.geteuid() != 0:
         sys.exit("needs root: network namespaces and XDP")
@@ -163,6 +164,8 @@ def main() -> None:
         lab("up", "--queues", "1")
         try:
             bench(pathlib.Path(folder), options.calls, options.seconds)
+            if options.latency_cps:
+                latency(pathlib.Path(folder), options.latency_cps)
         finally:
             lab("down")
 
@@ -203,6 +206,32 @@ def bench(folder: pathlib.Path, calls: int, seconds: float) -> None:
     told = engine().run(player(mix, seconds, frames, twice))
     print(f"\nAt twice the engine's rate ({twice:,}/s wanted, {told['rate']:,.0f}/s sent): {told['sent']:,} sent = {told['received']:,} "
           f"received + {told['lost']:,} lost, counted; sent and not seen by XDP: {told['sent'] - told['seen']:,}.")
+
+
+def latency(folder: pathlib.Path, cps: int) -> None:
+    """Calls that callers give up, at the speed of life: when each can be read in the journal after it was due."""
+    seconds, settle_ms = 60, 2000
+    calls, config, journal = folder / "calls.pcap", folder / "office" / "ringtap.toml", folder / "latency.db"
+    subprocess.run([RELEASE / "ringtap-testkit", "workload", "--mix", "abandoned", "--calls", str(cps * seconds), "--cps", str(cps),
+                    "--output", calls, "--office", folder / "office"], check=True, stdout=subprocess.DEVNULL)
+    receiver = Receiver("engine", [str(RELEASE / "ringtap"), "run", "--interface", INTERFACE, "--cores", str(RECEIVER_CORE), "--journal",
+                                   str(journal), "--config", str(config), "--stats"], "capturing on", of_engine)
+
+    def send() -> dict:
+        watcher = subprocess.Popen([RELEASE / "journal-latency", journal, str(settle_ms), str(seconds + 30)], text=True,
+                                   stdout=subprocess.PIPE)
+        done = subprocess.run(["ip", "netns", "exec", f"{LAB}-net", "taskset", "-c", str(SENDER_CORE), RELEASE / "ringtap-testkit", "play",
+                               "--interface", "span0", "--spread", "one", "--json", "--speed", "1", calls],
+                              text=True, stdout=subprocess.PIPE, check=True)
+        told = json.loads(watcher.communicate()[0])
+        return {**json.loads(done.stdout), "latency": told}
+
+    told = {}
+    receiver.run(lambda: told.setdefault("sent", send()))
+    found = told["sent"]["latency"]
+    print(f"\nFrom a call's last packet to its row in the journal, less settle_ms, at {cps} calls/s: {found['calls']:,} calls, "
+          f"p50 {found['p50'] / 1000:.1f} ms, p99 {found['p99'] / 1000:.1f} ms, p99.9 {found['p99.9'] / 1000:.1f} ms, "
+          f"longest {found['max'] / 1000:.1f} ms.")
 
 
 if __name__ == "__main__":

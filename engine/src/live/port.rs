@@ -28,14 +28,24 @@ pub enum PortError {
     #[error(transparent)]
     Xsk(#[from] XskError),
     /// The program.
-    #[error("{}", with_source(.0))]
-    Xdp(#[from] XdpError),
+    #[error("{}", told(.interface, .source))]
+    Xdp {
+        /// The interface.
+        interface: String,
+        /// What it says.
+        source: XdpError,
+    },
 }
 
-fn with_source(error: &XdpError) -> String {
+/// What the program says of an interface, whose name it does not always know, and what the kernel said.
+fn told(interface: &str, error: &XdpError) -> String {
+    let mut text = error.to_string();
+    if !text.contains(interface) {
+        text = format!("interface {interface}: {text}");
+    }
     match std::error::Error::source(error) {
-        Some(source) => format!("{error} ({source})"),
-        None => error.to_string(),
+        Some(source) => format!("{text} ({source})"),
+        None => text,
     }
 }
 
@@ -43,7 +53,7 @@ impl PortError {
     fn is_gone(&self) -> bool {
         match self {
             Self::Xsk(error) => error.is_gone(),
-            Self::Xdp(error) => matches!(error, XdpError::NoSuchInterface(_)),
+            Self::Xdp { source, .. } => matches!(source, XdpError::NoSuchInterface(_)),
         }
     }
 }
@@ -132,10 +142,15 @@ impl Port {
     pub(super) fn open(&mut self, now: Time) -> Result<Vec<Queue>, PortError> {
         let interface = Interface::find(&self.name)?;
         let count = interface.queues();
-        let mut program = Program::load(&Settings {
+        let xdp = |source| PortError::Xdp {
+            interface: interface.name().to_owned(),
+            source,
+        };
+        let settings = Settings {
             queues: count,
             ..self.options.program.clone()
-        })?;
+        };
+        let mut program = Program::load(&settings).map_err(xdp)?;
         let needs_program_first = self.options.queue.zero_copy == ZeroCopy::Require
             || (self.options.queue.zero_copy == ZeroCopy::Auto
                 && interface
@@ -143,21 +158,21 @@ impl Port {
                     .is_some_and(|driver| PROGRAM_FIRST.contains(&driver.as_str())));
         let mut attached = None;
         if needs_program_first {
-            attached = Some(program.attach(&self.name, self.options.mode)?);
+            attached = Some(program.attach(&self.name, self.options.mode).map_err(xdp)?);
         }
         let mut queues = Vec::new();
         for number in 0..count {
             let queue = Queue::open(&interface, number, &self.options.queue)?;
-            program.set_socket(number, queue.fd())?;
+            program.set_socket(number, queue.fd()).map_err(xdp)?;
             queues.push(queue);
         }
         let promiscuous = interface.promiscuous()?;
         let attached = match attached {
             Some(attached) => attached,
-            None => program.attach(&self.name, self.options.mode)?,
+            None => program.attach(&self.name, self.options.mode).map_err(xdp)?,
         };
         if let Some(refused) = &attached.native_refused {
-            tracing::warn!("generic XDP, which is slower: {}", with_source(refused));
+            tracing::warn!("generic XDP, which is slower: {}", told(&self.name, refused));
         }
         for queue in &queues {
             say_what_is_in_force(&self.name, queue, attached.attached);

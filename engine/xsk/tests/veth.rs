@@ -1,6 +1,11 @@
 //! Queues on a real interface: a veth pair in namespaces of its own. Without root these tests say that they are skipped.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    missing_docs
+)]
 
 use std::collections::BTreeSet;
 use std::io::Cursor;
@@ -115,7 +120,12 @@ fn statistics(queues: &[Queue]) -> Statistics {
 }
 
 /// Plays frames into the lab and reads until what was sent is read or counted as lost. The packets, and the counts.
-fn through(lab: &Lab, frames: &[Vec<u8>], options: &QueueOptions, is_lazy: bool) -> (Vec<Vec<u8>>, Statistics) {
+fn through(
+    lab: &Lab,
+    frames: &[Vec<u8>],
+    options: &QueueOptions,
+    is_lazy: bool,
+) -> (Vec<Vec<u8>>, Statistics) {
     let (reel, is_open, sent) = (reel(frames), AtomicBool::new(false), AtomicBool::new(false));
     let result = thread::scope(|scope| {
         let reader = scope.spawn(|| {
@@ -162,7 +172,10 @@ fn check_packets(packets: &[Vec<u8>], frames: &[Vec<u8>]) {
     for packet in packets {
         let number = number(packet);
         assert!(seen.insert(number), "packet {number} comes twice");
-        assert_eq!(packet, &frames[number as usize], "packet {number} is not what was sent");
+        assert_eq!(
+            packet, &frames[number as usize],
+            "packet {number} is not what was sent"
+        );
     }
 }
 
@@ -171,7 +184,9 @@ fn check_packets(packets: &[Vec<u8>], frames: &[Vec<u8>]) {
 #[test]
 fn every_frame_comes_out_whole_or_is_counted() {
     let Some(lab) = lab("every") else { return };
-    let frames: Vec<Vec<u8>> = (0..40_000).map(|number| frame(number, 60 + number as usize % 1400)).collect();
+    let frames: Vec<Vec<u8>> = (0..40_000)
+        .map(|number| frame(number, 60 + number as usize % 1400))
+        .collect();
     let (packets, counted) = through(&lab, &frames, &options(512), false);
     check_packets(&packets, &frames);
     assert_eq!(counted.received, packets.len() as u64);
@@ -200,7 +215,9 @@ fn long_packets_come_out_whole() {
             .status();
         assert!(status.unwrap().success());
     }
-    let frames: Vec<Vec<u8>> = (0..2000).map(|number| frame(number, 60 + (number as usize * 37) % 8900)).collect();
+    let frames: Vec<Vec<u8>> = (0..2000)
+        .map(|number| frame(number, 60 + (number as usize * 37) % 8900))
+        .collect();
     let (packets, counted) = through(&lab, &frames, &options(16_384), false);
     check_packets(&packets, &frames);
     assert_eq!(packets.len() as u64 + counted.lost(), 2000);
@@ -226,7 +243,10 @@ fn refusals() {
             ..options(64)
         };
         let refused = Queue::open(&interface, 1, &required).unwrap_err();
-        assert!(matches!(refused, XskError::NoZeroCopy { queue: 1, .. }), "{refused}");
+        assert!(
+            matches!(refused, XskError::NoZeroCopy { queue: 1, .. }),
+            "{refused}"
+        );
     })
     .unwrap();
 }

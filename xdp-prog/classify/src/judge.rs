@@ -57,12 +57,6 @@ impl Take {
         self.0 & other.0 != 0
     }
 
-    /// This set and what is in `other`.
-    #[must_use]
-    pub const fn with(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
     /// This set without what is in `other`.
     #[must_use]
     pub const fn without(self, other: Self) -> Self {
