@@ -58,6 +58,17 @@ samples() {
     done
 }
 
+# The committed XDP program is what its source gives, as far as this machine has the compiler for that.
+xdp_object() {
+    local status=0
+    scripts/ebpf.sh check || status=$?
+    if [[ $status -eq 3 ]]; then
+        say "ATTENTION: the XDP program's source was not compiled, so nobody knows whether the committed object is its" >&2
+    elif [[ $status -ne 0 ]]; then
+        return 1
+    fi
+}
+
 # The demo compares its mails with samples/expected-mails.txt.
 demo() {
     scripts/demo.sh --out "$SCRATCH/demo"
@@ -101,6 +112,7 @@ step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
 step "documentation" documentation
 step "tests" cargo nextest run --workspace --locked
 step "documentation tests" cargo test --workspace --doc --locked
+step "XDP program" xdp_object
 step "samples" samples
 step "demo" demo
 if can_go_live; then

@@ -8,7 +8,12 @@ use aya::maps::MapError;
 use aya::programs::ProgramError;
 use aya::util::KernelVersion;
 
+use rustix::io::Errno;
+
 use crate::Attached;
+
+/// Lines of a verifier's log that are told.
+const LOG_LINES: usize = 8;
 
 /// The oldest Linux that has all the program uses: `bpf_xdp_get_buff_len` and programs for frames in several
 /// buffers came with 5.18.
@@ -67,7 +72,8 @@ pub enum XdpError {
     Memory(#[source] io::Error),
     /// The kernel's verifier does not accept the program.
     #[error(
-        "the kernel rejects the XDP program, which is a fault of Ringtap or of this kernel; please report it with this: {log}"
+        "the kernel's verifier rejects the XDP program. With CAP_PERFMON, or as root, it has less to prove: try that; and \
+         please report it with this: {log}"
     )]
     Rejected {
         /// The verifier's last words.
@@ -166,34 +172,26 @@ pub(crate) fn load(error: EbpfError) -> XdpError {
         EbpfError::ProgramError(ProgramError::LoadError {
             io_error,
             verifier_log,
-        }) => {
-            // The verifier answers EACCES where the program does what it may not, and says so.
-            let log = verifier_log.to_string();
-            if log.trim().is_empty() {
-                refused_to_load(io_error, log)
-            } else {
-                let log = log.lines().rev().take(8).collect::<Vec<_>>();
-                let log = log.into_iter().rev().collect::<Vec<_>>().join("\n");
-                XdpError::Rejected {
-                    log,
-                    source: io_error,
-                }
-            }
-        }
-        EbpfError::ProgramError(ProgramError::SyscallError(source)) => {
-            refused_to_load(source.io_error, String::new())
-        }
-        EbpfError::MapError(MapError::CreateError { io_error, .. }) => {
-            refused_to_load(io_error, String::new())
-        }
-        EbpfError::MapError(MapError::SyscallError(source)) => {
-            refused_to_load(source.io_error, String::new())
-        }
+        }) => not_loaded(io_error, &verifier_log.to_string()),
+        EbpfError::ProgramError(ProgramError::SyscallError(source)) => refused_to_load(source.io_error),
+        EbpfError::MapError(MapError::CreateError { io_error, .. }) => refused_to_load(io_error),
+        EbpfError::MapError(MapError::SyscallError(source)) => refused_to_load(source.io_error),
         other => XdpError::Unreadable(Box::new(other)),
     }
 }
 
-fn refused_to_load(source: io::Error, log: String) -> XdpError {
+/// A refusal with what the verifier wrote, if it came to that: EACCES then says that the program does what it may not.
+fn not_loaded(source: io::Error, log: &str) -> XdpError {
+    if log.trim().is_empty() {
+        return refused_to_load(source);
+    }
+    XdpError::Rejected {
+        log: last_lines(log),
+        source,
+    }
+}
+
+fn refused_to_load(source: io::Error) -> XdpError {
     match source.kind() {
         io::ErrorKind::PermissionDenied => XdpError::NotPermitted(source),
         io::ErrorKind::OutOfMemory => XdpError::Memory(source),
@@ -209,10 +207,22 @@ fn refused_to_load(source: io::Error, log: String) -> XdpError {
                         source,
                     }
                 }
-                _ => XdpError::Rejected { log, source },
+                _ => XdpError::Rejected {
+                    log: "no reason was given".to_owned(),
+                    source,
+                },
             }
         }
     }
+}
+
+/// The end of a verifier's log, where it says why.
+fn last_lines(log: &str) -> String {
+    let from = log.trim_end().rmatch_indices('\n').nth(LOG_LINES - 1);
+    log.get(from.map_or(0, |(at, _)| at + 1)..)
+        .unwrap_or_default()
+        .trim_end()
+        .to_owned()
 }
 
 /// Sorts a refusal to attach.
@@ -235,20 +245,13 @@ pub(crate) fn attach(attempt: Attempt, error: ProgramError) -> XdpError {
         io::ErrorKind::PermissionDenied => XdpError::AttachNotPermitted { attempt, source },
         io::ErrorKind::ResourceBusy | io::ErrorKind::AlreadyExists => XdpError::Occupied { attempt, source },
         io::ErrorKind::Unsupported => XdpError::Unsupported { attempt, source },
-        _ if source.raw_os_error() == Some(ENODEV) => XdpError::NoSuchInterface(attempt),
+        _ if source.raw_os_error() == Some(Errno::NODEV.raw_os_error()) => XdpError::NoSuchInterface(attempt),
         _ => XdpError::Refused {
             attempt,
             reason,
             source,
         },
     }
-}
-
-const ENODEV: i32 = 19;
-
-/// Whether there was nothing at that place of a map.
-pub(crate) fn is_absent(source: &io::Error) -> bool {
-    source.kind() == io::ErrorKind::NotFound || source.raw_os_error() == Some(22)
 }
 
 /// For `map_err`: names the map.
@@ -273,4 +276,131 @@ pub(crate) fn socket(queue: u32, error: MapError) -> XdpError {
 /// A test run that was refused.
 pub(crate) fn test_run(source: ProgramError) -> XdpError {
     XdpError::TestRun(Box::new(source))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use aya::EbpfError;
+    use aya::maps::MapError;
+    use aya::programs::ProgramError;
+    use aya::sys::SyscallError;
+    use rustix::io::Errno;
+
+    use super::{Attempt, XdpError, attach, last_lines, load, not_loaded};
+    use crate::Attached;
+
+    fn io_error(errno: Errno) -> io::Error {
+        errno.into()
+    }
+
+    fn attach_refused(errno: Errno, attached: Attached) -> XdpError {
+        let attempt = Attempt {
+            interface: "eth7".to_owned(),
+            attached,
+        };
+        let source = SyscallError {
+            call: "bpf_link_create",
+            io_error: io_error(errno),
+        };
+        attach(attempt, ProgramError::SyscallError(source))
+    }
+
+    /// Catches an errno that sends the operator the wrong way, an interface or a remedy that is not named, and a
+    /// refusal of the driver that keeps `Auto` from trying the other mode, or one of the kernel that does not.
+    #[test]
+    fn refusals_to_attach() {
+        use Attached::{Generic, Native};
+        for (errno, attached, words, generic_may_do) in [
+            (Errno::PERM, Native, &["CAP_NET_ADMIN"][..], false),
+            (Errno::ACCESS, Generic, &["CAP_NET_ADMIN"], false),
+            (
+                Errno::BUSY,
+                Native,
+                &["another Ringtap", "ip link show dev eth7", "bpftool net"],
+                false,
+            ),
+            (
+                Errno::EXIST,
+                Generic,
+                &["another Ringtap", "ip link set dev eth7 xdp off"],
+                false,
+            ),
+            (
+                Errno::OPNOTSUPP,
+                Native,
+                &["not supported", "--xdp-mode generic"],
+                true,
+            ),
+            (
+                Errno::OPNOTSUPP,
+                Generic,
+                &["not supported", "another interface"],
+                true,
+            ),
+            (Errno::NODEV, Native, &["no such interface", "ip link"], false),
+            (
+                Errno::INVAL,
+                Native,
+                &["mtu 1500", "lro off", "--xdp-mode generic"],
+                true,
+            ),
+            (Errno::RANGE, Native, &["mtu 1500", "--xdp-mode generic"], true),
+            (Errno::NOSPC, Native, &["queues", "--xdp-mode generic"], true),
+        ] {
+            let error = attach_refused(errno, attached);
+            let message = error.to_string();
+            assert_eq!(error.generic_may_do(), generic_may_do, "{errno:?}: {message}");
+            for word in words.iter().chain(&["eth7"]) {
+                assert!(message.contains(word), "{errno:?}: {message}");
+            }
+        }
+    }
+
+    /// Catches an errno that sends the operator the wrong way.
+    #[test]
+    fn refusals_to_load() {
+        let no_map = |errno| {
+            EbpfError::MapError(MapError::CreateError {
+                name: "PORTS".to_owned(),
+                io_error: io_error(errno),
+            })
+        };
+        for (error, words) in [
+            (load(no_map(Errno::PERM)), &["CAP_BPF", "CAP_NET_ADMIN"][..]),
+            (load(no_map(Errno::NOMEM)), &["MemoryMax"]),
+            (load(no_map(Errno::NOSYS)), &["5.18", "CONFIG_BPF_SYSCALL"]),
+            (load(EbpfError::NoBTF), &["scripts/ebpf.sh"]),
+            (
+                not_loaded(io_error(Errno::PERM), ""),
+                &["CAP_BPF", "CAP_NET_ADMIN"],
+            ),
+            (
+                not_loaded(io_error(Errno::ACCESS), "R1 invalid mem access"),
+                &["CAP_PERFMON", "R1 invalid"],
+            ),
+            (
+                not_loaded(io_error(Errno::TOOBIG), "BPF program is too large"),
+                &["CAP_PERFMON", "too large"],
+            ),
+        ] {
+            let message = error.to_string();
+            for word in words {
+                assert!(message.contains(word), "{error:?}: {message}");
+            }
+        }
+    }
+
+    /// Catches a log that is cut at the wrong end: the verifier says at last why.
+    #[test]
+    fn the_end_of_a_log() {
+        let lines = (1..=20).map(|line| line.to_string()).collect::<Vec<_>>();
+        assert_eq!(
+            last_lines(&format!("{}\n", lines.join("\n"))),
+            lines[12..].join("\n")
+        );
+        assert_eq!(last_lines("one\ntwo"), "one\ntwo");
+        assert_eq!(last_lines(""), "");
+    }
 }

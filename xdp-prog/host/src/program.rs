@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
-use aya::maps::{Array, MapData, MapError, PerCpuArray, XskMap};
+use aya::maps::{Array, MapData, PerCpuArray, XskMap};
 use aya::programs::links::FdLink;
 use aya::programs::{Program as AyaProgram, TestRun as _, TestRunOptions, Xdp, XdpMode};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel, include_bytes_aligned};
@@ -76,12 +76,22 @@ pub struct Program {
 }
 
 impl Program {
-    /// Loads the program. Nothing happens on any interface yet.
+    /// Loads the program. Nothing happens on any interface yet. The process needs CAP_BPF and CAP_NET_ADMIN.
     ///
     /// # Errors
     ///
     /// [`XdpError`] says what the kernel objects to.
     pub fn load(settings: &Settings) -> Result<Self, XdpError> {
+        Self::load_object(OBJECT, settings)
+    }
+
+    /// Loads another build of the program than the embedded one: `scripts/ebpf.sh check` tests what other compilers
+    /// make of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    pub fn load_object(object: &[u8], settings: &Settings) -> Result<Self, XdpError> {
         let dedicated = u8::from(settings.dedicated);
         let take = settings.take.bits();
         let mut ebpf = EbpfLoader::new()
@@ -89,7 +99,7 @@ impl Program {
             .override_global(DEDICATED, &dedicated, true)
             .map_max_entries(SOCKETS, settings.queues.max(1))
             .verifier_log_level(VerifierLogLevel::DEBUG)
-            .load(OBJECT)
+            .load(object)
             .map_err(error::load)?;
         ports(&mut ebpf, &settings.ports)?;
         xdp_mut(&mut ebpf)?
@@ -139,10 +149,9 @@ impl Program {
     ///
     /// As [`set_socket`](Self::set_socket).
     pub fn clear_socket(&mut self, queue: u32) -> Result<(), XdpError> {
-        match self.sockets()?.unset(queue) {
-            Err(MapError::SyscallError(source)) if error::is_absent(&source.io_error) => Ok(()),
-            result => result.map_err(|source| error::socket(queue, source)),
-        }
+        self.sockets()?
+            .unset(queue)
+            .map_err(|source| error::socket(queue, source))
     }
 
     /// What was counted since the program was loaded.

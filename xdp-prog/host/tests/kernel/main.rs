@@ -2,6 +2,13 @@
 //!
 //! Where the kernel or missing privileges do not let a program be loaded, each test says that it is skipped.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
+
 mod attachment;
 mod noise;
 mod privileges;

@@ -2,10 +2,10 @@
 
 use std::thread;
 
-use ringtap_xdp::{Mode, Program, XdpError};
+use ringtap_xdp::{Mode, XdpError};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
-use crate::setting::{Network, load, settings};
+use crate::setting::{Network, load, settings, try_load};
 
 /// Leaves this thread nothing but `capabilities`.
 fn keep_only(capabilities: CapabilitySet) {
@@ -29,7 +29,7 @@ fn two_capabilities_are_enough() {
     // Capabilities are a thread's own, and a new one is in the namespace of the one that made it.
     let with_two = thread::spawn(|| {
         keep_only(CapabilitySet::BPF | CapabilitySet::NET_ADMIN);
-        let mut program = Program::load(&settings()).unwrap();
+        let mut program = try_load(&settings()).unwrap();
         program.attach("left", Mode::Native).unwrap();
         program.test_run(&[0; 64], 1).unwrap();
         program.counters().unwrap().frames()
@@ -50,7 +50,7 @@ fn missing_capabilities_are_named() {
     ] {
         let error = thread::spawn(move || {
             keep_only(kept);
-            Program::load(&settings()).unwrap_err()
+            try_load(&settings()).unwrap_err()
         });
         let error = error.join().unwrap();
         assert!(matches!(error, XdpError::NotPermitted(_)), "{kept:?}: {error:?}");

@@ -19,9 +19,17 @@ pub(crate) fn settings() -> Settings {
     }
 }
 
+/// The program, or another build of it that `RINGTAP_BPF_OBJECT` names.
+pub(crate) fn try_load(settings: &Settings) -> Result<Program, XdpError> {
+    match std::env::var_os("RINGTAP_BPF_OBJECT") {
+        Some(path) => Program::load_object(&std::fs::read(path).expect("read the object"), settings),
+        None => Program::load(settings),
+    }
+}
+
 /// The program, or `None` where no program can be loaded, which is told.
 pub(crate) fn load(settings: &Settings) -> Option<Program> {
-    match Program::load(settings) {
+    match try_load(settings) {
         Ok(program) => Some(program),
         Err(error @ (XdpError::NotPermitted(_) | XdpError::Kernel { .. })) => skip(&error.to_string()),
         Err(error) => panic!("{error}"),
