@@ -5,14 +5,14 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::{io, thread};
+use std::thread;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 use ringtap_calls::{EarlyAcks, Harvest};
 use ringtap_record::Time;
-use rustix::thread::CpuSet;
 
 use crate::capture::{Chunk, Frame};
+use crate::cores;
 use crate::decode::Decoder;
 use crate::fragments::Fragments;
 use crate::replay::ReplayError;
@@ -115,7 +115,7 @@ impl Workers {
         let workers = cores.len();
         if workers <= 1 {
             if let Some(core) = cores.first() {
-                pin(*core)?;
+                cores::pin(*core)?;
             }
             return Ok(Self::One(Box::new(Worker::new(decoder.clone()))));
         }
@@ -196,7 +196,7 @@ impl Hand {
         let thread = thread::Builder::new()
             .name(format!("worker {core}"))
             .spawn(move || {
-                let _starter_gone = pinned.send(pin(core));
+                let _starter_gone = pinned.send(cores::pin(core));
                 for job in inbox {
                     let mut done = Done::default();
                     match job {
@@ -214,7 +214,7 @@ impl Hand {
                 worker.counters().clone()
             })?;
         match is_pinned.recv() {
-            Ok(Err(error)) => Err(error),
+            Ok(Err(error)) => Err(error.into()),
             _ => Ok(Self { jobs, done, thread }),
         }
     }
@@ -241,55 +241,6 @@ fn gather(busy: Vec<&Hand>) -> Done {
         all.fragments.append(&mut done.fragments);
     }
     all
-}
-
-/// Whether this process may use each of these cores.
-///
-/// # Errors
-/// The first that it may not.
-pub(crate) fn check_cores(cores: &[usize]) -> Result<(), ReplayError> {
-    let Some(first) = cores.first() else { return Ok(()) };
-    let usable = rustix::thread::sched_getaffinity(None).map_err(|errno| ReplayError::Core {
-        core: *first,
-        source: errno.into(),
-    })?;
-    match cores
-        .iter()
-        .find(|core| **core >= CpuSet::MAX_CPU || !usable.is_set(**core))
-    {
-        None => Ok(()),
-        Some(core) => Err(ReplayError::Core {
-            core: *core,
-            source: io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!("this process may use {}", ranges(&usable)),
-            ),
-        }),
-    }
-}
-
-/// Cores for people: `0-3, 6`.
-fn ranges(set: &CpuSet) -> String {
-    let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect();
-    let runs = cores.chunk_by(|a, b| a + 1 == *b).filter_map(|run| {
-        let (first, last) = (run.first()?, run.last()?);
-        Some(if first == last {
-            first.to_string()
-        } else {
-            format!("{first}-{last}")
-        })
-    });
-    runs.collect::<Vec<_>>().join(", ")
-}
-
-/// Pins this thread to one core.
-fn pin(core: usize) -> Result<(), ReplayError> {
-    let mut set = CpuSet::new();
-    set.set(core);
-    rustix::thread::sched_setaffinity(None, &set).map_err(|errno| ReplayError::Core {
-        core,
-        source: errno.into(),
-    })
 }
 
 #[cfg(test)]
@@ -340,15 +291,5 @@ mod tests {
             let outcome = judged[0].record.targets[0].outcome;
             assert_eq!((judged.len(), outcome), (1, Outcome::Answered), "end: {is_end}");
         }
-    }
-
-    /// Catches cores told otherwise than they are.
-    #[test]
-    fn cores_for_people() {
-        let mut set = CpuSet::new();
-        for core in [0, 1, 2, 6, 8, 9] {
-            set.set(core);
-        }
-        assert_eq!(ranges(&set), "0-2, 6, 8-9");
     }
 }

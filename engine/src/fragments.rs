@@ -1,21 +1,25 @@
 //! The fragments that the workers of a crew find, and what they add up to.
 //!
-//! There is one of these for all workers, in the thread that gives out the work, and it is given the fragments in
-//! the order of the frames: so what becomes of them does not depend on the number of cores. The packets that come
-//! out go the way of any frame, through a worker of their own. How fragments are put together is left to
-//! [`crate::decode::reassembly`].
+//! There is one reassembler for all, since fragments of one datagram may come to any worker. A replay feeds it in the
+//! thread that gives out the work, in the order of the frames: so what becomes of them does not depend on the number of
+//! cores. In live capture each reader feeds it what it finds. The packets that come out go the way of any frame, through a worker of
+//! their own. How fragments are put together is left to [`crate::decode::reassembly`].
 
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 use ringtap_calls::{Gap, GapKind};
 use ringtap_record::Time;
 
 use crate::capture::Frame;
 use crate::decode::Decoder;
-use crate::decode::reassembly::{Packet, Piece, Reassembler};
+use crate::decode::reassembly::{Packet, Piece, Reassembler, ReassemblyCounters};
 use crate::worker::{Shared, Taken, Worker, WorkerCounters};
 
 /// Puts fragments together and joins what they say into the table. Its methods return what that led to.
+#[derive(Debug)]
 pub(crate) struct Fragments {
-    reassembler: Reassembler,
+    reassembler: Arc<Mutex<Reassembler>>,
     worker: Worker,
     packets: Vec<Packet>,
 }
@@ -23,7 +27,16 @@ pub(crate) struct Fragments {
 impl Fragments {
     pub(crate) fn new(decoder: &Decoder) -> Self {
         Self {
-            reassembler: decoder.reassembler(),
+            reassembler: Arc::new(Mutex::new(decoder.reassembler())),
+            worker: Worker::new(decoder.clone()),
+            packets: Vec::new(),
+        }
+    }
+
+    /// Another that feeds the same reassembler, for another thread.
+    pub(crate) fn sharing(&self, decoder: &Decoder) -> Self {
+        Self {
+            reassembler: Arc::clone(&self.reassembler),
             worker: Worker::new(decoder.clone()),
             packets: Vec::new(),
         }
@@ -31,34 +44,41 @@ impl Fragments {
 
     /// Takes the next fragments.
     pub(crate) fn process<'c>(&mut self, frames: impl Iterator<Item = Frame<'c>>, shared: &Shared) -> Taken {
+        let mut reassembler = self.reassembler.lock();
         for frame in frames {
             if let Some(piece) = Piece::of(&frame) {
-                self.reassembler.put(&piece, &mut self.packets);
+                reassembler.put(&piece, &mut self.packets);
             }
         }
+        drop(reassembler);
         self.join(shared)
     }
 
     /// Time goes on.
     pub(crate) fn advance(&mut self, now: Time, shared: &Shared) -> Taken {
-        self.reassembler.advance(now, &mut self.packets);
+        self.reassembler.lock().advance(now, &mut self.packets);
         self.join(shared)
     }
 
     /// A gap, or the end.
     pub(crate) fn give_up(&mut self, shared: &Shared) -> Taken {
-        self.reassembler.clear(&mut self.packets);
+        self.reassembler.lock().clear(&mut self.packets);
         self.join(shared)
     }
 
-    /// Adds what was counted here.
+    /// Adds what was counted here, and what the reassembler counted.
     pub(crate) fn add_to(&self, sum: &mut WorkerCounters) {
-        sum.merge_reassembled(self.worker.counters(), self.reassembler.counters());
+        sum.merge_reassembled(self.worker.counters(), self.reassembler.lock().counters());
+    }
+
+    /// Adds what was counted here alone: the reassembler's counts are added once, by [`add_to`](Self::add_to).
+    pub(crate) fn add_packets_to(&self, sum: &mut WorkerCounters) {
+        sum.merge_reassembled(self.worker.counters(), &ReassemblyCounters::default());
     }
 
     fn join(&mut self, shared: &Shared) -> Taken {
-        let missed = self.reassembler.take_missed().into_iter();
-        let gaps = missed.map(|at| Gap {
+        let missed = self.reassembler.lock().take_missed();
+        let gaps = missed.into_iter().map(|at| Gap {
             from: at,
             until: at,
             kind: GapKind::FragmentsGivenUp,

@@ -21,7 +21,8 @@ use thiserror::Error;
 use crate::capture::Chunk;
 use crate::capture::pcap::{CaptureError, CaptureFile};
 use crate::clock::{Clock, ClockCounters, Step};
-use crate::crew::{self, Crew};
+use crate::cores::{self, CoreError};
+use crate::crew::Crew;
 use crate::decode::Decoder;
 use crate::settle::{Lot, Settled, SettlerThread};
 use crate::sink::{RecordSink, SinkError};
@@ -68,13 +69,8 @@ pub enum ReplayError {
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
     /// A core that does not exist, or that this process may not use.
-    #[error("cannot use core {core}: {source} (--cores)")]
-    Core {
-        /// Its number.
-        core: usize,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Core(#[from] CoreError),
 }
 
 /// What a replay saw and did.
@@ -120,7 +116,7 @@ pub fn open(paths: &[PathBuf]) -> Result<Vec<Input>, ReplayError> {
 
 /// Whether the options can be met on this machine.
 pub fn check(options: &Options) -> Result<(), ReplayError> {
-    crew::check_cores(&options.cores)
+    Ok(cores::check(&options.cores)?)
 }
 
 /// Replays captures one after the other into the sinks.
@@ -392,6 +388,11 @@ impl Pace {
 /// A table fit for these options.
 #[must_use]
 pub fn table(options: &Options) -> LegTable {
-    let workers = NonZeroUsize::new(options.cores.len()).map_or(1, NonZeroUsize::get);
-    LegTable::new(options.legs_max, workers)
+    table_for(options.legs_max, options.cores.len())
+}
+
+/// A table for so many legs, with a worker on each of so many cores.
+#[must_use]
+pub fn table_for(legs_max: usize, cores: usize) -> LegTable {
+    LegTable::new(legs_max, NonZeroUsize::new(cores).map_or(1, NonZeroUsize::get))
 }

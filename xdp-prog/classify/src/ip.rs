@@ -19,19 +19,25 @@ const IPV6_OFFSET_MASK: u16 = 0xfff8;
 
 const PROTOCOL_HOP_BY_HOP: u8 = 0;
 const PROTOCOL_ICMP: u8 = 1;
-const PROTOCOL_IPV4: u8 = 4;
-const PROTOCOL_TCP: u8 = 6;
-const PROTOCOL_UDP: u8 = 17;
-const PROTOCOL_IPV6: u8 = 41;
+pub(crate) const PROTOCOL_IPV4: u8 = 4;
+pub(crate) const PROTOCOL_TCP: u8 = 6;
+/// Protocol number of UDP.
+pub const PROTOCOL_UDP: u8 = 17;
+pub(crate) const PROTOCOL_IPV6: u8 = 41;
 const PROTOCOL_ROUTING: u8 = 43;
 const PROTOCOL_FRAGMENT: u8 = 44;
-const PROTOCOL_GRE: u8 = 47;
+pub(crate) const PROTOCOL_GRE: u8 = 47;
 const PROTOCOL_ESP: u8 = 50;
 const PROTOCOL_AUTHENTICATION: u8 = 51;
 const PROTOCOL_ICMPV6: u8 = 58;
 const PROTOCOL_DESTINATION_OPTIONS: u8 = 60;
-const PROTOCOL_SCTP: u8 = 132;
+pub(crate) const PROTOCOL_SCTP: u8 = 132;
 const PROTOCOL_MOBILITY: u8 = 135;
+
+/// GRE protocol type of ERSPAN I and II.
+const GRE_ERSPAN: u16 = 0x88be;
+/// GRE protocol type of ERSPAN III.
+const GRE_ERSPAN_III: u16 = 0x22eb;
 
 /// Walks a frame from `at`, where an IP header of either version begins (raw link types).
 #[inline(always)]
@@ -70,15 +76,15 @@ impl Packet {
 /// RFC 791 §3.1.
 #[inline(always)]
 pub(crate) fn ipv4<O: Octets + ?Sized>(frame: &O, at: usize, vlans: Vlans) -> Result<Walk, Reason> {
-    let first = frame.u8_at(at).ok_or(Reason::TooShort)?;
+    let header: [u8; IPV4_HEADER_LEN] = frame.chunk(at).ok_or(Reason::TooShort)?;
+    let [first, _, l0, l1, i0, i1, f0, f1, _, protocol, ..] = header;
     let header_len = usize::from(first & 0x0f) * 4;
     if first >> 4 != 4 || header_len < IPV4_HEADER_LEN {
         return Err(Reason::BadHeader);
     }
-    let total_len = usize::from(frame.be16_at(at + 2).ok_or(Reason::TooShort)?);
-    let id = frame.be16_at(at + 4).ok_or(Reason::TooShort)?;
-    let fragment = frame.be16_at(at + 6).ok_or(Reason::TooShort)?;
-    let protocol = frame.u8_at(at + 9).ok_or(Reason::TooShort)?;
+    let total_len = usize::from(u16::from_be_bytes([l0, l1]));
+    let id = u16::from_be_bytes([i0, i1]);
+    let fragment = u16::from_be_bytes([f0, f1]);
     if frame.len() < at + header_len {
         return Err(Reason::TooShort);
     }
@@ -113,15 +119,15 @@ pub(crate) fn ipv4<O: Octets + ?Sized>(frame: &O, at: usize, vlans: Vlans) -> Re
 /// RFC 8200 §3 and §4.
 #[inline(always)]
 pub(crate) fn ipv6<O: Octets + ?Sized>(frame: &O, at: usize, vlans: Vlans) -> Result<Walk, Reason> {
-    let first = frame.u8_at(at).ok_or(Reason::TooShort)?;
+    let [first, _, _, _, l0, l1, next, _] = frame.chunk(at).ok_or(Reason::TooShort)?;
     if first >> 4 != 6 {
         return Err(Reason::BadHeader);
     }
-    let payload_len = usize::from(frame.be16_at(at + 4).ok_or(Reason::TooShort)?);
-    let mut next = frame.u8_at(at + 6).ok_or(Reason::TooShort)?;
     if frame.len() < at + IPV6_HEADER_LEN {
         return Err(Reason::TooShort);
     }
+    let payload_len = usize::from(u16::from_be_bytes([l0, l1]));
+    let mut next = next;
     let ip = IpSpan {
         version: IpVersion::V6,
         source_at: at + 8,
@@ -136,23 +142,32 @@ pub(crate) fn ipv6<O: Octets + ?Sized>(frame: &O, at: usize, vlans: Vlans) -> Re
     };
     let packet = Packet { ip, vlans, end };
     for _ in 0..=MAX_EXTENSION_HEADERS {
-        let header_len = match next {
-            PROTOCOL_HOP_BY_HOP | PROTOCOL_ROUTING | PROTOCOL_DESTINATION_OPTIONS | PROTOCOL_MOBILITY => {
-                (usize::from(frame.u8_at(at + 1).ok_or(Reason::TooShort)?) + 1) * 8
-            }
-            // RFC 4302 §2.2 counts in words of 4, less 2.
-            PROTOCOL_AUTHENTICATION => (usize::from(frame.u8_at(at + 1).ok_or(Reason::TooShort)?) + 2) * 4,
-            PROTOCOL_FRAGMENT => {
-                let fragment = ipv6_fragment(frame, &packet, at)?;
-                // An atomic fragment is a whole datagram (RFC 6946 §4).
-                if fragment.more || !fragment.is_first() {
-                    return Ok(Walk::Fragment(fragment));
-                }
-                FRAGMENT_HEADER_LEN
-            }
+        let is_fragment = match next {
+            PROTOCOL_FRAGMENT => true,
+            PROTOCOL_HOP_BY_HOP
+            | PROTOCOL_ROUTING
+            | PROTOCOL_AUTHENTICATION
+            | PROTOCOL_DESTINATION_OPTIONS
+            | PROTOCOL_MOBILITY => false,
             protocol => return transport(frame, &packet, protocol, at),
         };
-        next = frame.u8_at(at).ok_or(Reason::TooShort)?;
+        // The shortest header has 8 octets.
+        let header: [u8; 8] = frame.chunk(at).ok_or(Reason::TooShort)?;
+        let [following, units, ..] = header;
+        let header_len = if is_fragment {
+            let fragment = ipv6_fragment(frame, &packet, at, header);
+            // An atomic fragment is a whole datagram (RFC 6946 §4).
+            if fragment.more || !fragment.is_first() {
+                return Ok(Walk::Fragment(fragment));
+            }
+            FRAGMENT_HEADER_LEN
+        } else if next == PROTOCOL_AUTHENTICATION {
+            // RFC 4302 §2.2 counts in words of 4, less 2.
+            (usize::from(units) + 2) * 4
+        } else {
+            (usize::from(units) + 1) * 8
+        };
+        next = following;
         at += header_len;
         if at > end {
             return Err(Reason::BadHeader);
@@ -163,21 +178,20 @@ pub(crate) fn ipv6<O: Octets + ?Sized>(frame: &O, at: usize, vlans: Vlans) -> Re
 
 /// RFC 8200 §4.5.
 #[inline(always)]
-fn ipv6_fragment<O: Octets + ?Sized>(frame: &O, packet: &Packet, at: usize) -> Result<Fragment, Reason> {
-    let protocol = frame.u8_at(at).ok_or(Reason::TooShort)?;
-    let fragment = frame.be16_at(at + 2).ok_or(Reason::TooShort)?;
-    let id = frame.be32_at(at + 4).ok_or(Reason::TooShort)?;
+fn ipv6_fragment<O: Octets + ?Sized>(frame: &O, packet: &Packet, at: usize, header: [u8; 8]) -> Fragment {
+    let [protocol, _, f0, f1, id @ ..] = header;
+    let fragment = u16::from_be_bytes([f0, f1]);
     let at = at + FRAGMENT_HEADER_LEN;
-    Ok(Fragment {
+    Fragment {
         ip: packet.ip,
         vlans: packet.vlans,
         protocol,
-        id,
+        id: u32::from_be_bytes(id),
         offset: fragment & IPV6_OFFSET_MASK,
         more: fragment & IPV6_MORE_FRAGMENTS != 0,
         piece: packet.span(frame, at, packet.end),
         piece_len: packet.end.saturating_sub(at),
-    })
+    }
 }
 
 #[inline(always)]
@@ -191,7 +205,7 @@ fn transport<O: Octets + ?Sized>(
         PROTOCOL_UDP => udp(frame, packet, at),
         PROTOCOL_TCP => segment(frame, packet, at).map(Walk::Tcp),
         PROTOCOL_SCTP => segment(frame, packet, at).map(Walk::Sctp),
-        PROTOCOL_GRE => Ok(tunnel(frame, packet, TunnelKind::Gre, at)),
+        PROTOCOL_GRE => Ok(tunnel(frame, packet, gre(frame, packet, at), at)),
         PROTOCOL_IPV4 => Ok(tunnel(frame, packet, TunnelKind::Ipv4, at)),
         PROTOCOL_IPV6 => Ok(tunnel(frame, packet, TunnelKind::Ipv6, at)),
         PROTOCOL_ICMP | PROTOCOL_ICMPV6 => Err(Reason::Icmp),
@@ -207,12 +221,8 @@ fn udp<O: Octets + ?Sized>(frame: &O, packet: &Packet, at: usize) -> Result<Walk
     if payload_at > packet.end {
         return Err(Reason::BadHeader);
     }
-    if payload_at > frame.len() {
-        return Err(Reason::TooShort);
-    }
-    let source_port = frame.be16_at(at).ok_or(Reason::TooShort)?;
-    let destination_port = frame.be16_at(at + 2).ok_or(Reason::TooShort)?;
-    let end = match usize::from(frame.be16_at(at + 4).ok_or(Reason::TooShort)?) {
+    let [s0, s1, d0, d1, l0, l1, _, _] = frame.chunk(at).ok_or(Reason::TooShort)?;
+    let end = match usize::from(u16::from_be_bytes([l0, l1])) {
         // A jumbogram's length does not fit (RFC 2675 §4).
         0 => packet.end,
         short if short < UDP_HEADER_LEN => return Err(Reason::BadHeader),
@@ -222,8 +232,8 @@ fn udp<O: Octets + ?Sized>(frame: &O, packet: &Packet, at: usize) -> Result<Walk
     Ok(Walk::Udp(Udp {
         ip: packet.ip,
         vlans: packet.vlans,
-        source_port,
-        destination_port,
+        source_port: u16::from_be_bytes([s0, s1]),
+        destination_port: u16::from_be_bytes([d0, d1]),
         payload,
     }))
 }
@@ -234,16 +244,24 @@ fn segment<O: Octets + ?Sized>(frame: &O, packet: &Packet, at: usize) -> Result<
     if at + 4 > packet.end {
         return Err(Reason::BadHeader);
     }
-    let source_port = frame.be16_at(at).ok_or(Reason::TooShort)?;
-    let destination_port = frame.be16_at(at + 2).ok_or(Reason::TooShort)?;
+    let [s0, s1, d0, d1] = frame.chunk(at).ok_or(Reason::TooShort)?;
     let segment = packet.span(frame, at, packet.end);
     Ok(Segment {
         ip: packet.ip,
         vlans: packet.vlans,
-        source_port,
-        destination_port,
+        source_port: u16::from_be_bytes([s0, s1]),
+        destination_port: u16::from_be_bytes([d0, d1]),
         segment,
     })
+}
+
+/// GRE (RFC 2784 §2) or ERSPAN, by the protocol type. Of a header that is cut off nothing is believed.
+#[inline(always)]
+fn gre<O: Octets + ?Sized>(frame: &O, packet: &Packet, at: usize) -> TunnelKind {
+    match frame.be16_at(at + 2) {
+        Some(GRE_ERSPAN | GRE_ERSPAN_III) if at + 4 <= packet.end => TunnelKind::Erspan,
+        _ => TunnelKind::Gre,
+    }
 }
 
 #[inline(always)]

@@ -1,9 +1,9 @@
 //! Frame walk shared by the XDP program and the host: Ethernet, VLAN tags, IP, transport ports.
 //!
 //! One piece of code tells both sides what a frame is, so that they cannot disagree. It owns the
-//! walk ([`ethernet`], [`network`], [`ip`]), the counters' names and order ([`Reason`]) and the set
-//! of ports taken as SIP ([`PortSet`]). It leaves to others what is done with the answer: the XDP
-//! program redirects or passes, `ringtap`'s `decode` cuts the payload out.
+//! walk ([`ethernet`], [`network`], [`ip`]), what is taken ([`judge`]), the counters' names and order ([`Reason`],
+//! [`Action`]) and the set of ports taken as SIP ([`PortSet`]). It leaves to others what is done with the answer: the
+//! XDP program redirects or passes, `ringtap`'s `decode` cuts the payload out.
 //!
 //! The walk never allocates, never panics and has bounded loops only. It reads through the small
 //! trait [`Octets`], which the host implements for `[u8]` and the kernel side for its packet pointers.
@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod ip;
+mod judge;
 mod octets;
 mod ports;
 mod reason;
@@ -22,10 +23,11 @@ mod walk;
 #[cfg(test)]
 mod written;
 
-pub use ip::{MAX_EXTENSION_HEADERS, ip};
+pub use ip::{MAX_EXTENSION_HEADERS, PROTOCOL_UDP, ip};
+pub use judge::{Judgement, Take, judge};
 pub use octets::Octets;
 pub use ports::PortSet;
-pub use reason::Reason;
+pub use reason::{Action, Reason};
 pub use walk::{
     ETHERTYPE_IPV4, ETHERTYPE_IPV6, Fragment, IpSpan, IpVersion, MAX_VLAN_TAGS, Segment, Span, Tunnel,
     TunnelKind, Udp, Vlans, Walk, ethernet, network,

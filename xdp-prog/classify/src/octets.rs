@@ -2,20 +2,26 @@
 
 /// Bytes of one frame. Every read is checked: `None` means that the frame ends before.
 ///
-/// Implementations must be `#[inline(always)]` where an eBPF program uses them: the verifier has to
-/// see the comparison with the end of the packet beside the load.
+/// A header is read in one piece, as an array: the XDP program calls the kernel for each read, because without
+/// CAP_PERFMON no program may read a packet at an offset that it computed.
 pub trait Octets {
     /// How many bytes there are.
     fn len(&self) -> usize;
 
+    /// The bytes from `at` on.
+    fn chunk<const N: usize>(&self, at: usize) -> Option<[u8; N]>;
+
     /// The byte at `at`.
-    fn u8_at(&self, at: usize) -> Option<u8>;
+    #[inline(always)]
+    fn u8_at(&self, at: usize) -> Option<u8> {
+        self.chunk(at).map(|[byte]| byte)
+    }
 
     /// The two bytes at `at`, in network order.
-    fn be16_at(&self, at: usize) -> Option<u16>;
-
-    /// The four bytes at `at`, in network order.
-    fn be32_at(&self, at: usize) -> Option<u32>;
+    #[inline(always)]
+    fn be16_at(&self, at: usize) -> Option<u16> {
+        self.chunk(at).map(u16::from_be_bytes)
+    }
 
     /// Whether there are none.
     #[inline(always)]
@@ -31,18 +37,8 @@ impl Octets for [u8] {
     }
 
     #[inline(always)]
-    fn u8_at(&self, at: usize) -> Option<u8> {
-        self.get(at).copied()
-    }
-
-    #[inline(always)]
-    fn be16_at(&self, at: usize) -> Option<u16> {
-        self.get(at..)?.first_chunk().copied().map(u16::from_be_bytes)
-    }
-
-    #[inline(always)]
-    fn be32_at(&self, at: usize) -> Option<u32> {
-        self.get(at..)?.first_chunk().copied().map(u32::from_be_bytes)
+    fn chunk<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        self.get(at..)?.first_chunk().copied()
     }
 }
 
@@ -58,8 +54,9 @@ mod tests {
         assert_eq!(bytes.u8_at(5), None);
         assert_eq!(bytes.be16_at(3), Some(0x0405));
         assert_eq!(bytes.be16_at(4), None);
-        assert_eq!(bytes.be32_at(1), Some(0x0203_0405));
-        assert_eq!(bytes.be32_at(2), None);
+        assert_eq!(bytes.chunk(1), Some([2, 3, 4, 5]));
+        assert_eq!(bytes.chunk::<4>(2), None);
+        assert_eq!(bytes.chunk(5), Some([]));
         assert_eq!(bytes.be16_at(usize::MAX), None);
     }
 }

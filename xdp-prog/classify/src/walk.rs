@@ -47,6 +47,7 @@ impl Walk {
     pub fn reason(&self, is_sip: impl Fn(u16) -> bool) -> Reason {
         match self {
             Self::Udp(udp) if is_sip(udp.source_port) || is_sip(udp.destination_port) => Reason::Delivered,
+            Self::Udp(udp) if TunnelKind::over_udp(udp.destination_port).is_some() => Reason::UdpTunnel,
             Self::Udp(_) => Reason::NotSipPort,
             Self::Tcp(_) => Reason::Tcp,
             Self::Sctp(_) => Reason::Sctp,
@@ -115,6 +116,13 @@ impl Fragment {
     pub const fn is_first(&self) -> bool {
         self.offset == 0
     }
+
+    /// Whether a transport protocol may be in there.
+    #[inline(always)]
+    #[must_use]
+    pub const fn may_hold(&self, protocol: u8) -> bool {
+        self.ip.version.fragment_may_hold(self.protocol, protocol)
+    }
 }
 
 /// A packet or frame inside this one.
@@ -130,10 +138,11 @@ pub struct Tunnel {
     pub inner: Span,
 }
 
-/// Encapsulations that show without looking at ports. Those over UDP are the host's business.
+/// Encapsulations. The walk finds those that show without looking at ports; for those over UDP there is
+/// [`TunnelKind::over_udp`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TunnelKind {
-    /// GRE, ERSPAN included (IP protocol 47).
+    /// GRE (IP protocol 47), but for ERSPAN.
     Gre,
     /// IPv4 in IP (protocol 4).
     Ipv4,
@@ -143,6 +152,29 @@ pub enum TunnelKind {
     Mpls,
     /// PPPoE session (ethertype 0x8864).
     Pppoe,
+    /// ERSPAN: GRE with protocol type 0x88be (types I and II) or 0x22eb (type III).
+    Erspan,
+    /// VXLAN (RFC 7348), on the port that IANA gave it or the one that Linux had before.
+    Vxlan,
+    /// Geneve (RFC 8926).
+    Geneve,
+    /// GTP-U (TS 29.281).
+    GtpU,
+}
+
+impl TunnelKind {
+    /// The encapsulation that goes to a UDP port. Replies and the other direction of a tunnel have the same
+    /// destination: source ports are only there to spread flows.
+    #[inline(always)]
+    #[must_use]
+    pub const fn over_udp(destination_port: u16) -> Option<Self> {
+        match destination_port {
+            4789 | 8472 => Some(Self::Vxlan),
+            6081 => Some(Self::Geneve),
+            2152 => Some(Self::GtpU),
+            _ => None,
+        }
+    }
 }
 
 /// Where an IP header has its addresses.
@@ -163,6 +195,16 @@ pub enum IpVersion {
     V4,
     /// Addresses of 16 bytes.
     V6,
+}
+
+impl IpVersion {
+    /// Whether `wanted` may be in a fragment whose header says `protocol`. In IPv6 that counts in the first
+    /// fragment only (RFC 8200 §4.5), and may be an extension header even there: any fragment may hold anything.
+    #[inline(always)]
+    #[must_use]
+    pub const fn fragment_may_hold(self, protocol: u8, wanted: u8) -> bool {
+        matches!(self, Self::V6) || protocol == wanted
+    }
 }
 
 /// A run of bytes inside the frame.
@@ -228,11 +270,11 @@ pub fn network<O: Octets + ?Sized>(frame: &O, ethertype: u16, at: usize) -> Walk
         if !VLAN_TYPES.contains(&ethertype) {
             break;
         }
-        let (Some(control), Some(inner)) = (frame.be16_at(at), frame.be16_at(at + 2)) else {
+        let Some([c0, c1, t0, t1]) = frame.chunk(at) else {
             return Walk::Other(Reason::TooShort);
         };
-        vlans = vlans.with(control & VLAN_ID_MASK);
-        ethertype = inner;
+        vlans = vlans.with(u16::from_be_bytes([c0, c1]) & VLAN_ID_MASK);
+        ethertype = u16::from_be_bytes([t0, t1]);
         at += VLAN_TAG_LEN;
     }
     let walk = match ethertype {
