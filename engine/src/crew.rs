@@ -242,6 +242,7 @@ fn gather(busy: Vec<&Hand>) -> Done {
     }
     all
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;

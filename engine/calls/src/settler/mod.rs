@@ -62,9 +62,9 @@ impl Call {
 
     fn span(&self, rules: &Rules) -> (Time, Time) {
         let reach_ms = i64::try_from(rules.timers.ring_max_ms).unwrap_or(i64::MAX);
-        let began = self.legs.iter().map(|leg| match leg.is_partial() {
-            true => leg.first_sign().plus_ms(-reach_ms),
-            false => leg.first_sign(),
+        let began = self.legs.iter().map(|leg| {
+            let before_ms = if leg.is_partial() { reach_ms } else { 0 };
+            leg.first_sign().plus_ms(-before_ms)
         });
         let closed = self.legs.iter().map(|leg| leg.deadline(rules).at);
         (
