@@ -133,5 +133,10 @@ fn every_row_from_the_line_to_mail() {
         }
     });
     let faults = faults.into_inner().expect("whole");
-    assert!(faults.is_empty(), "{} of 65:\n{}", faults.len(), faults.join("\n"));
+    assert!(
+        faults.is_empty(),
+        "{} of 65:\n{}",
+        faults.len(),
+        faults.join("\n")
+    );
 }
