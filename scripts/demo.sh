@@ -98,7 +98,7 @@ from_file() {
 wait_for_line() {
     local tries
     for ((tries = 0; tries < 200; tries++)); do
-        grep -q "$1" "$2" && return
+        grep -q "$1" "$2" 2>/dev/null && return
         kill -0 "$3" 2>/dev/null || break
         sleep 0.05
     done
@@ -131,7 +131,7 @@ from_line() {
     NOTIFIER_PID=
     # What was recorded at the very end.
     RUST_LOG=warn run "${notifier[@]}" --journal "$OUT/journal.db" once
-    grep -E '^ *(frames|frame|message|target|call|interface|queue)' "$OUT/ringtap.log" || true
+    sed -n '/^elapsed/,$p' "$OUT/ringtap.log"
 }
 
 read_options "$@"
