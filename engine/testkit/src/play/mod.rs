@@ -5,7 +5,7 @@
 //! by those that are due. Frames of different senders can go out on different CPUs and so, on a veth pair, arrive on
 //! different queues, as a network card would spread them.
 //!
-//! What a capture file holds is read in [`reel`], the socket is [`line`]'s.
+//! What a capture file holds is read in `reel`, the socket is `line`'s.
 
 mod line;
 mod reel;
