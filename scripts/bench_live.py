@@ -42,6 +42,17 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
+def cpu_by_thread(pid: int) -> dict[str, float]:
+    """User and system time of each thread of a process, by name without its number."""
+    spent: dict[str, float] = {}
+    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        name, fields = (task / "stat").read_text().split("(", 1)[1].rsplit(")", 1)
+        fields = fields.split()
+        name = name.rstrip("0123456789 ")
+        spent[name] = spent.get(name, 0) + (int(fields[11]) + int(fields[12])) / TICKS
+    return spent
+
+
 class Receiver:
     """A program in the tap's namespace that says when it captures, and at its end what it counted."""
 
@@ -60,14 +71,15 @@ class Receiver:
                     sys.exit(f"{self.name} did not start: {self._text(said)}")
                 time.sleep(0.05)
             time.sleep(0.3)
-            before = cpu_seconds(process.pid)
+            before, by_thread = cpu_seconds(process.pid), cpu_by_thread(process.pid)
             sent = send()
             time.sleep(0.7)
             spent = cpu_seconds(process.pid) - before
+            threads = {name: total - by_thread.get(name, 0) for name, total in cpu_by_thread(process.pid).items()}
             process.send_signal(signal.SIGTERM)
             process.wait(30)
             counted = self.counts(self._text(out), self._text(said))
-        return {**counted, "sent": sent["frames"], "rate": sent["frames_per_second"], "cpu": spent}
+        return {**counted, "sent": sent["frames"], "rate": sent["frames_per_second"], "cpu": spent, "threads": threads}
 
     @staticmethod
     def _text(file) -> str:
@@ -155,11 +167,13 @@ def main() -> None:
     arguments.add_argument("--calls", type=int, default=5_000, help="calls of the mix that is sent again and again")
     arguments.add_argument("--seconds", type=float, default=5, help="how long each try sends")
     arguments.add_argument("--latency-cps", type=int, default=100, help="calls begun in a second where latency is measured; 0: not")
+    arguments.add_argument("--no-build", action="store_true", help="take the programs as they were built before")
     options = arguments.parse_args()
     if os.geteuid() != 0:
         sys.exit("needs root: network namespaces and XDP")
-    subprocess.run(["cargo", "build", "--quiet", "--release", "--locked", "-p", "ringtap", "-p", "ringtap-testkit", "-p",
-                    "ringtap-benches"], cwd=ROOT, check=True)
+    if not options.no_build:
+        subprocess.run(["cargo", "build", "--quiet", "--release", "--locked", "-p", "ringtap", "-p", "ringtap-testkit", "-p",
+                        "ringtap-benches"], cwd=ROOT, check=True)
     with tempfile.TemporaryDirectory(prefix="ringtap-bench.") as folder:
         lab("up", "--queues", "1")
         try:
@@ -194,6 +208,9 @@ def bench(folder: pathlib.Path, calls: int, seconds: float) -> None:
     print("|---|---|---|---|")
     for name, told in rows:
         print(f"| {name} | {told['rate']:,.0f} | {told['limit']} | {told['cpu'] / told['received'] * 1e6:.2f} µs |")
+    threads = ", ".join(f"{name} {spent / rates['engine']['received'] * 1e6:.2f} µs"
+                        for name, spent in sorted(rates["engine"]["threads"].items(), key=lambda item: -item[1]) if spent)
+    print(f"\nThe engine's threads, per frame: {threads}.")
     share = rates["engine"]["rate"] / rates["bare loop"]["rate"]
     print(f"\nThe engine reaches {share:.0%} of the bare loop.")
 

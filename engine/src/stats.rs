@@ -6,6 +6,7 @@ use std::time::Duration;
 use ringtap_calls::table::TableCounters;
 use ringtap_record::{Outcome, Time};
 use ringtap_sip::{Fault, Method};
+use ringtap_xsk::Statistics;
 
 use crate::clock::ClockCounters;
 use crate::live::{self, PortReport};
@@ -193,7 +194,12 @@ impl Summary<'_> {
             writeln!(f, "  xdp           frames {}", port.program.frames())?;
             self.counts(f, "  xdp", port.program.actions())?;
             self.counts(f, "  xdp frame", port.program.iter())?;
-            self.counts(f, "  socket", port.sockets.iter())?;
+            let mut sum = Statistics::default();
+            port.sockets.values().for_each(|queue| sum.add(*queue));
+            self.counts(f, "  socket", sum.iter())?;
+            for (number, queue) in &port.sockets {
+                self.counts(f, &format!("  queue {number}"), queue.iter())?;
+            }
             self.counts(f, "  nic", [("lost", port.nic_lost)])?;
         }
         Ok(())

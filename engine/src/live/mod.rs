@@ -246,9 +246,9 @@ impl Hands {
                 Err(panic) => std::panic::resume_unwind(panic),
             };
             seen.merge(&report.seen);
-            for (port, statistics) in report.sockets {
-                if let Some(port) = ports.get_mut(port) {
-                    port.sockets.add(statistics);
+            for counted in report.sockets {
+                if let Some(port) = ports.get_mut(counted.port) {
+                    port.sockets.entry(counted.queue).or_default().add(counted.statistics);
                 }
             }
         }

@@ -4,12 +4,13 @@
 //! last, so that from the first frame it takes there is a socket for it. Drivers that can do zero-copy only behind a program
 //! get it first.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use ringtap_calls::{Gap, GapKind};
 use ringtap_record::Time;
 use ringtap_xdp::{Action, Attached, Counters, Mode, Program, Settings, XdpError};
-use ringtap_xsk::{InForce, Interface, Link, Promiscuous, Queue, QueueOptions, XskError, ZeroCopy};
+use ringtap_xsk::{InForce, Interface, Link, Promiscuous, Queue, QueueOptions, Statistics, XskError, ZeroCopy};
 use thiserror::Error;
 
 /// Drivers whose queues do zero-copy only while a program is attached.
@@ -76,8 +77,8 @@ pub struct PortReport {
     pub interface: String,
     /// What the program counted.
     pub program: Counters,
-    /// What its sockets counted.
-    pub sockets: ringtap_xsk::Statistics,
+    /// What its sockets counted, by queue.
+    pub sockets: BTreeMap<u32, Statistics>,
     /// Frames that the NIC lost for want of room, where it tells.
     pub nic_lost: u64,
 }
@@ -243,7 +244,7 @@ impl Port {
         }
     }
 
-    /// What was counted so far, its sockets left out.
+    /// What was counted so far, but for its sockets, which readers own.
     pub(super) fn report(&self) -> PortReport {
         let mut program = self.counted.clone();
         if let Some(counters) = self.open.as_ref().and_then(|open| open.program.counters().ok()) {
@@ -252,7 +253,7 @@ impl Port {
         PortReport {
             interface: self.name.clone(),
             program,
-            sockets: ringtap_xsk::Statistics::default(),
+            sockets: BTreeMap::new(),
             nic_lost: self.nic_lost,
         }
     }

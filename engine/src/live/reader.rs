@@ -74,8 +74,16 @@ impl Outbox {
 #[derive(Debug, Default)]
 pub(super) struct Report {
     pub(super) seen: WorkerCounters,
-    /// What the sockets counted, by port.
-    pub(super) sockets: Vec<(usize, Statistics)>,
+    /// What the sockets counted.
+    pub(super) sockets: Vec<Counted>,
+}
+
+/// What the socket of one queue counted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counted {
+    pub(super) port: usize,
+    pub(super) queue: u32,
+    pub(super) statistics: Statistics,
 }
 
 /// What all readers share.
@@ -100,7 +108,7 @@ pub(super) struct Reader {
     pub(super) is_busy: bool,
     pub(super) lanes: Vec<Lane>,
     /// What queues counted that are closed.
-    pub(super) closed: Vec<(usize, Statistics)>,
+    pub(super) closed: Vec<Counted>,
 }
 
 /// A queue that is read.
@@ -152,7 +160,7 @@ impl Reader {
                 Order::Remove(port) => {
                     let of_port = |lane: &Lane| lane.port == port;
                     let closed = self.lanes.iter().filter(|lane| of_port(lane));
-                    self.closed.extend(closed.map(Lane::statistics));
+                    self.closed.extend(closed.map(Lane::counted));
                     self.lanes.retain(|lane| !of_port(lane));
                 }
             }
@@ -203,7 +211,7 @@ impl Reader {
     /// Looks whether a socket lost frames since the last time, and tells that as a gap.
     fn look(&mut self, from: Time, until: Time) {
         for lane in &mut self.lanes {
-            let lost = lane.statistics().1.lost();
+            let lost = lane.counted().statistics.lost();
             if lost > lane.lost {
                 self.outbox.put_gap(Gap {
                     from,
@@ -236,14 +244,18 @@ impl Reader {
         let mut seen = self.worker.counters().clone();
         self.fragments.add_packets_to(&mut seen);
         let mut sockets = self.closed;
-        sockets.extend(self.lanes.iter().map(Lane::statistics));
+        sockets.extend(self.lanes.iter().map(Lane::counted));
         Report { seen, sockets }
     }
 }
 
 impl Lane {
-    fn statistics(&self) -> (usize, Statistics) {
-        (self.port, self.queue.statistics().unwrap_or_default())
+    fn counted(&self) -> Counted {
+        Counted {
+            port: self.port,
+            queue: self.queue.number(),
+            statistics: self.queue.statistics().unwrap_or_default(),
+        }
     }
 }
 
