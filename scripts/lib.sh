@@ -79,6 +79,20 @@ need_c_compiler() {
     fi
 }
 
+# need_capture_tools: what live capture is built with beside a C compiler. libxdp and libbpf are compiled from
+# C, and their interface is read with libclang.
+need_capture_tools() {
+    local tool missing=()
+    for tool in clang m4 make pkg-config; do
+        command -v "$tool" >/dev/null || missing+=("$tool")
+    done
+    compgen -G '/usr/lib/llvm-*/lib/libclang.so*' >/dev/null || missing+=(libclang-dev)
+    [[ -e /usr/include/libelf.h ]] || missing+=(libelf-dev)
+    [[ -e /usr/include/zlib.h ]] || missing+=(zlib1g-dev)
+    [[ ${#missing[@]} -eq 0 ]] || install_debian "${missing[@]}" ||
+        die "live capture cannot be built: install clang, libclang-dev, libelf-dev, zlib1g-dev, m4, make and pkg-config"
+}
+
 # at_least VERSION WANTED: compares dotted numbers.
 at_least() {
     [[ $(printf '%s\n' "$1" "$2" | sort -V | head -n 1) == "$2" ]]

@@ -115,6 +115,7 @@ trap 'exit 143' TERM
 
 need_rust
 need_c_compiler
+need_capture_tools
 say "building (the first time takes some minutes)"
 cargo build --quiet --release --locked -p ringtap -p ringtap-notifier -p ringtap-testkit
 TESTKIT=$TARGET_DIR/release/ringtap-testkit

@@ -5,24 +5,26 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::{io, thread};
+use std::thread;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
-use ringtap_calls::Harvest;
+use ringtap_calls::{EarlyAcks, Harvest};
 use ringtap_record::Time;
-use rustix::thread::CpuSet;
 
 use crate::capture::{Chunk, Frame};
+use crate::cores;
 use crate::decode::Decoder;
 use crate::fragments::Fragments;
 use crate::replay::ReplayError;
-use crate::worker::{Shared, Worker, WorkerCounters};
+use crate::worker::{Shared, Taken, Worker, WorkerCounters};
 
 /// The workers, and who puts together the fragments that any of them finds: fragments of one datagram may fall
 /// into the shares of several workers.
 pub(crate) struct Crew {
     workers: Workers,
     fragments: Fragments,
+    /// ACKs of the present epoch that came before their legs.
+    early_acks: EarlyAcks,
 }
 
 /// The workers: one in this thread, or several in threads of their own.
@@ -46,8 +48,8 @@ enum Job {
 /// What a job led to.
 #[derive(Default)]
 struct Done {
-    /// Legs that were closed, or that had to leave, and news of others.
-    harvest: Harvest,
+    /// Legs that were closed, or that had to leave, and news of others; early ACKs.
+    taken: Taken,
     /// Fragments by their place in the chunk, in that order.
     fragments: Vec<usize>,
 }
@@ -58,34 +60,46 @@ impl Crew {
         Ok(Self {
             workers: Workers::new(shared, decoder, cores)?,
             fragments: Fragments::new(decoder),
+            early_acks: EarlyAcks::default(),
         })
     }
 
     /// Joins the messages of these frames; returns when all are joined. The legs that had to leave a full
     /// table meanwhile.
     pub(crate) fn process(&mut self, chunk: &Arc<Chunk>, frames: Range<usize>, shared: &Shared) -> Harvest {
-        let Done {
-            mut harvest,
-            fragments,
-        } = self.workers.process(chunk, frames, shared);
+        let Done { mut taken, fragments } = self.workers.process(chunk, frames, shared);
         if !fragments.is_empty() {
             let frames = fragments.into_iter().filter_map(|at| chunk.frame(at));
-            harvest.append(self.fragments.process(frames, shared));
+            taken.append(self.fragments.process(frames, shared));
         }
-        harvest
+        self.keep_acks(taken)
     }
 
     /// Closes what is due by `now`, and tells what is new of the rest. What is left of datagrams whose other
-    /// fragments do not come belongs to the time before.
+    /// fragments do not come belongs to the time before, and so do ACKs that came before their legs.
     pub(crate) fn expire(&mut self, now: Time, shared: &Shared) -> Harvest {
-        let mut harvest = self.fragments.advance(now, shared);
+        let taken = self.fragments.advance(now, shared);
+        let mut harvest = self.join_all(taken, shared);
         harvest.append(self.workers.expire(now, shared));
         harvest
     }
 
-    /// No fragment will come that belongs to one which came before.
-    pub(crate) fn give_up_fragments(&mut self, shared: &Shared) -> Harvest {
-        self.fragments.give_up(shared)
+    /// Nothing will come that belongs to what came before: gives up fragments, and joins what has waited.
+    pub(crate) fn give_up(&mut self, shared: &Shared) -> Harvest {
+        let taken = self.fragments.give_up(shared);
+        self.join_all(taken, shared)
+    }
+
+    fn keep_acks(&mut self, taken: Taken) -> Harvest {
+        self.early_acks.append(taken.early_acks);
+        taken.harvest
+    }
+
+    fn join_all(&mut self, taken: Taken, shared: &Shared) -> Harvest {
+        let harvest = self.keep_acks(taken);
+        let early = std::mem::take(&mut self.early_acks);
+        shared.table.join_early_acks(early, &shared.rules);
+        harvest
     }
 
     /// Ends the threads. What all workers counted.
@@ -101,7 +115,7 @@ impl Workers {
         let workers = cores.len();
         if workers <= 1 {
             if let Some(core) = cores.first() {
-                pin(*core)?;
+                cores::pin(*core)?;
             }
             return Ok(Self::One(Box::new(Worker::new(decoder.clone()))));
         }
@@ -145,7 +159,7 @@ impl Workers {
                 let asked = hands
                     .iter()
                     .filter(|hand| hand.jobs.send(Job::Expire(now)).is_ok());
-                gather(asked.collect()).harvest
+                gather(asked.collect()).taken.harvest
             }
         }
     }
@@ -182,7 +196,7 @@ impl Hand {
         let thread = thread::Builder::new()
             .name(format!("worker {core}"))
             .spawn(move || {
-                let _starter_gone = pinned.send(pin(core));
+                let _starter_gone = pinned.send(cores::pin(core));
                 for job in inbox {
                     let mut done = Done::default();
                     match job {
@@ -191,7 +205,7 @@ impl Hand {
                             // Given back before the answer, so that the reader can fill it again.
                             drop(chunk);
                         }
-                        Job::Expire(now) => worker.expire(share, of, now, &shared, &mut done.harvest),
+                        Job::Expire(now) => worker.expire(share, of, now, &shared, &mut done.taken.harvest),
                     }
                     if outbox.send(done).is_err() {
                         break;
@@ -200,7 +214,7 @@ impl Hand {
                 worker.counters().clone()
             })?;
         match is_pinned.recv() {
-            Ok(Err(error)) => Err(error),
+            Ok(Err(error)) => Err(error.into()),
             _ => Ok(Self { jobs, done, thread }),
         }
     }
@@ -210,7 +224,7 @@ fn process(worker: &mut Worker, chunk: &Chunk, frames: Range<usize>, shared: &Sh
     let first = frames.start;
     worker.process(select(chunk, frames), shared);
     Done {
-        harvest: worker.take(),
+        taken: worker.take(),
         fragments: worker.fragments().iter().map(|at| first + at).collect(),
     }
 }
@@ -223,72 +237,59 @@ fn select(chunk: &Chunk, frames: Range<usize>) -> impl Iterator<Item = Frame<'_>
 fn gather(busy: Vec<&Hand>) -> Done {
     let mut all = Done::default();
     for mut done in busy.into_iter().filter_map(|hand| hand.done.recv().ok()) {
-        all.harvest.append(done.harvest);
+        all.taken.append(done.taken);
         all.fragments.append(&mut done.fragments);
     }
     all
 }
 
-/// Whether this process may use each of these cores.
-///
-/// # Errors
-/// The first that it may not.
-pub(crate) fn check_cores(cores: &[usize]) -> Result<(), ReplayError> {
-    let Some(first) = cores.first() else { return Ok(()) };
-    let usable = rustix::thread::sched_getaffinity(None).map_err(|errno| ReplayError::Core {
-        core: *first,
-        source: errno.into(),
-    })?;
-    match cores
-        .iter()
-        .find(|core| **core >= CpuSet::MAX_CPU || !usable.is_set(**core))
-    {
-        None => Ok(()),
-        Some(core) => Err(ReplayError::Core {
-            core: *core,
-            source: io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!("this process may use {}", ranges(&usable)),
-            ),
-        }),
-    }
-}
-
-/// Cores for people: `0-3, 6`.
-fn ranges(set: &CpuSet) -> String {
-    let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect();
-    let runs = cores.chunk_by(|a, b| a + 1 == *b).filter_map(|run| {
-        let (first, last) = (run.first()?, run.last()?);
-        Some(if first == last {
-            first.to_string()
-        } else {
-            format!("{first}-{last}")
-        })
-    });
-    runs.collect::<Vec<_>>().join(", ")
-}
-
-/// Pins this thread to one core.
-fn pin(core: usize) -> Result<(), ReplayError> {
-    let mut set = CpuSet::new();
-    set.set(core);
-    rustix::thread::sched_setaffinity(None, &set).map_err(|errno| ReplayError::Core {
-        core,
-        source: errno.into(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::CaptureFile;
+    use ringtap_calls::{LegTable, Rules, Settler};
+    use ringtap_record::Outcome;
+    use ringtap_testkit::{Format, Wire, capture, messages, scenario};
 
-    /// Catches cores told otherwise than they are.
+    /// Catches early ACKs that are joined after the legs have been closed, at a tick and at the end of a capture.
     #[test]
-    fn cores_for_people() {
-        let mut set = CpuSet::new();
-        for core in [0, 1, 2, 6, 8, 9] {
-            set.set(core);
+    fn an_ack_read_before_its_invite_proves_the_answer() {
+        let mut wires = messages(&scenario("S02").unwrap().cases()[0]);
+        let start = |wire: &Wire| wire.payload.iter().copied().take(11).collect::<Vec<_>>();
+        // The 200 is lost, and the ACKs come first.
+        wires.retain(|wire| {
+            [&b"ACK"[..], b"INVITE", b"SIP/2.0 180"]
+                .iter()
+                .any(|word| start(wire).starts_with(word))
+        });
+        wires.sort_by_key(|wire| !start(wire).starts_with(b"ACK"));
+        let due = wires[0].time.plus_ms(600_000);
+        let bytes = std::io::Cursor::new(capture(&wires, Format::Pcap));
+        let mut file = CaptureFile::from_reader("made", Box::new(bytes)).unwrap();
+        let mut chunk = Chunk::new();
+        assert!(file.next_chunk(&mut chunk).unwrap());
+        let chunk = Arc::new(chunk);
+        for is_end in [false, true] {
+            let rules = Rules::new(&ringtap_config::from_toml("", "defaults").unwrap());
+            let table = LegTable::new(100, 1);
+            let shared = Arc::new(Shared { table, rules });
+            let decoder = Decoder::new([5060].into_iter().collect());
+            let mut crew = Crew::new(&shared, &decoder, &[]).unwrap();
+            // Frame by frame, as if each had a chunk of its own.
+            let mut harvest = Harvest::default();
+            for at in 0..wires.len() {
+                harvest.append(crew.process(&chunk, at..at + 1, &shared));
+            }
+            if is_end {
+                harvest.append(crew.give_up(&shared));
+                shared.table.close_all(&shared.rules, &mut harvest.closed);
+            } else {
+                harvest.append(crew.expire(due, &shared));
+            }
+            let (mut settler, mut judged) = (Settler::new(&shared.table), Vec::new());
+            settler.settle(due, harvest, &shared.rules, &mut judged);
+            let outcome = judged[0].record.targets[0].outcome;
+            assert_eq!((judged.len(), outcome), (1, Outcome::Answered), "end: {is_end}");
         }
-        assert_eq!(ranges(&set), "0-2, 6, 8-9");
     }
 }

@@ -7,7 +7,7 @@
 use std::fmt::{self, Write as _};
 
 use ringtap_config::{GroupMember, PartialEvidence, Policy, Undetermined};
-use ringtap_record::{CallRecord, Explanation, Flag, HopStory, LegStory, Outcome, Ruling, Target};
+use ringtap_record::{CallRecord, Explanation, Flag, GapStory, HopStory, LegStory, Outcome, Ruling, Target};
 
 /// A record with its story, to be printed.
 #[derive(Debug)]
@@ -61,6 +61,9 @@ impl fmt::Display for Page<'_> {
         if let Some(pickup) = &story.pickup {
             writeln!(f, "\npicked up at {} s by {}", seconds(pickup.at_ms), pickup.by)?;
         }
+        for gap in &story.gaps {
+            writeln!(f, "\ngap {}: {}", in_time(gap), gap.kind)?;
+        }
         self.targets(f, Some(&story.rulings))
     }
 }
@@ -112,6 +115,15 @@ const fn meaning(flag: Flag) -> &'static str {
         Flag::Psap => "an emergency centre calls back",
         Flag::Evicted => "a leg had to leave a full table",
         Flag::LateContradiction => "an answer came to light after the verdict",
+    }
+}
+
+/// When a gap was.
+fn in_time(gap: &GapStory) -> String {
+    match gap.from_ms {
+        None => format!("until {} s", seconds(gap.until_ms)),
+        Some(from) if from == gap.until_ms => format!("at {} s", seconds(from)),
+        Some(from) => format!("from {} s to {} s", seconds(from), seconds(gap.until_ms)),
     }
 }
 

@@ -3,16 +3,18 @@
 //! Layers, lowest first: [`capture`] brings frames, [`decode`] finds the UDP payload in them, `ringtap-sip`
 //! reads what is said there and `ringtap-calls` judges it. [`worker`] ties one core's share of that
 //! together, [`settle`] is the thread behind the workers that turns closed legs into records, [`sink`] is
-//! where records go. [`replay`] drives it all from capture files by the [`clock`] of their stamps; [`cli`] is
-//! the command line.
+//! where records go. [`replay`] drives it all from capture files by the [`clock`] of their stamps, [`live`] from the
+//! queues of network interfaces; [`cli`] is the command line.
 
 pub mod capture;
 pub mod cli;
 pub mod clock;
+pub mod cores;
 mod crew;
 pub mod decode;
 pub mod explain;
 mod fragments;
+pub mod live;
 pub mod replay;
 pub mod settle;
 pub mod sink;

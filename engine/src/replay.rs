@@ -14,14 +14,15 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::Sender;
 use ringtap_calls::table::TableCounters;
-use ringtap_calls::{Harvest, LegTable};
+use ringtap_calls::{Gap, GapKind, Harvest, LegTable};
 use ringtap_record::Time;
 use thiserror::Error;
 
 use crate::capture::Chunk;
 use crate::capture::pcap::{CaptureError, CaptureFile};
 use crate::clock::{Clock, ClockCounters, Step};
-use crate::crew::{self, Crew};
+use crate::cores::{self, CoreError};
+use crate::crew::Crew;
 use crate::decode::Decoder;
 use crate::settle::{Lot, Settled, SettlerThread};
 use crate::sink::{RecordSink, SinkError};
@@ -68,13 +69,8 @@ pub enum ReplayError {
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
     /// A core that does not exist, or that this process may not use.
-    #[error("cannot use core {core}: {source} (--cores)")]
-    Core {
-        /// Its number.
-        core: usize,
-        /// What the system said.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Core(#[from] CoreError),
 }
 
 /// What a replay saw and did.
@@ -120,7 +116,7 @@ pub fn open(paths: &[PathBuf]) -> Result<Vec<Input>, ReplayError> {
 
 /// Whether the options can be met on this machine.
 pub fn check(options: &Options) -> Result<(), ReplayError> {
-    crew::check_cores(&options.cores)
+    Ok(cores::check(&options.cores)?)
 }
 
 /// Replays captures one after the other into the sinks.
@@ -255,6 +251,12 @@ impl Run<'_> {
             match self.clock.feed(stamp) {
                 Step::Go => return self.add(chunk, at),
                 Step::Start => {
+                    // Of a call that is ringing now the beginning was missed, and more than that, perhaps (D37, D88).
+                    self.harvest.gaps.push(Gap {
+                        from: Time::MIN,
+                        until: stamp,
+                        kind: GapKind::Began,
+                    });
                     self.pace.wait(stamp);
                     return self.add(chunk, at);
                 }
@@ -333,7 +335,7 @@ impl Run<'_> {
         // After the last tick: no deadline is judged by a stamp that nothing confirmed.
         self.release();
         self.work();
-        let left = self.crew.give_up_fragments(self.shared);
+        let left = self.crew.give_up(self.shared);
         self.harvest.append(left);
         self.shared
             .table
@@ -386,6 +388,11 @@ impl Pace {
 /// A table fit for these options.
 #[must_use]
 pub fn table(options: &Options) -> LegTable {
-    let workers = NonZeroUsize::new(options.cores.len()).map_or(1, NonZeroUsize::get);
-    LegTable::new(options.legs_max, workers)
+    table_for(options.legs_max, options.cores.len())
+}
+
+/// A table for so many legs, with a worker on each of so many cores.
+#[must_use]
+pub fn table_for(legs_max: usize, cores: usize) -> LegTable {
+    LegTable::new(legs_max, NonZeroUsize::new(cores).map_or(1, NonZeroUsize::get))
 }

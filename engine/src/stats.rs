@@ -1,19 +1,67 @@
 //! The summary of `--stats`.
 
 use std::fmt::{self, Display, Formatter};
+use std::time::Duration;
 
-use ringtap_record::Outcome;
+use ringtap_calls::table::TableCounters;
+use ringtap_record::{Outcome, Time};
 use ringtap_sip::{Fault, Method};
 
+use crate::clock::ClockCounters;
+use crate::live::{self, PortReport};
 use crate::replay;
+use crate::settle::Settled;
+use crate::worker::WorkerCounters;
 
-/// Writes a replay's counts for people, one fact a line.
+/// Writes the counts of a replay or a live capture for people, one fact a line.
 #[derive(Debug)]
-pub struct Summary<'a>(pub &'a replay::Outcome);
+pub struct Summary<'a> {
+    elapsed: Duration,
+    seen: &'a WorkerCounters,
+    table: &'a TableCounters,
+    settled: &'a Settled,
+    /// Of a replay: first and last stamp.
+    span: Option<(Time, Time)>,
+    /// Of a replay.
+    clock: ClockCounters,
+    /// Of a live capture.
+    ports: &'a [PortReport],
+    legs_given_up: u64,
+}
+
+impl<'a> From<&'a replay::Outcome> for Summary<'a> {
+    fn from(outcome: &'a replay::Outcome) -> Self {
+        Self {
+            elapsed: outcome.elapsed,
+            seen: &outcome.seen,
+            table: &outcome.table,
+            settled: &outcome.settled,
+            span: outcome.span,
+            clock: outcome.clock,
+            ports: &[],
+            legs_given_up: 0,
+        }
+    }
+}
+
+impl<'a> From<&'a live::Outcome> for Summary<'a> {
+    fn from(outcome: &'a live::Outcome) -> Self {
+        Self {
+            elapsed: outcome.elapsed,
+            seen: &outcome.seen,
+            table: &outcome.table,
+            settled: &outcome.settled,
+            span: None,
+            clock: ClockCounters::default(),
+            ports: &outcome.ports,
+            legs_given_up: outcome.legs_given_up,
+        }
+    }
+}
 
 impl Display for Summary<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let outcome = self.0;
+        let outcome = self;
         let frames = outcome.seen.frames.frames();
         let seconds = outcome.elapsed.as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
@@ -31,6 +79,7 @@ impl Display for Summary<'_> {
             let span = (last - first) as f64 / 1e6;
             writeln!(f, "capture time    {first} to {last}  ({span:.3} s)")?;
         }
+        self.ports(f)?;
         self.counts(f, "  clock", outcome.clock.iter())?;
         self.counts(f, "  frame", outcome.seen.frames.iter())?;
         let reassembly = outcome.seen.frames.reassembly();
@@ -58,7 +107,7 @@ impl Display for Summary<'_> {
             .map(|fault| fault.as_str())
             .zip(outcome.seen.faults.iter().copied());
         self.counts(f, "  no message", faults)?;
-        let table = &outcome.table;
+        let table = outcome.table;
         writeln!(f, "legs            {}", table.legs_made)?;
         self.counts(
             f,
@@ -69,9 +118,10 @@ impl Display for Summary<'_> {
                 ("evicted_open", table.evicted_open),
                 ("late_contradictions", table.late_contradictions),
                 ("messages_of_no_leg", outcome.seen.applied.of_no_leg),
+                ("given_up", outcome.legs_given_up),
             ],
         )?;
-        let settled = &outcome.settled;
+        let settled = outcome.settled;
         let learned = &settled.learned;
         self.counts(
             f,
@@ -106,6 +156,7 @@ impl Display for Summary<'_> {
                 ("swallowed", counters.swallowed),
                 ("late_contradictions", counters.late_contradictions),
                 ("hurried", counters.hurried),
+                ("gapped", counters.gapped),
             ],
         )?;
         let outcomes = Outcome::ALL
@@ -135,6 +186,19 @@ impl Display for Summary<'_> {
 }
 
 impl Summary<'_> {
+    /// For each interface what its program saw and did, and what its sockets and its NIC counted.
+    fn ports(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for port in self.ports {
+            writeln!(f, "interface       {}", port.interface)?;
+            writeln!(f, "  xdp           frames {}", port.program.frames())?;
+            self.counts(f, "  xdp", port.program.actions())?;
+            self.counts(f, "  xdp frame", port.program.iter())?;
+            self.counts(f, "  socket", port.sockets.iter())?;
+            self.counts(f, "  nic", [("lost", port.nic_lost)])?;
+        }
+        Ok(())
+    }
+
     /// The counts that are not zero, a line each.
     fn counts<'n>(
         &self,

@@ -5,7 +5,7 @@
 
 use arrayvec::ArrayVec;
 use ringtap_calls::table::{BATCH_MAX, Routing};
-use ringtap_calls::{Applied, Harvest, LegTable, Observation, Rules};
+use ringtap_calls::{Applied, EarlyAcks, Harvest, LegTable, Observation, Rules};
 use ringtap_record::Time;
 use ringtap_sip::{Fault, Message, Method, Start};
 
@@ -99,6 +99,24 @@ fn add(sums: &mut [u64], others: &[u64]) {
     }
 }
 
+/// What a worker gives away.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// For the settler: legs that had to leave a full table, and what was told of registrations.
+    pub harvest: Harvest,
+    /// For whoever ends the epoch: they are joined into the table when every worker is done with it, and before any
+    /// expires its share.
+    pub early_acks: EarlyAcks,
+}
+
+impl Taken {
+    /// Adds another worker's.
+    pub fn append(&mut self, other: Self) {
+        self.harvest.append(other.harvest);
+        self.early_acks.append(other.early_acks);
+    }
+}
+
 /// One worker. It owns no legs: any worker may see any message.
 #[derive(Debug)]
 pub struct Worker {
@@ -170,22 +188,23 @@ impl Worker {
         &self.fragments
     }
 
-    /// What processing led to: legs that had to leave a full table, and what was told of
-    /// registrations. To be asked after each [`process`](Self::process): what stays here
+    /// What processing led to. To be asked after each [`process`](Self::process): what stays here
     /// is counted by nobody's limit.
-    pub fn take(&mut self) -> Harvest {
-        Harvest {
-            news: Vec::new(),
-            closed: std::mem::take(&mut self.routing.evicted),
-            registrations: std::mem::take(&mut self.routing.registrations),
+    pub fn take(&mut self) -> Taken {
+        Taken {
+            harvest: Harvest {
+                closed: std::mem::take(&mut self.routing.evicted),
+                registrations: std::mem::take(&mut self.routing.registrations),
+                ..Harvest::default()
+            },
+            early_acks: std::mem::take(&mut self.routing.early_acks),
         }
     }
 
-    /// Closes what is due by `now` in this worker's share of the shards, `of` workers in all, tells what is new
-    /// of open legs, and adds those that had to leave a full table.
-    pub fn expire(&mut self, share: usize, of: usize, now: Time, shared: &Shared, harvest: &mut Harvest) {
-        harvest.append(self.take());
-        shared.table.join_early_acks(&mut self.routing, &shared.rules);
+    /// Closes what is due by `now` in this worker's share of the shards, `of` workers in all, and tells what is new
+    /// of open legs. Before the first worker does so, all have to have joined the messages of the epoch, and their
+    /// early ACKs have to be joined too ([`Taken::early_acks`]).
+    pub fn expire(&self, share: usize, of: usize, now: Time, shared: &Shared, harvest: &mut Harvest) {
         for shard in (share..shared.table.shards()).step_by(of.max(1)) {
             shared.table.expire(shard, now, &shared.rules, harvest);
         }
@@ -202,7 +221,9 @@ impl Worker {
 mod tests {
     use super::*;
     use crate::capture::{CaptureFile, Chunk};
-    use ringtap_testkit::{Format, capture, messages_salted, scenario};
+    use ringtap_calls::Settler;
+    use ringtap_record::Outcome;
+    use ringtap_testkit::{Format, Wire, capture, messages, messages_salted, scenario};
 
     const CALLS: u64 = 200;
 
@@ -213,20 +234,71 @@ mod tests {
         let invites: Vec<_> = (0..CALLS)
             .map(|salt| messages_salted(case, salt)[0].clone())
             .collect();
-        let bytes = std::io::Cursor::new(capture(&invites, Format::Pcap));
-        let mut file = CaptureFile::from_reader("made", Box::new(bytes)).unwrap();
-        let mut chunk = Chunk::new();
-        assert!(file.next_chunk(&mut chunk).unwrap());
-        let shared = Shared {
-            table: LegTable::new(8, 1),
-            rules: Rules::new(&ringtap_config::from_toml("", "defaults").unwrap()),
-        };
-        let mut worker = Worker::new(Decoder::new([5060].into_iter().collect()));
-        worker.process(chunk.frames(), &shared);
+        let shared = shared(8);
+        let mut worker = worker();
+        worker.process(chunk(&invites).frames(), &shared);
         let counters = shared.table.counters();
         assert_eq!(counters.legs_made, CALLS);
         assert!(counters.evicted_open > CALLS / 2);
-        assert_eq!(worker.take().closed.len() as u64, counters.evicted_open);
-        assert!(worker.take().is_empty());
+        assert_eq!(worker.take().harvest.closed.len() as u64, counters.evicted_open);
+        assert!(worker.take().harvest.is_empty());
+    }
+
+    /// Catches an ACK that one worker read before another brought its INVITE, and that is joined only when the leg has
+    /// been closed without it: the answer that it proves (A2) would be missed.
+    #[test]
+    fn early_acks_are_joined_before_any_worker_expires_its_share() {
+        let answered = messages(&scenario("S02").unwrap().cases()[0]);
+        let is_of = |wire: &Wire, start: &[u8]| wire.payload.starts_with(start);
+        let pick = |starts: &[&[u8]]| -> Vec<Wire> {
+            let picked = answered.iter();
+            picked
+                .filter(|wire| starts.iter().any(|start| is_of(wire, start)))
+                .cloned()
+                .collect()
+        };
+        let acks = chunk(&pick(&[b"ACK"]));
+        // The 200 is lost: nothing else proves the answer.
+        let others = chunk(&pick(&[b"INVITE", b"SIP/2.0 180"]));
+        let due = answered[0].time.plus_ms(600_000);
+        // Whoever has the share with the leg may be the first or the last to expire it.
+        for order in [[0, 1], [1, 0]] {
+            let shared = shared(100);
+            let mut workers = [worker(), worker()];
+            workers[0].process(acks.frames(), &shared);
+            workers[1].process(others.frames(), &shared);
+            let mut taken = Taken::default();
+            for worker in &mut workers {
+                taken.append(worker.take());
+            }
+            assert!(!taken.early_acks.is_empty());
+            shared.table.join_early_acks(taken.early_acks, &shared.rules);
+            for share in order {
+                workers[share].expire(share, 2, due, &shared, &mut taken.harvest);
+            }
+            let (mut settler, mut judged) = (Settler::new(&shared.table), Vec::new());
+            settler.settle(due, taken.harvest, &shared.rules, &mut judged);
+            let outcome = judged[0].record.targets[0].outcome;
+            assert_eq!((judged.len(), outcome), (1, Outcome::Answered), "{order:?}");
+        }
+    }
+
+    fn chunk(wires: &[Wire]) -> Chunk {
+        let bytes = std::io::Cursor::new(capture(wires, Format::Pcap));
+        let mut file = CaptureFile::from_reader("made", Box::new(bytes)).unwrap();
+        let mut chunk = Chunk::new();
+        assert!(file.next_chunk(&mut chunk).unwrap());
+        chunk
+    }
+
+    fn shared(legs_max: usize) -> Shared {
+        Shared {
+            table: LegTable::new(legs_max, 1),
+            rules: Rules::new(&ringtap_config::from_toml("", "defaults").unwrap()),
+        }
+    }
+
+    fn worker() -> Worker {
+        Worker::new(Decoder::new([5060].into_iter().collect()))
     }
 }

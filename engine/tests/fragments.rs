@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 
+use ringtap_testkit::mutate::interleaved;
 use ringtap_testkit::{Format, Wire, capture, fixtures, messages_salted};
 use tempfile::TempDir;
 
@@ -228,6 +229,57 @@ fn the_beginning_of_an_invite_is_salvaged() {
         );
         assert_eq!(counts.get("datagram salvaged"), salvaged, "{config}: {counts:?}");
         assert_eq!(counts["datagram expired"], 3, "{config}: {counts:?}");
+    }
+}
+
+/// Catches a message that could not be read because a fragment was lost, and that is no known gap: a call without an
+/// end would be mailed as possibly missed (semantics.md D37). And a gap that is told though the message was read.
+#[test]
+fn a_message_given_up_is_a_known_gap() {
+    let lab = Lab::new();
+    let case = |row: &str| ringtap_testkit::scenario(row).unwrap().cases()[0].clone();
+    // A phone rings, and no end is seen; other calls go on meanwhile, of which the second is in fragments.
+    let mut wires = messages_salted(&case("E10"), 0);
+    let frames_of_e10 = wires.len();
+    for salt in 1..10 {
+        let mut other = messages_salted(&case("S01"), salt);
+        if salt == 2 {
+            other.truncate(1);
+            other[0].link.fragment_bytes = Some(552);
+        }
+        wires = interleaved(&wires, &other, i64::try_from(salt).unwrap() * 30_000_000);
+    }
+    let mut pcap = Pcap::of(&wires);
+    let before = pcap.frames.len();
+    pcap.frames.retain(|frame| {
+        let (offset, more) = Pcap::place(frame);
+        offset == 0 || more
+    });
+    assert_eq!((before - pcap.frames.len(), frames_of_e10), (1, 6));
+    for (config, salvaged, is_gap) in [("ringtap.toml", 1, false), ("sparing.toml", 0, true)] {
+        let (records, counts) = lab.replay(config, &pcap.bytes(), &[]);
+        assert_eq!(counts["datagram expired"], 1, "{counts:?}");
+        assert_eq!(counts.get("datagram salvaged").copied().unwrap_or(0), salvaged);
+        let open: Vec<&String> = records
+            .iter()
+            .filter(|line| line.contains("UNDETERMINED"))
+            .collect();
+        // With its beginning read, the second call is another one without an end: closed by the same gap, if any.
+        let flagged = open.iter().filter(|line| line.contains("\"loss\""));
+        assert_eq!(flagged.count(), usize::from(is_gap), "{config}: {open:#?}");
+        assert!(!open.is_empty());
+        let page = Command::new(env!("CARGO_BIN_EXE_ringtap"))
+            .args(["explain", "--config"])
+            .arg(lab.path(config))
+            .arg("--pcap")
+            .arg(lab.path("capture.pcap"))
+            .output()
+            .expect("the program starts");
+        let page = String::from_utf8_lossy(&page.stdout).into_owned();
+        let wanted = "gap at 60.000 s: fragments given up\n\n+862583091001: UNDETERMINED";
+        assert_eq!(page.contains(wanted), is_gap, "{config}: {page}");
+        let two = lab.replay(config, &pcap.bytes(), &["--cores", "0,1"]);
+        assert_eq!(two, (records, counts), "two cores");
     }
 }
 

@@ -10,11 +10,13 @@
 //! | [`facts`] | what the messages of one leg have proved: a join of idempotent facts, free of order |
 //! | [`table`] | the leg table: fixed-size shards, timers, eviction |
 //! | [`learner`] | registrations → whose a contact is, and which identities belong together |
+//! | [`gaps`] | when the capture missed something |
 //! | [`settler`] | closed legs → calls |
 //! | [`verdict`] | calls → outcome per target (semantics.md §§2.2, 2.4, 2.8) |
 #![forbid(unsafe_code)]
 
 pub mod facts;
+pub mod gaps;
 mod hash;
 pub mod learner;
 mod nature;
@@ -27,8 +29,9 @@ pub mod verdict;
 mod wheel;
 
 pub use facts::{Closing, LegFacts};
+pub use gaps::{Gap, GapKind};
 pub use learner::{Learner, Registration};
 pub use rules::{Node, Rules};
 pub use settler::{Settler, Sketch};
-pub use table::{Applied, Harvest, LegTable, Observation, TableCounters};
+pub use table::{Applied, EarlyAcks, Harvest, LegTable, Observation, TableCounters};
 pub use verdict::Judged;

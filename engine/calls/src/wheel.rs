@@ -4,10 +4,10 @@ use ringtap_record::Time;
 
 /// End of a list.
 const NIL: u32 = u32::MAX;
-/// Width of a slot. Deadlines are at least seconds away, so this is precise enough.
-const SLOT_US: i64 = 128_000;
+/// Width of a slot: that of a live tick, the finest that anybody asks for.
+const SLOT_US: i64 = 32_000;
 /// Slots of the wheel: 262 s, beyond every timer; later deadlines go around and are put in again.
-const SLOTS: i64 = 2048;
+const SLOTS: i64 = 8192;
 
 /// An entry's place in the wheel. It stands in the owner's slab element, so that a deadline costs no
 /// memory access of its own.

@@ -101,7 +101,7 @@ fn run(wires: &[Wire], config: &Config) -> (Vec<CallRecord>, SettlerCounters) {
         for tick in from..epoch {
             let now = Time::from_micros((tick + 1) * EPOCH_US);
             let mut harvest = Harvest::default();
-            table.join_early_acks(&mut routing, &rules);
+            table.join_early_acks(std::mem::take(&mut routing.early_acks), &rules);
             for shard in 0..table.shards() {
                 table.expire(shard, now, &rules, &mut harvest);
             }
@@ -116,7 +116,7 @@ fn run(wires: &[Wire], config: &Config) -> (Vec<CallRecord>, SettlerCounters) {
         };
         table.apply(&[seen], &rules, &mut routing);
     }
-    table.join_early_acks(&mut routing, &rules);
+    table.join_early_acks(std::mem::take(&mut routing.early_acks), &rules);
     let mut rest = Harvest::default();
     table.close_all(&rules, &mut rest.closed);
     settler.settle(Time::MAX, rest, &rules, &mut judged);

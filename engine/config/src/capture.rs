@@ -6,6 +6,11 @@ use serde::{Deserialize, Deserializer};
 /// Most ports that can be listed, so that who filters packets may hold them in a fixed table.
 pub const PORTS_MAX: usize = 32;
 
+/// Frames that may wait for the program, for each queue: bounds of `ring_frames`, which is a power of two.
+pub const RING_FRAMES_MIN: u32 = 64;
+/// See [`RING_FRAMES_MIN`].
+pub const RING_FRAMES_MAX: u32 = 131_072;
+
 /// `[capture]`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -16,6 +21,44 @@ pub struct Capture {
     pub tunnels: Vec<Tunnel>,
     /// The beginning of a fragmented datagram is read when the rest of it does not come.
     pub fragment_salvage: bool,
+    /// Frames that may wait for the program, for each queue of an interface.
+    pub ring_frames: u32,
+    /// Octets of memory for each of them.
+    pub frame_bytes: FrameBytes,
+}
+
+/// Octets of memory for each frame. The kernel keeps 256 of them free, and what does not fit into one frame comes in several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "FrameBytesText")]
+pub enum FrameBytes {
+    /// What fits the interface's MTU.
+    #[default]
+    Auto,
+    /// 2048.
+    Small,
+    /// 4096.
+    Large,
+}
+
+/// As it is written.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum FrameBytesText {
+    Number(u32),
+    Word(String),
+}
+
+impl TryFrom<FrameBytesText> for FrameBytes {
+    type Error = &'static str;
+
+    fn try_from(text: FrameBytesText) -> Result<Self, Self::Error> {
+        match text {
+            FrameBytesText::Number(2048) => Ok(Self::Small),
+            FrameBytesText::Number(4096) => Ok(Self::Large),
+            FrameBytesText::Word(word) if word == "auto" => Ok(Self::Auto),
+            _ => Err("wants \"auto\", 2048 or 4096"),
+        }
+    }
 }
 
 impl Default for Capture {
@@ -24,6 +67,8 @@ impl Default for Capture {
             ports: PortList::default(),
             tunnels: Tunnel::ALL.to_vec(),
             fragment_salvage: true,
+            ring_frames: 16_384,
+            frame_bytes: FrameBytes::Auto,
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use ringtap_identity::{Identity, Plan};
 
+use crate::capture::{RING_FRAMES_MAX, RING_FRAMES_MIN};
 use crate::identities::{Identities, Learn, RawIdentities};
 use crate::network::Network;
 use crate::notifier::{NotifierConfig, SmtpConfig};
@@ -18,6 +19,7 @@ pub(crate) fn check(raw: Raw, source: &Source<'_>) -> Result<Config, ConfigError
     let plan = plan(&raw, source)?;
     let identities = identities(raw.identities, &plan, source)?;
     learn(identities.learn, &raw.network, source)?;
+    ring_frames(raw.capture.ring_frames, source)?;
     timers(&raw.timers, source)?;
     limits(&raw.limits, source)?;
     at_least_one("journal.retention_days", raw.journal.retention_days, source)?;
@@ -97,6 +99,16 @@ fn learn(learn: Learn, network: &Network, source: &Source<'_>) -> Result<(), Con
     if learn == Learn::Auto && network.pcscf.is_empty() && network.core.is_empty() {
         let problem = "\"auto\" needs network.pcscf or network.core: only what these nodes say is believed";
         return Err(source.fault("identities.learn", problem));
+    }
+    Ok(())
+}
+
+fn ring_frames(frames: u32, source: &Source<'_>) -> Result<(), ConfigError> {
+    if !frames.is_power_of_two() || !(RING_FRAMES_MIN..=RING_FRAMES_MAX).contains(&frames) {
+        let problem = format!(
+            "{frames} is no size for a ring; give a power of two from {RING_FRAMES_MIN} to {RING_FRAMES_MAX}"
+        );
+        return Err(source.fault("capture.ring_frames", problem));
     }
     Ok(())
 }

@@ -172,7 +172,21 @@ impl Writer {
     /// Queues a record without ever waiting: when the queue is full, the oldest unsaved record is given up
     /// and counted as lost.
     pub fn try_send(&self, record: CallRecord) {
-        let mut entry = Entry::Record(record, None);
+        self.push(Entry::Record(record, None));
+    }
+
+    /// As [`try_send`](Self::try_send), with how the record came about.
+    pub fn try_send_explained(&self, record: CallRecord, story: Explanation) {
+        self.push(Entry::Record(record, Some(story)));
+    }
+
+    /// Queues a set as [`try_send`](Self::try_send) does a record.
+    pub fn try_send_set(&self, set: ImplicitSet) {
+        self.push(Entry::Set(set));
+    }
+
+    fn push(&self, entry: Entry) {
+        let mut entry = entry;
         while let Some(sender) = &self.sender {
             match sender.try_send(entry) {
                 Ok(()) => return,

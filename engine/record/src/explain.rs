@@ -18,6 +18,9 @@ pub struct Explanation {
     /// Somebody else took the call over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pickup: Option<PickupStory>,
+    /// Known gaps in the capture that fall into the call, the earliest first; not all of many.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<GapStory>,
     /// One ruling for each target of the record, in the same order.
     pub rulings: Vec<Ruling>,
 }
@@ -87,6 +90,18 @@ pub struct PickupStory {
     pub by: CompactString,
     /// When that was answered, in milliseconds from the record's start.
     pub at_ms: i64,
+}
+
+/// A known gap in the capture (semantics.md D89). Times are milliseconds from the record's start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GapStory {
+    /// `frames lost`, `interface down`, `fragments given up` or `capture began`.
+    pub kind: CompactString,
+    /// When all was well for the last time; `None` if nothing is known of the time before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_ms: Option<i64>,
+    /// When all was well again.
+    pub until_ms: i64,
 }
 
 /// The rule behind one outcome.

@@ -9,7 +9,7 @@ mod explain;
 mod outcome;
 mod time;
 
-pub use explain::{Explanation, HopStory, LegStory, PickupStory, Ruling};
+pub use explain::{Explanation, GapStory, HopStory, LegStory, PickupStory, Ruling};
 pub use outcome::{Outcome, UnknownOutcome};
 pub use time::Time;
 

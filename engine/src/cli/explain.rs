@@ -10,8 +10,7 @@ use ringtap_config::Config;
 use ringtap_journal::{Reader, Totals};
 use ringtap_record::{CallRecord, Explanation};
 
-use super::{Common, Failure, replay::ports, say};
-use crate::decode::Decoder;
+use super::{Common, Failure, replay::decoder, say};
 use crate::explain::Page;
 use crate::replay::{self, Options, Speed};
 use crate::sink::{RecordSink, SinkError};
@@ -129,7 +128,7 @@ fn from_captures(files: &[PathBuf], config: &Config, prefix: Option<&str>) -> Re
         prefix: prefix.unwrap_or_default().to_owned(),
         told: Arc::clone(&found),
     };
-    let decoder = Decoder::new(ports(config));
+    let decoder = decoder(config);
     replay::replay(
         inputs,
         shared,

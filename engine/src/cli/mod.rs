@@ -3,13 +3,15 @@
 //! Exit status: 0 done, 1 failed while working, 2 wrong usage or configuration. Errors go to standard
 //! error and name the file, line, key or interface that is at fault.
 
+mod core_list;
 mod explain;
 mod outputs;
 mod parse;
 mod replay;
+mod run;
 
 use std::fmt::{self, Display};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -28,6 +30,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::Run),
     Replay(replay::Replay),
     Explain(explain::Explain),
     Parse(parse::Parse),
@@ -80,6 +83,7 @@ impl Failure {
 pub fn main() -> ExitCode {
     let Cli { command, common } = Cli::parse();
     let result = match command {
+        Command::Run(run) => run.run(&common),
         Command::Replay(replay) => replay.run(&common),
         Command::Explain(explain) => explain.run(&common),
         Command::Parse(parse) => parse.run(&common),
@@ -105,6 +109,7 @@ impl Common {
             .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
         let log = tracing_subscriber::fmt()
             .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal())
             .with_env_filter(filter);
         // Already set when two commands run in one process, as tests do.
         let _already_set = match self.log_format {

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use ringtap_calls::Rules;
 use ringtap_config::Config;
 
+use super::core_list::CoreList;
 use super::outputs::{Outputs, display};
 use super::{Common, Failure, say};
 use crate::decode::{Decoder, PortSet, reassembly};
@@ -67,39 +68,6 @@ impl FromStr for SpeedArgument {
     }
 }
 
-/// Cores as `2,3` or `2-5` or both.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct CoreList(Vec<usize>);
-
-impl FromStr for CoreList {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let number = |part: &str| {
-            part.parse::<usize>()
-                .ok()
-                .filter(|core| *core < 4096)
-                .ok_or(format!("`{part}` is no core number"))
-        };
-        let mut cores = Vec::new();
-        for part in text.split(',') {
-            let (from, to) = part.split_once('-').unwrap_or((part, part));
-            let (from, to) = (number(from)?, number(to)?);
-            if from > to {
-                return Err(format!("`{part}` runs backwards"));
-            }
-            cores.extend(from..=to);
-        }
-        let mut seen = cores.clone();
-        seen.sort_unstable();
-        seen.dedup();
-        if seen.len() < cores.len() {
-            return Err("a core is named twice".to_owned());
-        }
-        Ok(Self(cores))
-    }
-}
-
 impl Replay {
     pub(super) fn run(self, common: &Common) -> Result<(), Failure> {
         let config = common.start()?;
@@ -122,10 +90,7 @@ impl Replay {
             table: replay::table(&options),
             rules: Rules::new(&config),
         };
-        let decoder = Decoder::new(ports(&config)).with_reassembly(reassembly::Limits {
-            bytes_max: config.limits.reassembly_bytes_max,
-            salvage: config.capture.fragment_salvage,
-        });
+        let decoder = decoder(&config);
         let bar = Bar::new(&self.files);
         let outcome = replay::replay(inputs, shared, &decoder, &options, sinks, &mut |file, at| {
             bar.at(file, at)
@@ -147,10 +112,18 @@ impl Replay {
             ));
         }
         if self.stats {
-            say(format_args!("{}", Summary(&outcome)));
+            say(format_args!("{}", Summary::from(&outcome)));
         }
         Ok(())
     }
+}
+
+/// What finds SIP in frames, as the configuration wants it.
+pub(super) fn decoder(config: &Config) -> Decoder {
+    Decoder::new(ports(config)).with_reassembly(reassembly::Limits {
+        bytes_max: config.limits.reassembly_bytes_max,
+        salvage: config.capture.fragment_salvage,
+    })
 }
 
 pub(super) fn ports(config: &Config) -> PortSet {
@@ -206,22 +179,6 @@ impl Bar {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Catches core lists read other than documented, and nonsense taken for cores.
-    #[test]
-    fn core_lists() {
-        for (text, cores) in [
-            ("2,3", vec![2, 3]),
-            ("2-5", vec![2, 3, 4, 5]),
-            ("0,4-5", vec![0, 4, 5]),
-            ("7", vec![7]),
-        ] {
-            assert_eq!(text.parse::<CoreList>(), Ok(CoreList(cores)), "{text}");
-        }
-        for text in ["", "5-2", "1,1", "a", "1-", "99999"] {
-            assert!(text.parse::<CoreList>().is_err(), "{text}");
-        }
-    }
 
     /// Catches a speed that would stall or divide by zero.
     #[test]

@@ -38,7 +38,7 @@ fn cooked(bytes: &[u8], protocol_at: usize, header_len: usize) -> Walk {
 /// The family's byte order is that of the capturing machine, which the file does not say: a family is a
 /// small number in one of the two orders. IPv6 has another number on each system.
 fn loopback(bytes: &[u8]) -> Walk {
-    let Some(family) = bytes.be32_at(0) else {
+    let Some(family) = bytes.first_chunk().copied().map(u32::from_be_bytes) else {
         return Walk::Other(Reason::TooShort);
     };
     match family.min(family.swap_bytes()) {

@@ -60,27 +60,49 @@ pub trait RecordSink: Send {
 #[derive(Debug)]
 pub struct JournalSink {
     writer: Option<Writer>,
+    waits: bool,
 }
 
 impl JournalSink {
-    /// Hands records to `writer`.
+    /// Hands records to `writer`, and waits for it where the disk is slower than the capture.
     #[must_use]
     pub const fn new(writer: Writer) -> Self {
-        Self { writer: Some(writer) }
+        Self {
+            writer: Some(writer),
+            waits: true,
+        }
+    }
+
+    /// Hands records to `writer` and never waits: if it cannot write for so long that its queue is full, the oldest unsaved
+    /// records are given up and counted. For live capture, where waiting would cost more.
+    #[must_use]
+    pub const fn live(writer: Writer) -> Self {
+        Self {
+            writer: Some(writer),
+            waits: false,
+        }
     }
 }
 
 impl RecordSink for JournalSink {
     fn put(&mut self, record: &CallRecord, explanation: &Explanation) -> Result<(), SinkError> {
         match &self.writer {
-            Some(writer) => Ok(writer.send_explained(record.clone(), explanation.clone())?),
+            Some(writer) if self.waits => Ok(writer.send_explained(record.clone(), explanation.clone())?),
+            Some(writer) => {
+                writer.try_send_explained(record.clone(), explanation.clone());
+                Ok(())
+            }
             None => Ok(()),
         }
     }
 
     fn put_set(&mut self, set: &ImplicitSet) -> Result<(), SinkError> {
         match &self.writer {
-            Some(writer) => Ok(writer.send_set(set.clone())?),
+            Some(writer) if self.waits => Ok(writer.send_set(set.clone())?),
+            Some(writer) => {
+                writer.try_send_set(set.clone());
+                Ok(())
+            }
             None => Ok(()),
         }
     }

@@ -226,6 +226,34 @@ pub fn config_toml_with(
     site_toml(&site, journal, notifier_db, smtp_url, switches)
 }
 
+/// Timers of the configuration, as they are if nothing is said, in milliseconds.
+const TIMERS: &[(&str, u32)] = &[
+    ("reorder_ms", 500),
+    ("settle_ms", 2_000),
+    ("retry_ms", 5_000),
+    ("successor_ms", 4_000),
+    ("noresp_ms", 40_000),
+    ("noresp_gm_ms", 135_000),
+    ("ring_max_ms", 200_000),
+    ("tombstone_ms", 180_000),
+    ("leg_ms", 2_000),
+    ("reject_min_ms", 300),
+];
+
+/// A `[timers]` section for a story that runs `factor` times as fast; it goes to the end of a `ringtap.toml`.
+/// `once_ms` stays: it counts from when a mail was queued, not along the story.
+///
+/// # Panics
+/// If `factor` is 0.
+#[must_use]
+pub fn timers_toml(factor: u32) -> String {
+    let mut section = "\n[timers]\n".to_owned();
+    for (name, usual_ms) in TIMERS {
+        writeln!(section, "{name} = {}", (usual_ms / factor).max(1)).unwrap();
+    }
+    section
+}
+
 /// What differs from office to office.
 pub(crate) struct Site<'s> {
     /// What the comment at the top says.

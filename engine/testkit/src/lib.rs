@@ -8,6 +8,9 @@
 //! [`workload`] makes any number of calls at once and says who must be told of what; [`mod@score`] compares that
 //! with the mails that [`sink`] has taken.
 //!
+//! [`play`] puts a capture on a line, frame by frame in its own time; [`lab`] has a line for it, for tests of live
+//! capture.
+//!
 //! Everything is deterministic: the same case gives the same bytes in every run, on every machine. The
 //! generator writes SIP by itself and knows nothing of the product's parser, so that one cannot hide an
 //! error of the other. What a case means is judged elsewhere; here is only what must come out.
@@ -19,7 +22,6 @@
 //! assert_eq!(wires.len(), 19);
 //! ```
 
-#![forbid(unsafe_code)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -36,9 +38,11 @@ pub mod fixtures;
 mod frame;
 mod generate;
 mod header;
+pub mod lab;
 mod message;
 pub mod mutate;
 pub mod notation;
+pub mod play;
 mod route;
 pub mod sample;
 pub mod scenario;

@@ -1,9 +1,10 @@
 //! `ringtap-testkit`: writes captures of the acceptance corpus, the demo capture, the fixtures, and workloads with
-//! what must come of them.
+//! what must come of them. Puts captures on a line.
 
 #![forbid(unsafe_code)]
 
 mod load;
+mod player;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -57,7 +58,12 @@ enum Command {
         /// SMTP server for the configuration
         #[arg(long, default_value = "smtp://127.0.0.1:2525")]
         smtp_url: String,
+        /// Timers for captures that are played N times as fast
+        #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=25))]
+        speed: u32,
     },
+    /// Send the frames of captures out of an interface, in the time in which they were captured or another
+    Play(player::PlayArguments),
     /// Write a capture of many calls at once, and who must be told of them
     Workload(load::WorkloadArguments),
     /// Take mails on a free loopback port and write a line for each, until the parent process ends
@@ -93,6 +99,7 @@ fn main() -> Result<ExitCode> {
         Command::Workload(arguments) => load::workload(&arguments)?,
         Command::Sink(arguments) => load::sink(&arguments)?,
         Command::Score(arguments) => return load::score(&arguments),
+        Command::Play(arguments) => player::play(&arguments)?,
         Command::Scenario { name, output, format } => {
             let case = sample::find(&name).with_context(|| format!("no scenario {name:?} in the corpus"))?;
             write(&output, &capture(&messages(&case), format.into()))?;
@@ -110,12 +117,19 @@ fn main() -> Result<ExitCode> {
             }
         }
         Command::Sample { output } => write(&output, &capture(&sample::messages(), Format::Pcap))?,
-        Command::Fixtures { output, smtp_url } => {
+        Command::Fixtures {
+            output,
+            smtp_url,
+            speed,
+        } => {
             make_folder(&output)?;
             let journal = output.join("journal.db");
             let notifier = output.join("notifier.db");
-            let config =
+            let mut config =
                 fixtures::config_toml(&journal.to_string_lossy(), &notifier.to_string_lossy(), &smtp_url);
+            if speed > 1 {
+                config.push_str(&fixtures::timers_toml(speed));
+            }
             write(&output.join("ringtap.toml"), config.as_bytes())?;
             write(
                 &output.join("subscribers.csv"),

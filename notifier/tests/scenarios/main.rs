@@ -14,6 +14,7 @@
 )]
 
 mod invariance;
+mod live;
 mod memory;
 mod pcap;
 mod rows;

@@ -18,7 +18,7 @@ use crate::green;
 use crate::sink::Sink;
 
 /// A mail as the server saw it: recipient, reason, caller, number of accounts.
-type Mail = (String, String, String, usize);
+pub(crate) type Mail = (String, String, String, usize);
 
 fn header(mail: &str, name: &str) -> String {
     // A folded header goes on in lines that begin with a space.
@@ -41,7 +41,7 @@ fn address(mail: &str) -> String {
     to[start..].trim_end_matches('>').to_owned()
 }
 
-fn wanted(expected: &Expected) -> Vec<Mail> {
+pub(crate) fn wanted(expected: &Expected) -> Vec<Mail> {
     let mut mails: Vec<_> = expected
         .mails
         .iter()
@@ -82,7 +82,7 @@ fn replay_into_journal(folder: &Path, config: &Config, bytes: &[u8]) {
 }
 
 /// Imports the fixtures' people and works off the journal, all in `folder`.
-fn notify_once(folder: &Path, config: Config) {
+pub(crate) fn notify_once(folder: &Path, config: Config) {
     let database = folder.join("notifier.db");
     let people = subscriptions::read(
         Path::new("p.csv"),
@@ -105,6 +105,11 @@ fn mails(case: &Case, wanted: &Expected) -> Vec<Mail> {
     let config = ringtap_config::from_toml(&text, "fixtures").expect("valid");
     replay_into_journal(folder.path(), &config, &capture(&messages(case), Format::Pcap));
     notify_once(folder.path(), config);
+    received(&sink)
+}
+
+/// What the server has got, sorted.
+pub(crate) fn received(sink: &Sink) -> Vec<Mail> {
     let mut got: Vec<_> = sink
         .mails()
         .iter()

@@ -23,6 +23,14 @@ impl Counters {
         self.actions.get(action.index()).copied().unwrap_or_default()
     }
 
+    /// Adds what another program counted.
+    pub fn add(&mut self, other: &Self) {
+        let mine = self.reasons.iter_mut().chain(&mut self.actions);
+        for (mine, theirs) in mine.zip(other.reasons.iter().chain(&other.actions)) {
+            *mine += theirs;
+        }
+    }
+
     /// All frames, counted by reason.
     #[must_use]
     pub fn frames(&self) -> u64 {

@@ -214,6 +214,11 @@ impl LegFacts {
             .unwrap_or(self.base)
     }
 
+    /// Whether no INVITE of it was captured (D80, D81, D84).
+    pub(crate) fn is_partial(&self) -> bool {
+        !self.hops.iter().any(|hop| hop.has(Hop::INVITE))
+    }
+
     /// The identity behind an index.
     pub(crate) fn identity(&self, index: IdentityIndex) -> Option<&Identity> {
         self.identities.get(usize::from(index.0))

@@ -22,6 +22,7 @@ use ringtap_identity::Identity;
 use ringtap_record::Time;
 
 use crate::facts::LegFacts;
+use crate::gaps::{Gap, Gaps};
 use crate::hash::HashKey;
 use crate::learner::Learner;
 use crate::rules::Rules;
@@ -44,6 +45,33 @@ pub struct Call {
     pub(crate) pickup: Option<Takeover>,
     /// Further legs may belong to it: there were too many to look at.
     pub(crate) is_cut: bool,
+    /// The known gaps in the capture that fall into it (D89), the earliest first.
+    pub(crate) gaps: Vec<Gap>,
+}
+
+impl Call {
+    /// The gaps that fall between the first sign and the closing of any leg. A leg whose INVITE was not captured may
+    /// have begun T_ring_max earlier: no phone that rings is silent for longer. One whose INVITE was, did not begin
+    /// before the capture.
+    fn gaps(&self, gaps: &Gaps, rules: &Rules) -> Vec<Gap> {
+        let (from, until) = self.span(rules);
+        let mut found = gaps.within(from, until);
+        found.retain(|gap| gap.from > Time::MIN || self.legs.iter().any(LegFacts::is_partial));
+        found
+    }
+
+    fn span(&self, rules: &Rules) -> (Time, Time) {
+        let reach_ms = i64::try_from(rules.timers.ring_max_ms).unwrap_or(i64::MAX);
+        let began = self.legs.iter().map(|leg| {
+            let before_ms = if leg.is_partial() { reach_ms } else { 0 };
+            leg.first_sign().plus_ms(-before_ms)
+        });
+        let closed = self.legs.iter().map(|leg| leg.deadline(rules).at);
+        (
+            began.min().unwrap_or(Time::MAX),
+            closed.max().unwrap_or(Time::MIN),
+        )
+    }
 }
 
 /// A pickup.
@@ -82,6 +110,10 @@ pub struct SettlerCounters {
     pub late_contradictions: u64,
     /// Legs that were judged without waiting for an open one, because too many waited.
     pub hurried: u64,
+    /// Gaps in the capture that were told of.
+    pub gaps: u64,
+    /// Calls into which such a gap falls (D89).
+    pub gapped: u64,
 }
 
 /// Turns closed legs into records.
@@ -93,6 +125,7 @@ pub struct Settler {
     registry: Registry,
     pickups: Pickups,
     past: Past,
+    gaps: Gaps,
     /// Answered calls get an explanation too.
     explains_all: bool,
     /// Closed legs that wait for an open one, at most.
@@ -111,6 +144,7 @@ impl Settler {
             registry: Registry::default(),
             pickups: Pickups::default(),
             past: Past::default(),
+            gaps: Gaps::default(),
             explains_all: false,
             waiting_max: table.legs_max(),
             waiting: 0,
@@ -132,7 +166,12 @@ impl Settler {
             mut news,
             mut closed,
             mut registrations,
+            gaps,
         } = harvest;
+        self.counters.gaps += u64::try_from(gaps.len()).unwrap_or(0);
+        for gap in gaps {
+            self.gaps.add(gap);
+        }
         registrations.sort_unstable();
         registrations.dedup();
         // First what was told: a leg of this harvest began no earlier than its registration.
@@ -157,6 +196,9 @@ impl Settler {
         self.weigh_all(slots, rules, records);
         self.settle_held(now, rules, records);
         self.past.forget(now);
+        let timers = &rules.timers;
+        let reach_ms = timers.ring_max_ms.saturating_add(timers.noresp_gm_ms);
+        self.gaps.forget(now, reach_ms, || self.registry.earliest());
     }
 
     /// Looks at closed legs; those of pickup codes first, for they explain others (D49).
@@ -170,12 +212,14 @@ impl Settler {
         }
     }
 
-    /// Settles everything: the end of input, after which a capture of other calls may come.
+    /// Settles everything: the end of input, after which a capture of other calls may come. What gaps are known is
+    /// forgotten as well.
     pub fn finish(&mut self, rules: &Rules, records: &mut Vec<Judged>) {
         self.weigh_all(self.registry.closed(), rules, records);
         self.settle_held(Time::MAX, rules, records);
         self.registry = Registry::default();
         self.past = Past::default();
+        self.gaps = Gaps::default();
         self.waiting = 0;
     }
 
@@ -305,19 +349,23 @@ impl Settler {
             if let Some(leg) = code {
                 call.pickup = Some(Takeover { leg, by: None });
             }
-            self.judge(&call, &sketches, rules, records);
+            self.judge(call, &sketches, rules, records);
         }
         orphans
     }
 
-    fn judge(&mut self, call: &Call, sketches: &[Sketch], rules: &Rules, records: &mut Vec<Judged>) {
+    fn judge(&mut self, mut call: Call, sketches: &[Sketch], rules: &Rules, records: &mut Vec<Judged>) {
         let heuristic = call.joins.iter().filter(|join| join.by == Evidence::Heuristic);
         self.counters.heuristic_joins += u64::try_from(heuristic.count()).unwrap_or(0);
         self.counters.joined += u64::from(call.legs.len() > 1);
-        let Some(mut judged) = verdict::judge(call, rules, self.explains_all) else {
+        if !self.gaps.is_empty() {
+            call.gaps = call.gaps(&self.gaps, rules);
+        }
+        let Some(mut judged) = verdict::judge(&call, rules, self.explains_all) else {
             return;
         };
         self.counters.calls += 1;
+        self.counters.gapped += u64::from(!call.gaps.is_empty());
         let swallowed = self.past.swallow(sketches, &mut judged, rules, &self.keys);
         self.counters.swallowed += swallowed;
         let record = &judged.record;
@@ -429,6 +477,7 @@ impl Group {
             joins,
             pickup,
             is_cut: self.is_cut,
+            gaps: Vec::new(),
         })
     }
 }

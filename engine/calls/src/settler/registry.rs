@@ -214,6 +214,16 @@ impl Registry {
             .is_some_and(|entry| entry.sketch.roles.has_origin())
     }
 
+    /// The first sign of the oldest leg known, found by a walk over all.
+    pub(super) fn earliest(&self) -> Option<Time> {
+        let entries = self.entries.iter().flatten();
+        let starts = entries.map(|entry| match &entry.facts {
+            Some(facts) => facts.first_sign().min(entry.sketch.start),
+            None => entry.sketch.start,
+        });
+        starts.min()
+    }
+
     /// Every leg, the earliest first.
     pub(super) fn closed(&self) -> Vec<Slot> {
         let mut slots: Vec<(_, Slot)> = self

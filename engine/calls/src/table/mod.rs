@@ -14,6 +14,7 @@ use ringtap_sip::Method;
 use crate::facts::LegFacts;
 pub use crate::facts::observe::Observation;
 use crate::facts::observe::{Ack, Context};
+use crate::gaps::Gap;
 use crate::hash::{HashKey, LegKey};
 use crate::learner::{self, Heard, Hearing, Registration};
 use crate::rules::Rules;
@@ -47,13 +48,18 @@ pub struct Harvest {
     pub closed: Vec<LegFacts>,
     /// What was told of registrations.
     pub registrations: Vec<Registration>,
+    /// Gaps in the capture that have come to light. They count for the calls that are settled with them or later.
+    pub gaps: Vec<Gap>,
 }
 
 impl Harvest {
     /// Whether there is nothing in it.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.news.is_empty() && self.closed.is_empty() && self.registrations.is_empty()
+        self.news.is_empty()
+            && self.closed.is_empty()
+            && self.registrations.is_empty()
+            && self.gaps.is_empty()
     }
 
     /// Adds another share.
@@ -61,6 +67,7 @@ impl Harvest {
         self.news.append(&mut other.news);
         self.closed.append(&mut other.closed);
         self.registrations.append(&mut other.registrations);
+        self.gaps.append(&mut other.gaps);
     }
 }
 
@@ -131,12 +138,41 @@ pub struct Routing {
     /// What was told of registrations.
     pub registrations: Vec<Registration>,
     heard: Heard,
-    /// ACKs that came before their leg: another worker may be about to bring the INVITE.
-    early_acks: Vec<(LegKey, Ack)>,
+    /// ACKs that came before their leg.
+    pub early_acks: EarlyAcks,
 }
 
 /// ACKs kept until the end of the epoch. Nearly all are of dialogs that the table has forgotten.
-const EARLY_ACKS_MAX: usize = 4096;
+const EARLY_ACKS_MAX: usize = 16_384;
+
+/// ACKs that found no leg: another worker may be about to bring the INVITE. They wait until every worker has joined
+/// the messages of the epoch; then whoever gathers them hands them to [`LegTable::join_early_acks`], before the first
+/// shard is expired. Bounded, whatever the traffic.
+#[derive(Debug, Default)]
+pub struct EarlyAcks {
+    acks: Vec<(LegKey, Ack)>,
+}
+
+impl EarlyAcks {
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.acks.is_empty()
+    }
+
+    /// Adds those of another worker.
+    pub fn append(&mut self, mut other: Self) {
+        let room = EARLY_ACKS_MAX - self.acks.len().min(EARLY_ACKS_MAX);
+        other.acks.truncate(room);
+        self.acks.append(&mut other.acks);
+    }
+
+    fn push(&mut self, key: LegKey, ack: Ack) {
+        if self.acks.len() < EARLY_ACKS_MAX {
+            self.acks.push((key, ack));
+        }
+    }
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Place {
@@ -245,8 +281,8 @@ impl LegTable {
                 Found::No => {
                     applied.of_no_leg += 1;
                     let is_ack = seen.message.is_request() && seen.message.method() == Method::Ack;
-                    if is_ack && routing.early_acks.len() < EARLY_ACKS_MAX {
-                        routing.early_acks.push((place.key, Ack::of(seen, &context)));
+                    if is_ack {
+                        routing.early_acks.push(place.key, Ack::of(seen, &context));
                     }
                 }
             }
@@ -255,10 +291,10 @@ impl LegTable {
         applied
     }
 
-    /// At the end of an epoch, when every worker has joined its messages: ACKs that found no leg then. An ACK
-    /// makes none (D82), so this is all there is of them.
-    pub fn join_early_acks(&self, routing: &mut Routing, rules: &Rules) {
-        for (key, ack) in routing.early_acks.drain(..) {
+    /// At the end of an epoch, when every worker has joined its messages and before any shard is expired: ACKs that
+    /// found no leg then. An ACK makes none (D82), so this is all there is of them.
+    pub fn join_early_acks(&self, early: EarlyAcks, rules: &Rules) {
+        for (key, ack) in early.acks {
             if let Some(shard) = self.shards.get(self.shard_of(key)) {
                 shard.lock().join_ack(key, &ack, rules);
             }

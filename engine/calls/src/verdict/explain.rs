@@ -1,16 +1,19 @@
 //! From a judged call to the story of its verdict: the facts that `ringtap explain` shows.
 
 use compact_str::CompactString;
-use ringtap_record::{Explanation, HopStory, LegStory, PickupStory, Ruling, Time};
+use ringtap_record::{Explanation, GapStory, HopStory, LegStory, PickupStory, Ruling, Time};
 
 use super::Verdict;
 use crate::facts::hop::Hop;
 use crate::facts::{Closing, LegFacts};
+use crate::gaps::Gap;
 use crate::settler::Call;
 use crate::tick::Tick;
 
 /// Hops told of one leg.
 const HOPS_MAX: usize = 24;
+/// Gaps told of one call.
+const GAPS_MAX: usize = 8;
 
 /// The story of a call whose record starts at `started`.
 pub(super) fn story(call: &Call, verdicts: &[Verdict], started: Time) -> Explanation {
@@ -29,6 +32,12 @@ pub(super) fn story(call: &Call, verdicts: &[Verdict], started: Time) -> Explana
                 .time(pickup.leg.base)
                 .map_or(0, |at| (at - started) / 1000),
         }),
+        gaps: call
+            .gaps
+            .iter()
+            .take(GAPS_MAX)
+            .map(|gap| of_gap(gap, started))
+            .collect(),
         rulings: verdicts
             .iter()
             .map(|verdict| Ruling {
@@ -36,6 +45,14 @@ pub(super) fn story(call: &Call, verdicts: &[Verdict], started: Time) -> Explana
                 base_row: verdict.rows.1.map(CompactString::from),
             })
             .collect(),
+    }
+}
+
+fn of_gap(gap: &Gap, started: Time) -> GapStory {
+    GapStory {
+        kind: gap.kind.as_str().into(),
+        from_ms: (gap.from > Time::MIN).then(|| (gap.from - started) / 1000),
+        until_ms: (gap.until - started) / 1000,
     }
 }
 

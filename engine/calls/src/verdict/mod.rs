@@ -126,7 +126,7 @@ impl<'a> Case<'a> {
         let dialled = paths.upstream.iter().find_map(Seen::target).or_else(|| {
             call.legs
                 .iter()
-                .filter(|leg| is_partial(leg))
+                .filter(|leg| leg.is_partial())
                 .find_map(|leg| leg.identity(leg.to))
         });
         let dialled = dialled.or_else(|| paths.branches.first().and_then(|branch| branch.target));
@@ -157,7 +157,7 @@ impl<'a> Case<'a> {
             }
         }
         if targets.is_empty() {
-            targets.extend(leg.identity(leg.to).filter(|_| is_partial(leg)));
+            targets.extend(leg.identity(leg.to).filter(|_| leg.is_partial()));
         }
         targets
     }
@@ -209,6 +209,12 @@ impl<'a> Case<'a> {
         acknowledged && !self.paths.hops().any(|seen| seen.hop.final_at.seen())
     }
 
+    /// Whether any number of messages may have been missed between these times, or at one of them.
+    fn was_blind(&self, from: Time, until: Time) -> bool {
+        let mut gaps = self.call.gaps.iter();
+        gaps.any(|gap| gap.kind.is_blind() && gap.touches(from, until))
+    }
+
     /// The first INVITE; the first sign of the call if none was captured.
     fn started(&self) -> Option<Time> {
         let invited = self
@@ -219,11 +225,6 @@ impl<'a> Case<'a> {
             .filter(|time| *time < Time::MAX);
         invited.or_else(|| self.paths.hops().map(Seen::started).min())
     }
-}
-
-/// Whether no INVITE of the leg was captured (D80, D81, D84).
-fn is_partial(leg: &LegFacts) -> bool {
-    !leg.hops.iter().any(|hop| hop.has(Hop::INVITE))
 }
 
 /// The branches that took the call.
@@ -417,12 +418,13 @@ fn caller_of(call: &Call) -> Caller {
 
 fn flags(call: &Call, case: &Case<'_>) -> Vec<Flag> {
     let legs = || call.legs.iter();
-    let partial = legs().all(is_partial);
+    let partial = legs().all(LegFacts::is_partial);
     [
         (Flag::Partial, partial),
         (
             Flag::Loss,
             legs().any(|leg| matches!(leg.closing, Closing::EndOfInput | Closing::Evicted))
+                || !call.gaps.is_empty()
                 || case.lost_a_final()
                 || call.is_cut
                 || case.may_be_of_a_dialog(),

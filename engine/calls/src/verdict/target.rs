@@ -21,7 +21,7 @@ const EARLY_BYE_MS: i64 = 3_000;
 /// D36: an INVITE sent so often and so long without any response proves that nobody is there.
 const UNHEARD_SENT: u8 = 3;
 const UNHEARD_MS: i64 = 3_000;
-/// The input ended before T_noresp: an INVITE sent so often and so long is near its Timer B, and nobody
+/// The input ended before T_noresp, or had a gap: an INVITE sent so often and so long is near its Timer B, and nobody
 /// answers the last transmission who did not answer those before.
 const GIVEN_UP_SENT: u8 = 5;
 const GIVEN_UP_MS: i64 = 15_000;
@@ -272,7 +272,9 @@ impl<'a> Case<'a> {
             .iter()
             .filter_map(|seen| seen.hop.last.time(seen.leg.base))
             .max();
-        let long_after = last.is_none_or(|last| (bye - last) / 1000 >= EARLY_BYE_MS);
+        // The 2xx of an answer so early is hardly lost with its ACK and all, unless nothing was captured then.
+        let long_after =
+            last.is_none_or(|last| (bye - last) / 1000 >= EARLY_BYE_MS || self.was_blind(last, bye));
         let ended_upstream = self.paths.upstream.iter().any(|seen| seen.hop.is_refused());
         Some(if long_after && !ended_upstream {
             by("D39", Outcome::Undetermined)
@@ -307,9 +309,17 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// D36 and D37: a timer ran out, or the input ended.
+    /// D36 and D37: a timer ran out, or the input ended. That no response came is proved by nothing but having
+    /// listened: a gap behind the last INVITE is as good as the end of input. One before it proves nothing, for
+    /// who had heard a response would not have sent the INVITE again.
     fn without_end(&self, branch: &Branch<'a>) -> Ruling {
-        let expired = self.call.legs.iter().all(|leg| leg.closing == Closing::Expired);
+        let sent = branch
+            .hops
+            .iter()
+            .filter_map(|seen| seen.hop.invite_last.time(seen.leg.base));
+        let last_sent = sent.max().unwrap_or(Time::MIN);
+        let expired = self.call.legs.iter().all(|leg| leg.closing == Closing::Expired)
+            && !self.was_blind(last_sent, Time::MAX);
         let terminating = branch.hops.iter().any(|seen| seen.hop.segment.is_terminating());
         let unheard = |sent: u8, ms: i64| {
             branch.hops.iter().any(|seen| {

@@ -400,6 +400,64 @@ fn give_up(whole: &[u8]) {
     }
 }
 
+/// Catches a datagram that was given up and is no known gap though it may have been a message; and one that is a gap
+/// though its beginning was read, though it ended in another way, or though it is most likely nobody's.
+#[test]
+fn what_is_given_up_unread_is_a_gap() {
+    let whole = datagram([5060, 5060], 4_000);
+    let other = datagram([4000, 4000], 4_000);
+    let small = 20_000;
+    for (of, there, salvage, bytes_max, missed) in [
+        (&whole, vec![0, 1], true, usize::MAX, false),
+        (&whole, vec![0, 1], false, usize::MAX, true),
+        (&whole, vec![1, 2], true, usize::MAX, false),
+        (&whole, vec![0, 1, 2], false, usize::MAX, false),
+        (&other, vec![0, 1], false, usize::MAX, false),
+        (&whole, vec![0, 1], true, small, false),
+        (&whole, vec![0, 1], false, small, true),
+        (&whole, vec![1, 2], true, small, true),
+        (&other, vec![0, 1], false, small, false),
+    ] {
+        let mut reassembler = reassembler(Limits { bytes_max, salvage });
+        let mut out = Vec::new();
+        reassembler.advance(BEGIN, &mut out);
+        let sent = BEGIN.plus_us(77);
+        for at in &there {
+            let one = Piece {
+                time: sent,
+                ..pieces(key(V4, 7), of, 1_400)[*at]
+            };
+            reassembler.put(&one, &mut out);
+        }
+        let wanted = if missed { vec![sent] } else { Vec::new() };
+        if bytes_max == small {
+            // Others, of which nothing is missing but time, take its place.
+            for id in 100..140 {
+                let one = Piece {
+                    time: BEGIN.plus_us(500),
+                    ..piece(key(V4, id), &whole, 0, 1_400)
+                };
+                reassembler.put(&one, &mut out);
+            }
+            assert!(reassembler.counters().datagrams.evicted > 1 || salvage);
+        } else {
+            reassembler.advance(BEGIN.plus_ms(AGE_MAX_MS + 1), &mut out);
+        }
+        let mut told = reassembler.take_missed();
+        told.retain(|at| *at == sent);
+        assert_eq!(told, wanted, "{there:?}, salvage {salvage}, {bytes_max}");
+        assert_eq!(reassembler.take_missed(), []);
+    }
+    // The end of a capture is a gap anyway.
+    let mut reassembler = reassembler(Limits {
+        salvage: false,
+        ..Limits::default()
+    });
+    put(&mut reassembler, &pieces(key(V4, 7), &whole, 1_400)[..2]);
+    reassembler.clear(&mut Vec::new());
+    assert_eq!(reassembler.take_missed(), []);
+}
+
 /// Catches the memory limit passed, another than the oldest evicted, and a datagram lost that had room.
 #[test]
 fn the_oldest_leaves_a_full_memory() {

@@ -1,0 +1,233 @@
+//! `ringtap run`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use jiff::SignedDuration;
+use ringtap_calls::Rules;
+use ringtap_config::{Capture, Config, FrameBytes, Tunnel};
+use ringtap_journal::Writer;
+use ringtap_xdp::{Mode, Settings, Take};
+use ringtap_xsk::{QueueOptions, Wakeup, ZeroCopy};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use super::core_list::CoreList;
+use super::replay::{decoder, ports};
+use super::{Common, Failure, say};
+use crate::live::{self, LiveError, Options, PortOptions};
+use crate::replay;
+use crate::sink::{JournalSink, RecordSink};
+use crate::stats::Summary;
+use crate::worker::Shared;
+
+const _: () = assert!(ringtap_config::RING_FRAMES_MIN == ringtap_xsk::RING_FRAMES_MIN);
+const _: () = assert!(ringtap_config::RING_FRAMES_MAX == ringtap_xsk::RING_FRAMES_MAX);
+
+/// Capture from network interfaces (XDP, AF_XDP) until SIGINT or SIGTERM, and record missed calls in the journal
+///
+/// Every queue of an interface is read; queues are dealt out to the cores in turn. Interfaces are made promiscuous
+/// as long as this runs. SIP, IP fragments and tunnels that may carry it are taken off the interface; the rest passes to the
+/// kernel untouched, unless --dedicated says otherwise. A second SIGINT or SIGTERM ends it at once.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    ringtap run --interface ens2f0 --cores 2,3\n  \
+    ringtap run --interface ens2f0,ens2f1 --cores 2-5 --dedicated --wakeup busy\n  \
+    ringtap run --interface veth0 --cores 1 --stop-after 10m --stats")]
+pub(super) struct Run {
+    /// Interfaces that mirrors end at
+    #[arg(long, value_name = "IF[,IF…]", required = true, value_delimiter = ',')]
+    interface: Vec<String>,
+    /// Cores to work on, one pinned reader each: `2,3` or `2-5`; without it one reader, not pinned
+    #[arg(long, value_name = "LIST")]
+    cores: Option<CoreList>,
+    /// Write call records into this journal, instead of `journal.path` of the configuration
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
+    /// Where the XDP program runs: in the driver (native) or before the network stack (generic); auto takes
+    /// native if the driver has it
+    #[arg(long, value_enum, default_value = "auto", value_name = "MODE")]
+    xdp_mode: XdpMode,
+    /// Whether the NIC writes into the program's memory itself
+    #[arg(long, value_enum, default_value = "auto", value_name = "WHETHER")]
+    zero_copy: ZeroCopyArgument,
+    /// What wakes a reader: interrupts (poll), or nothing, for it never sleeps (busy)
+    #[arg(long, value_enum, default_value = "poll", value_name = "HOW")]
+    wakeup: WakeupArgument,
+    /// The interfaces carry nothing but mirrors: what is not taken is dropped at once instead of passed to the kernel
+    #[arg(long)]
+    dedicated: bool,
+    /// End after this time: `90s`, `10m`, `2h`
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    stop_after: Option<Duration>,
+    /// At the end, print a summary with counts on standard error
+    #[arg(long)]
+    stats: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum XdpMode {
+    Auto,
+    Native,
+    Generic,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ZeroCopyArgument {
+    Auto,
+    Require,
+    Off,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum WakeupArgument {
+    Poll,
+    Busy,
+}
+
+/// A time like `90s`; a number alone is seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "expected a time like 90s, 10m or 2h".to_owned();
+    let time = match text.parse::<u32>() {
+        Ok(seconds) => Duration::from_secs(seconds.into()),
+        Err(_) => {
+            let time: SignedDuration = text.parse().map_err(|_| wrong())?;
+            Duration::try_from(time).map_err(|_| wrong())?
+        }
+    };
+    if time.is_zero() {
+        return Err("must be longer than nothing".to_owned());
+    }
+    Ok(time)
+}
+
+impl Run {
+    pub(super) fn run(self, common: &Common) -> Result<(), Failure> {
+        let config = common.start()?;
+        let options = self.options(&config)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM] {
+            // A second signal ends the process at once, should a disk keep it waiting.
+            signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))
+                .map_err(Failure::work)?;
+            signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(Failure::work)?;
+        }
+        let path = self.journal.as_ref().unwrap_or(&config.journal.path);
+        let journal = ringtap_journal::Options {
+            retention_days: config.journal.retention_days,
+            ..ringtap_journal::Options::default()
+        };
+        let writer = Writer::spawn(path, journal).map_err(Failure::work)?;
+        let sinks: Vec<Box<dyn RecordSink>> = vec![Box::new(JournalSink::live(writer))];
+        let shared = Shared {
+            table: replay::table_for(config.limits.calls_max, options.cores.len()),
+            rules: Rules::new(&config),
+        };
+        let outcome =
+            live::run(shared, &decoder(&config), &options, sinks, &stop).map_err(|error| match error {
+                LiveError::Core(_) => Failure::usage(error),
+                _ => Failure::work(error),
+            })?;
+        tracing::info!("stopped");
+        if self.stats {
+            say(format_args!("{}", Summary::from(&outcome)));
+        }
+        match &outcome.settled.journal {
+            Some(journal) if journal.lost > 0 => Err(Failure::work(format!(
+                "{}: {} records could not be written in time and are lost",
+                path.display(),
+                journal.lost
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn options(&self, config: &Config) -> Result<Options, Failure> {
+        let mut names = self.interface.clone();
+        names.sort();
+        names.dedup();
+        if names.len() < self.interface.len() {
+            return Err(Failure::usage("--interface: one is named twice"));
+        }
+        Ok(Options {
+            interfaces: self.interface.clone(),
+            cores: self.cores.clone().map(|list| list.0).unwrap_or_default(),
+            port: PortOptions {
+                program: Settings {
+                    ports: ports(config),
+                    take: take(&config.capture),
+                    dedicated: self.dedicated,
+                    queues: 1,
+                },
+                mode: match self.xdp_mode {
+                    XdpMode::Auto => Mode::Auto,
+                    XdpMode::Native => Mode::Native,
+                    XdpMode::Generic => Mode::Generic,
+                },
+                queue: QueueOptions {
+                    ring_frames: config.capture.ring_frames,
+                    frame_bytes: match config.capture.frame_bytes {
+                        FrameBytes::Auto => None,
+                        FrameBytes::Small => Some(2048),
+                        FrameBytes::Large => Some(4096),
+                    },
+                    zero_copy: match self.zero_copy {
+                        ZeroCopyArgument::Auto => ZeroCopy::Auto,
+                        ZeroCopyArgument::Require => ZeroCopy::Require,
+                        ZeroCopyArgument::Off => ZeroCopy::Off,
+                    },
+                    wakeup: match self.wakeup {
+                        WakeupArgument::Poll => Wakeup::Poll,
+                        WakeupArgument::Busy => Wakeup::Busy,
+                    },
+                },
+            },
+            keep_all: config.records_answered_calls(),
+            stop_after: self.stop_after,
+        })
+    }
+}
+
+/// What the XDP program takes beside UDP: what the host counts or opens, and the tunnels that are switched on.
+fn take(capture: &Capture) -> Take {
+    let always = Take::TCP | Take::SCTP | Take::MPLS | Take::PPPOE;
+    capture.tunnels.iter().fold(always, |take, tunnel| {
+        take | match tunnel {
+            Tunnel::Gre => Take::GRE,
+            Tunnel::Erspan => Take::ERSPAN,
+            Tunnel::Vxlan => Take::VXLAN,
+            Tunnel::Geneve => Take::GENEVE,
+            Tunnel::Gtpu => Take::GTPU,
+            Tunnel::Ipip => Take::IPIP,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Catches times read other than documented, and a capture that would end at once.
+    #[test]
+    fn times() {
+        for (text, seconds) in [("90s", 90), ("10m", 600), ("2h", 7200), ("7", 7), ("1m 30s", 90)] {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        for text in ["", "soon", "-5s", "0", "0s"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    /// Catches a tunnel that is switched off and taken all the same, or the other way round.
+    #[test]
+    fn tunnels_are_switched() {
+        let config = |text| ringtap_config::from_toml(text, "test").unwrap().capture;
+        assert_eq!(take(&config("")), Take::ALL);
+        let take = take(&config("[capture]\ntunnels = [\"vxlan\"]"));
+        assert!(take.any_of(Take::VXLAN) && take.any_of(Take::TCP));
+        assert!(!take.any_of(Take::GRE | Take::ERSPAN | Take::GENEVE | Take::GTPU | Take::IPIP));
+    }
+}

@@ -1,0 +1,80 @@
+//! Cores that threads are pinned to.
+
+use std::io;
+
+use rustix::thread::CpuSet;
+use thiserror::Error;
+
+/// A core that does not exist, or that this process may not use.
+#[derive(Debug, Error)]
+#[error("cannot use core {core}: {source} (--cores)")]
+pub struct CoreError {
+    /// Its number.
+    pub core: usize,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// Whether this process may use each of these cores.
+///
+/// # Errors
+/// The first that it may not.
+pub(crate) fn check(cores: &[usize]) -> Result<(), CoreError> {
+    let Some(first) = cores.first() else { return Ok(()) };
+    let usable = rustix::thread::sched_getaffinity(None).map_err(|errno| CoreError {
+        core: *first,
+        source: errno.into(),
+    })?;
+    match cores
+        .iter()
+        .find(|core| **core >= CpuSet::MAX_CPU || !usable.is_set(**core))
+    {
+        None => Ok(()),
+        Some(core) => Err(CoreError {
+            core: *core,
+            source: io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("this process may use {}", ranges(&usable)),
+            ),
+        }),
+    }
+}
+
+/// Cores for people: `0-3, 6`.
+fn ranges(set: &CpuSet) -> String {
+    let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect();
+    let runs = cores.chunk_by(|a, b| a + 1 == *b).filter_map(|run| {
+        let (first, last) = (run.first()?, run.last()?);
+        Some(if first == last {
+            first.to_string()
+        } else {
+            format!("{first}-{last}")
+        })
+    });
+    runs.collect::<Vec<_>>().join(", ")
+}
+
+/// Pins this thread to one core.
+pub(crate) fn pin(core: usize) -> Result<(), CoreError> {
+    let mut set = CpuSet::new();
+    set.set(core);
+    rustix::thread::sched_setaffinity(None, &set).map_err(|errno| CoreError {
+        core,
+        source: errno.into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Catches cores told otherwise than they are.
+    #[test]
+    fn cores_for_people() {
+        let mut set = CpuSet::new();
+        for core in [0, 1, 2, 6, 8, 9] {
+            set.set(core);
+        }
+        assert_eq!(ranges(&set), "0-2, 6, 8-9");
+    }
+}

@@ -1,0 +1,386 @@
+//! One interface under capture: opened, watched, and opened again when it has come back.
+//!
+//! Order of set-up: the kernel gets its free frames, the sockets go into the program's map, and the program is attached
+//! last, so that from the first frame it takes there is a socket for it. Drivers that can do zero-copy only behind a program
+//! get it first.
+
+use std::time::{Duration, Instant};
+
+use ringtap_calls::{Gap, GapKind};
+use ringtap_record::Time;
+use ringtap_xdp::{Action, Attached, Counters, Mode, Program, Settings, XdpError};
+use ringtap_xsk::{InForce, Interface, Link, Promiscuous, Queue, QueueOptions, XskError, ZeroCopy};
+use thiserror::Error;
+
+/// Drivers whose queues do zero-copy only while a program is attached.
+const PROGRAM_FIRST: [&str; 1] = ["virtio_net"];
+/// How often an interface that is not there is looked for.
+const SEARCH: Duration = Duration::from_millis(250);
+/// How often it is tried to open one that is there but refuses.
+const RETRY: Duration = Duration::from_secs(2);
+/// How often the program's counters and the queues are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// An interface cannot be captured.
+#[derive(Debug, Error)]
+pub enum PortError {
+    /// The interface or a queue.
+    #[error(transparent)]
+    Xsk(#[from] XskError),
+    /// The program.
+    #[error("{}", told(.interface, .source))]
+    Xdp {
+        /// The interface.
+        interface: String,
+        /// What it says.
+        source: XdpError,
+    },
+}
+
+/// What the program says of an interface, whose name it does not always know, and what the kernel said.
+fn told(interface: &str, error: &XdpError) -> String {
+    let mut text = error.to_string();
+    if !text.contains(interface) {
+        text = format!("interface {interface}: {text}");
+    }
+    match std::error::Error::source(error) {
+        Some(source) => format!("{text} ({source})"),
+        None => text,
+    }
+}
+
+impl PortError {
+    fn is_gone(&self) -> bool {
+        match self {
+            Self::Xsk(error) => error.is_gone(),
+            Self::Xdp { source, .. } => matches!(source, XdpError::NoSuchInterface(_)),
+        }
+    }
+}
+
+/// How interfaces are opened.
+#[derive(Clone, Debug)]
+pub struct PortOptions {
+    /// What the program takes. The number of queues is that of each interface.
+    pub program: Settings,
+    /// Where it runs.
+    pub mode: Mode,
+    /// Sockets.
+    pub queue: QueueOptions,
+}
+
+/// What an interface counted.
+#[derive(Clone, Debug)]
+pub struct PortReport {
+    /// Its name.
+    pub interface: String,
+    /// What the program counted.
+    pub program: Counters,
+    /// What its sockets counted.
+    pub sockets: ringtap_xsk::Statistics,
+    /// Frames that the NIC lost for want of room, where it tells.
+    pub nic_lost: u64,
+}
+
+/// One interface.
+#[derive(Debug)]
+pub(super) struct Port {
+    name: String,
+    options: PortOptions,
+    open: Option<Open>,
+    /// Since when nothing comes, by the time of the frames.
+    down_since: Option<Time>,
+    try_at: Instant,
+    /// What was said last about why it is not captured.
+    complaint: Option<String>,
+    /// What programs counted that are gone.
+    counted: Counters,
+    nic_lost: u64,
+}
+
+/// What is there while an interface is captured.
+#[derive(Debug)]
+struct Open {
+    // In this order: the program is detached first.
+    program: Program,
+    _promiscuous: Promiscuous,
+    interface: Interface,
+    link: Link,
+    queues: u32,
+    look_at: Instant,
+    looked: Time,
+    unserved: u64,
+    nic_missed: Option<u64>,
+}
+
+/// What has to be done about a port's queues.
+#[derive(Debug)]
+pub(super) enum Change {
+    None,
+    /// They are there: read them.
+    Opened(Vec<Queue>),
+    /// Nothing will come of them any more: close them.
+    Closed,
+}
+
+impl Port {
+    /// An interface that is not captured yet.
+    pub(super) fn new(name: &str, options: &PortOptions) -> Self {
+        Self {
+            name: name.to_owned(),
+            options: options.clone(),
+            open: None,
+            down_since: None,
+            try_at: Instant::now(),
+            complaint: None,
+            counted: Counters::default(),
+            nic_lost: 0,
+        }
+    }
+
+    /// Begins to capture.
+    pub(super) fn open(&mut self, now: Time) -> Result<Vec<Queue>, PortError> {
+        let interface = Interface::find(&self.name)?;
+        let count = interface.queues();
+        let xdp = |source| PortError::Xdp {
+            interface: interface.name().to_owned(),
+            source,
+        };
+        let settings = Settings {
+            queues: count,
+            ..self.options.program.clone()
+        };
+        let mut program = Program::load(&settings).map_err(xdp)?;
+        let needs_program_first = self.options.queue.zero_copy == ZeroCopy::Require
+            || (self.options.queue.zero_copy == ZeroCopy::Auto
+                && interface
+                    .driver()
+                    .is_some_and(|driver| PROGRAM_FIRST.contains(&driver.as_str())));
+        let mut attached = None;
+        if needs_program_first {
+            attached = Some(program.attach(&self.name, self.options.mode).map_err(xdp)?);
+        }
+        let mut queues = Vec::new();
+        for number in 0..count {
+            let queue = Queue::open(&interface, number, &self.options.queue)?;
+            program.set_socket(number, queue.fd()).map_err(xdp)?;
+            queues.push(queue);
+        }
+        let promiscuous = interface.promiscuous()?;
+        let attached = match attached {
+            Some(attached) => attached,
+            None => program.attach(&self.name, self.options.mode).map_err(xdp)?,
+        };
+        if let Some(refused) = &attached.native_refused {
+            tracing::warn!("generic XDP, which is slower: {}", told(&self.name, refused));
+        }
+        for queue in &queues {
+            say_what_is_in_force(&self.name, queue, attached.attached);
+        }
+        let link = interface.link()?;
+        if link != Link::Running {
+            self.say_link(link);
+            self.down_since = Some(now);
+        }
+        self.open = Some(Open {
+            program,
+            _promiscuous: promiscuous,
+            link,
+            queues: count,
+            look_at: Instant::now() + LOOK,
+            looked: now,
+            unserved: 0,
+            nic_missed: interface.missed_frames(),
+            interface,
+        });
+        self.complaint = None;
+        Ok(queues)
+    }
+
+    /// Looks after it: what became of its link, and what was lost since the last time.
+    pub(super) fn watch(&mut self, now: Time, gaps: &mut Vec<Gap>) -> Change {
+        let Some(open) = &mut self.open else {
+            return self.search(now, gaps);
+        };
+        let link = match open.interface.link() {
+            Ok(link) => link,
+            Err(error) => return self.complain(&error.into()),
+        };
+        let was = std::mem::replace(&mut open.link, link);
+        let is_changed = link == Link::Running && open.look(now, gaps, &mut self.nic_lost);
+        if link == Link::Gone {
+            self.say_link(link);
+            return self.close(now);
+        }
+        if is_changed {
+            tracing::warn!("{}: its number of queues has changed: opening it anew", self.name);
+            self.try_at = Instant::now();
+            return self.close(now);
+        }
+        if link != was {
+            self.say_link(link);
+            if link != Link::Running {
+                self.down_since.get_or_insert(now);
+            }
+        }
+        if link == Link::Running {
+            self.end_gap(now, gaps);
+        } else if let Some(since) = self.down_since {
+            // As far as it goes: a call may be settled meanwhile.
+            gaps.push(Gap {
+                from: since,
+                until: now,
+                kind: GapKind::InterfaceDown,
+            });
+        }
+        Change::None
+    }
+
+    /// Stops capturing: what comes from now on passes to the kernel.
+    pub(super) fn detach(&mut self) {
+        if let Some(open) = self.open.take() {
+            self.keep_counts(&open);
+        }
+    }
+
+    /// What was counted so far, its sockets left out.
+    pub(super) fn report(&self) -> PortReport {
+        let mut program = self.counted.clone();
+        if let Some(counters) = self.open.as_ref().and_then(|open| open.program.counters().ok()) {
+            program.add(&counters);
+        }
+        PortReport {
+            interface: self.name.clone(),
+            program,
+            sockets: ringtap_xsk::Statistics::default(),
+            nic_lost: self.nic_lost,
+        }
+    }
+
+    fn close(&mut self, now: Time) -> Change {
+        self.down_since.get_or_insert(now);
+        self.detach();
+        Change::Closed
+    }
+
+    fn keep_counts(&mut self, open: &Open) {
+        if let Ok(counters) = open.program.counters() {
+            self.counted.add(&counters);
+        }
+    }
+
+    /// Looks for one that is not there.
+    fn search(&mut self, now: Time, gaps: &mut Vec<Gap>) -> Change {
+        if let Some(since) = self.down_since {
+            gaps.push(Gap {
+                from: since,
+                until: now,
+                kind: GapKind::InterfaceDown,
+            });
+        }
+        if Instant::now() < self.try_at {
+            return Change::None;
+        }
+        match self.open(now) {
+            Ok(queues) => {
+                tracing::info!("{}: is back: capturing again", self.name);
+                self.end_gap(now, gaps);
+                Change::Opened(queues)
+            }
+            Err(error) => {
+                self.try_at = Instant::now() + if error.is_gone() { SEARCH } else { RETRY };
+                self.complain(&error)
+            }
+        }
+    }
+
+    /// Says why it is not captured, once.
+    fn complain(&mut self, error: &PortError) -> Change {
+        let text = error.to_string();
+        if !error.is_gone() && self.complaint.as_ref() != Some(&text) {
+            tracing::error!("{}: not captured: {text}", self.name);
+            self.complaint = Some(text);
+        }
+        Change::None
+    }
+
+    fn end_gap(&mut self, now: Time, gaps: &mut Vec<Gap>) {
+        if let Some(from) = self.down_since.take() {
+            gaps.push(Gap {
+                from,
+                until: now,
+                kind: GapKind::InterfaceDown,
+            });
+        }
+    }
+
+    fn say_link(&self, link: Link) {
+        let interface = &self.name;
+        match link {
+            Link::Running => tracing::info!("{interface}: is up again"),
+            Link::NoCarrier => tracing::warn!("{interface}: has no carrier: nothing comes until it has"),
+            Link::Down => {
+                tracing::warn!(
+                    "{interface}: is down: nothing comes until it is up (`ip link set {interface} up`)"
+                )
+            }
+            Link::Gone => tracing::warn!("{interface}: is gone: waiting for it to come back"),
+        }
+    }
+}
+
+impl Open {
+    /// Looks what the program and the NIC lost. Whether the interface has another number of queues than are open.
+    fn look(&mut self, now: Time, gaps: &mut Vec<Gap>, nic_lost: &mut u64) -> bool {
+        if Instant::now() < self.look_at {
+            return false;
+        }
+        self.look_at = Instant::now() + LOOK;
+        let mut has_lost = false;
+        if let Ok(counters) = self.program.counters() {
+            let unserved = counters.action(Action::NoSocket);
+            has_lost |= unserved > self.unserved;
+            self.unserved = unserved;
+        }
+        if let (Some(before), Some(missed)) = (self.nic_missed, self.interface.missed_frames()) {
+            // A driver that is reset begins at 0.
+            let lost = missed.saturating_sub(before);
+            has_lost |= lost > 0;
+            *nic_lost += lost;
+            self.nic_missed = Some(missed);
+        }
+        if has_lost {
+            gaps.push(Gap {
+                from: self.looked,
+                until: now,
+                kind: GapKind::FramesLost,
+            });
+        }
+        self.looked = now;
+        self.interface.queues() != self.queues
+    }
+}
+
+fn say_what_is_in_force(interface: &str, queue: &Queue, attached: Attached) {
+    let InForce {
+        zero_copy,
+        huge_pages,
+        busy_poll,
+        several_frames,
+        ring_frames,
+        frame_bytes,
+    } = queue.in_force();
+    let program = match attached {
+        Attached::Native => "native XDP",
+        Attached::Generic => "generic XDP",
+    };
+    let or = |holds, yes: &'static str, no: &'static str| if holds { yes } else { no };
+    tracing::info!(
+        "{interface} queue {}: {program}, {}, {}, {ring_frames} frames of {frame_bytes} octets{}{}",
+        queue.number(),
+        or(zero_copy, "zero-copy", "copy"),
+        or(busy_poll, "busy polling", "need_wakeup"),
+        or(huge_pages, " in huge pages", ""),
+        or(several_frames, ", long packets in several", ""),
+    );
+}

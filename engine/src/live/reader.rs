@@ -1,0 +1,286 @@
+//! One reader: a thread, pinned to its core, that takes frames from its queues and joins what they say into the leg
+//! table. It owns its queues; whatever it leaves for others goes through an outbox.
+
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::Receiver;
+use parking_lot::Mutex;
+use ringtap_calls::{Gap, GapKind};
+use ringtap_record::Time;
+use ringtap_xsk::{Queue, Ready, Statistics};
+
+use super::marks::Marks;
+use super::time::WallClock;
+use crate::capture::{Frame, Link};
+use crate::fragments::Fragments;
+use crate::worker::{Shared, Taken, Worker, WorkerCounters};
+
+/// Batches taken from one queue before the next has its turn.
+const TURN_BATCHES: usize = 8;
+/// How often a reader looks what its sockets lost.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long a reader sleeps at most: orders and the end are found within this time.
+const SLEEP: Duration = Duration::from_millis(100);
+/// At the end: how long rings are drained that do not become empty.
+const DRAIN: Duration = Duration::from_millis(500);
+/// Legs that had to leave a full table and wait for the ticker. If that does not come (its settler hangs), later ones are
+/// given up.
+const OUTBOX_LEGS_MAX: usize = 1 << 16;
+
+/// What a reader is told.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// Read this queue too; the number is that of its port.
+    Add(usize, Box<Queue>),
+    /// Close the queues of a port.
+    Remove(usize),
+}
+
+/// What a reader leaves for the ticker.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    taken: Mutex<Taken>,
+    given_up: AtomicU64,
+}
+
+impl Outbox {
+    pub(super) fn take(&self) -> Taken {
+        std::mem::take(&mut *self.taken.lock())
+    }
+
+    /// Legs that nobody came for in time.
+    pub(super) fn given_up(&self) -> u64 {
+        self.given_up.load(Ordering::Relaxed)
+    }
+
+    fn put(&self, mut taken: Taken) {
+        let mut kept = self.taken.lock();
+        let room = OUTBOX_LEGS_MAX.saturating_sub(kept.harvest.closed.len());
+        let too_many = taken.harvest.closed.len().saturating_sub(room);
+        taken.harvest.closed.truncate(room);
+        self.given_up.fetch_add(too_many as u64, Ordering::Relaxed);
+        kept.append(taken);
+    }
+
+    fn put_gap(&self, gap: Gap) {
+        self.taken.lock().harvest.gaps.push(gap);
+    }
+}
+
+/// What is known at the end.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    pub(super) seen: WorkerCounters,
+    /// What the sockets counted, by port.
+    pub(super) sockets: Vec<(usize, Statistics)>,
+}
+
+/// What all readers share.
+#[derive(Debug)]
+pub(super) struct Common {
+    pub(super) shared: Arc<Shared>,
+    pub(super) clock: WallClock,
+    pub(super) marks: Marks,
+    pub(super) stop: AtomicBool,
+}
+
+/// One reader.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) number: usize,
+    pub(super) common: Arc<Common>,
+    pub(super) orders: Receiver<Order>,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) worker: Worker,
+    pub(super) fragments: Fragments,
+    /// Asks again at once instead of sleeping.
+    pub(super) is_busy: bool,
+    pub(super) lanes: Vec<Lane>,
+    /// What queues counted that are closed.
+    pub(super) closed: Vec<(usize, Statistics)>,
+}
+
+/// A queue that is read.
+#[derive(Debug)]
+pub(super) struct Lane {
+    port: usize,
+    queue: Box<Queue>,
+    /// Its interface is gone.
+    is_dead: bool,
+    lost: u64,
+}
+
+impl Reader {
+    /// Reads until it is told to stop, then what is left in the rings.
+    pub(super) fn run(mut self) -> Report {
+        let common = Arc::clone(&self.common);
+        let mut now = common.clock.now();
+        let mut looked = (Instant::now(), now);
+        let mut ready = Vec::new();
+        while !common.stop.load(Ordering::Relaxed) {
+            self.heed_orders();
+            common.marks.wake(self.number, now);
+            let came = self.pass(&mut now);
+            if looked.0.elapsed() >= LOOK {
+                self.look(looked.1, now);
+                looked = (Instant::now(), now);
+            }
+            if came == 0 && !self.is_busy {
+                common.marks.park(self.number);
+                self.sleep(&mut ready);
+            }
+        }
+        let began = Instant::now();
+        while self.pass(&mut now) > 0 && began.elapsed() < DRAIN {}
+        self.look(looked.1, now);
+        common.marks.park(self.number);
+        self.report()
+    }
+
+    fn heed_orders(&mut self) {
+        for order in self.orders.try_iter() {
+            match order {
+                Order::Add(port, queue) => self.lanes.push(Lane {
+                    port,
+                    queue,
+                    is_dead: false,
+                    lost: 0,
+                }),
+                Order::Remove(port) => {
+                    let of_port = |lane: &Lane| lane.port == port;
+                    let closed = self.lanes.iter().filter(|lane| of_port(lane));
+                    self.closed.extend(closed.map(Lane::statistics));
+                    self.lanes.retain(|lane| !of_port(lane));
+                }
+            }
+        }
+    }
+
+    /// Gives each queue a turn. `now` becomes the time of the last batch, or the present.
+    fn pass(&mut self, now: &mut Time) -> usize {
+        let Self {
+            number,
+            common,
+            outbox,
+            worker,
+            fragments,
+            lanes,
+            ..
+        } = self;
+        let mut came = 0;
+        *now = common.clock.now();
+        for lane in lanes {
+            for _ in 0..TURN_BATCHES {
+                let batch = lane.queue.receive();
+                if batch.is_empty() {
+                    break;
+                }
+                came += batch.len();
+                *now = common.clock.now();
+                let time = *now;
+                let frames = batch.packets().map(|bytes| Frame {
+                    time,
+                    link: Link::Ethernet,
+                    bytes,
+                    wire_len: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+                });
+                worker.process(frames.clone(), &common.shared);
+                if !worker.fragments().is_empty() {
+                    let taken = fragments.process(pick(frames, worker.fragments()), &common.shared);
+                    outbox.give(taken);
+                }
+                outbox.give(worker.take());
+                common.marks.advance(*number, time);
+            }
+        }
+        common.marks.advance(*number, *now);
+        came
+    }
+
+    /// Looks whether a socket lost frames since the last time, and tells that as a gap.
+    fn look(&mut self, from: Time, until: Time) {
+        for lane in &mut self.lanes {
+            let lost = lane.statistics().1.lost();
+            if lost > lane.lost {
+                self.outbox.put_gap(Gap {
+                    from,
+                    until,
+                    kind: GapKind::FramesLost,
+                });
+            }
+            lane.lost = lost;
+        }
+    }
+
+    fn sleep(&mut self, ready: &mut Vec<Ready>) {
+        let alive: Vec<BorrowedFd<'_>> = self
+            .lanes
+            .iter()
+            .filter(|lane| !lane.is_dead)
+            .map(|lane| lane.queue.fd())
+            .collect();
+        if let Err(error) = ringtap_xsk::wait(&alive, SLEEP, ready) {
+            tracing::error!(%error, "cannot wait for frames");
+            std::thread::sleep(SLEEP);
+        }
+        let lanes = self.lanes.iter_mut().filter(|lane| !lane.is_dead);
+        for (lane, ready) in lanes.zip(ready.iter()) {
+            lane.is_dead = ready.failed;
+        }
+    }
+
+    fn report(self) -> Report {
+        let mut seen = self.worker.counters().clone();
+        self.fragments.add_packets_to(&mut seen);
+        let mut sockets = self.closed;
+        sockets.extend(self.lanes.iter().map(Lane::statistics));
+        Report { seen, sockets }
+    }
+}
+
+impl Lane {
+    fn statistics(&self) -> (usize, Statistics) {
+        (self.port, self.queue.statistics().unwrap_or_default())
+    }
+}
+
+impl Outbox {
+    /// Puts something in, if it is something.
+    #[inline]
+    fn give(&self, taken: Taken) {
+        if !(taken.harvest.is_empty() && taken.early_acks.is_empty()) {
+            self.put(taken);
+        }
+    }
+}
+
+/// The frames at these places, which ascend.
+fn pick<'c>(frames: impl Iterator<Item = Frame<'c>>, places: &[usize]) -> impl Iterator<Item = Frame<'c>> {
+    let mut places = places.iter().peekable();
+    frames
+        .enumerate()
+        .filter(move |(at, _)| places.next_if(|place| *place == at).is_some())
+        .map(|(_, frame)| frame)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Catches a fragment that is left out, or a whole frame that is taken for one.
+    #[test]
+    fn fragments_are_picked_by_their_places() {
+        let bytes: Vec<[u8; 1]> = (0..6).map(|n| [n]).collect();
+        let frames = bytes.iter().map(|bytes| Frame {
+            time: Time::from_micros(0),
+            link: Link::Ethernet,
+            bytes,
+            wire_len: 1,
+        });
+        let picked: Vec<u8> = pick(frames, &[0, 3, 5]).map(|frame| frame.bytes[0]).collect();
+        assert_eq!(picked, [0, 3, 5]);
+    }
+}

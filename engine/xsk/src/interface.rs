@@ -1,0 +1,161 @@
+//! A network interface as a whole.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+
+use crate::error::XskError;
+use crate::sys::{self, Control};
+
+/// A network interface of this namespace, as it was when it was looked up: one that is made anew under the same
+/// name has another index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    name: String,
+    index: u32,
+}
+
+/// Whether an interface can receive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// It is up, and something is at the other end.
+    Running,
+    /// It is up, but nothing is at the other end.
+    NoCarrier,
+    /// It is switched off.
+    Down,
+    /// It is there no more, or another has its name.
+    Gone,
+}
+
+/// Keeps an interface promiscuous: mirrored frames carry other machines' addresses. It ends when this is dropped,
+/// or with the process.
+#[derive(Debug)]
+pub struct Promiscuous {
+    _socket: OwnedFd,
+}
+
+impl Interface {
+    /// Looks it up.
+    ///
+    /// # Errors
+    /// If there is none of that name.
+    pub fn find(name: &str) -> Result<Self, XskError> {
+        let failed = |source| XskError::interface(name, "look it up", source);
+        let index = Control::open()
+            .and_then(|control| control.index(name))
+            .map_err(failed)?;
+        Ok(Self {
+            name: name.to_owned(),
+            index,
+        })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The kernel's number for it.
+    #[must_use]
+    pub const fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// Its state.
+    ///
+    /// # Errors
+    /// If the system does not tell, other than because it is gone.
+    pub fn link(&self) -> Result<Link, XskError> {
+        let look = || {
+            let control = Control::open()?;
+            let index = control.index(&self.name)?;
+            Ok((index, control.flags(&self.name)?))
+        };
+        match look().map_err(|source| XskError::interface(&self.name, "read its state", source)) {
+            Err(error) if error.is_gone() => Ok(Link::Gone),
+            Err(error) => Err(error),
+            Ok((index, _)) if index != self.index => Ok(Link::Gone),
+            Ok((_, flags)) if flags & libc::IFF_UP == 0 => Ok(Link::Down),
+            Ok((_, flags)) if flags & libc::IFF_RUNNING == 0 => Ok(Link::NoCarrier),
+            Ok(_) => Ok(Link::Running),
+        }
+    }
+
+    /// The longest packet that it takes, in octets, without the Ethernet header.
+    ///
+    /// # Errors
+    /// If the system does not tell.
+    pub fn mtu(&self) -> Result<u32, XskError> {
+        Control::open()
+            .and_then(|control| control.mtu(&self.name))
+            .map_err(|source| XskError::interface(&self.name, "read its MTU", source))
+    }
+
+    /// How many receive queues it has in use. A driver that does not say has one.
+    #[must_use]
+    pub fn queues(&self) -> u32 {
+        let channels = Control::open().and_then(|control| control.channels(&self.name));
+        channels.map_or(1, |channels| (channels.rx_count + channels.combined_count).max(1))
+    }
+
+    /// Its driver's name, if that tells it.
+    #[must_use]
+    pub fn driver(&self) -> Option<String> {
+        Control::open()
+            .and_then(|control| control.driver(&self.name))
+            .ok()
+    }
+
+    /// Makes it promiscuous.
+    ///
+    /// # Errors
+    /// If this process may not.
+    pub fn promiscuous(&self) -> Result<Promiscuous, XskError> {
+        match sys::promiscuous(self.index) {
+            Ok(socket) => Ok(Promiscuous { _socket: socket }),
+            Err(source) => Err(XskError::interface(&self.name, "make it promiscuous", source)),
+        }
+    }
+
+    /// Frames that the NIC itself lost for want of room, since it came up. `None` if nobody tells.
+    #[must_use]
+    pub fn missed_frames(&self) -> Option<u64> {
+        // The folder is that of the namespace in which sysfs was mounted, which need not be ours.
+        if self.statistic("ifindex")? != u64::from(self.index) {
+            return None;
+        }
+        // Drivers differ in which they count, and some count a frame under several.
+        let lost = ["rx_missed_errors", "rx_fifo_errors", "rx_over_errors"];
+        lost.iter()
+            .filter_map(|name| self.statistic(&format!("statistics/{name}")))
+            .max()
+    }
+
+    fn statistic(&self, name: &str) -> Option<u64> {
+        let text = fs::read_to_string(format!("/sys/class/net/{}/{name}", self.name)).ok()?;
+        text.trim().parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Catches an interface that is not told from one that is there, and fields read from the wrong place.
+    #[test]
+    fn loopback_and_none() {
+        let loopback = Interface::find("lo").unwrap();
+        assert_eq!(loopback.link().unwrap(), Link::Running);
+        assert!(loopback.mtu().unwrap() >= 1280);
+        assert_eq!(loopback.queues(), 1);
+        let other = Interface {
+            index: 4_000_000,
+            ..loopback
+        };
+        assert_eq!(other.link().unwrap(), Link::Gone);
+        for absent in ["nosuch0", "", "a name that is far too long", "lo\0"] {
+            assert!(Interface::find(absent).unwrap_err().is_gone(), "{absent}");
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Frames straight from a network interface's queues: AF_XDP sockets, their rings and their memory.
+//!
+//! Owns what one queue needs ([`Queue`]: a UMEM, a fill ring, an rx ring) and what has to be known and done about
+//! an [`Interface`] as a whole: its index, its MTU, its number of queues, promiscuous mode. It knows nothing of what is
+//! in a frame. Which frames come here at all is decided by an XDP program, which is another crate's.
+//!
+//! All `unsafe` of the packet path stands here, in three modules: `kernel` (rings and UMEM, by `xsk-rs`), `sys` (system calls
+//! that no kept crate offers), and `pool`, which upholds what `kernel` asks for: a frame is held by the kernel or by us,
+//! never by both.
+
+mod error;
+mod interface;
+#[expect(unsafe_code, reason = "rings and UMEM are shared with the kernel")]
+mod kernel;
+#[expect(unsafe_code, reason = "keeps the rings' contract: each frame has one holder")]
+mod pool;
+mod queue;
+#[expect(unsafe_code, reason = "system calls that no kept crate offers")]
+mod sys;
+
+pub use error::XskError;
+pub use interface::{Interface, Link, Promiscuous};
+pub use pool::Account;
+pub use queue::{
+    Batch, InForce, Queue, QueueOptions, RING_FRAMES_MAX, RING_FRAMES_MIN, Statistics, Wakeup, ZeroCopy,
+};
+pub use sys::{Ready, raise_memlock, wait};
