@@ -193,47 +193,6 @@ fn sigterm_ends_it_within_three_seconds() {
     assert!(!bench.lab.describe_mirror().expect("there").contains("prog/xdp"));
 }
 
-/// The number behind a name in the summary of `--stats`; 0 where the line is left out.
-fn count(said: &str, name: &str) -> u64 {
-    let line = said.lines().find_map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ").strip_prefix(name).map(str::to_owned));
-    line.map_or(0, |number| number.trim().parse().expect("a number"))
-}
-
-/// Catches frames that are lost and not counted, a call of that moment that is not flagged, a flag on a call after it, and
-/// a ring that does not recover: the tap stands still while more comes than its rings hold.
-#[test]
-#[ignore = "needs root"]
-fn an_overrun_is_counted_and_flagged() {
-    let bench = Bench::new("overrun", 1);
-    let file = bench.folder.path().join("ringtap.toml");
-    let config = std::fs::read_to_string(&file).expect("the configuration");
-    std::fs::write(&file, format!("{config}\n[capture]\nring_frames = 64\n")).expect("written");
-    let tap = bench.tap("0");
-    let call = short_call(1);
-    bench.play(&call[..1]);
-    thread::sleep(Duration::from_millis(300));
-    let stopped = tap.pause().expect("paused");
-    bench.play(&sample::messages());
-    drop(stopped);
-    thread::sleep(Duration::from_millis(300));
-    bench.play(&call[1..]);
-    thread::sleep(Duration::from_secs(2));
-    bench.play(&short_call(2));
-    thread::sleep(Duration::from_secs(2));
-    let records = bench.records();
-    let (status, said) = tap.end_and_tell().expect("it ends");
-    assert!(status.success(), "{said}");
-    assert_eq!(count(&said, "xdp frames"), count(&said, "socket received") + count(&said, "socket dropped"), "{said}");
-    assert!(count(&said, "socket dropped") > 100, "{said}");
-    let is_flagged = |wires: &[Wire]| {
-        let name = name_of(wires);
-        let record = records.iter().find(|record| record.call == name);
-        record.unwrap_or_else(|| panic!("no record of {name}: {records:#?}")).has(Flag::Loss)
-    };
-    assert!(is_flagged(&call), "{records:#?}");
-    assert!(!is_flagged(&short_call(2)), "{records:#?}");
-}
-
 /// Whether a call is recorded that is made now; one is made again and again for half a minute.
 fn sees_calls(bench: &Bench, salt: u64) -> bool {
     let before = bench.records().len();
