@@ -127,7 +127,7 @@ fn through(
     is_lazy: bool,
 ) -> (Vec<Vec<u8>>, Statistics) {
     let (reel, is_open, sent) = (reel(frames), AtomicBool::new(false), AtomicBool::new(false));
-    let result = thread::scope(|scope| {
+    thread::scope(|scope| {
         let reader = scope.spawn(|| {
             lab.in_tap(|| {
                 let (program, mut queues) = open(options);
@@ -163,8 +163,7 @@ fn through(
         assert_eq!(played.frames, frames.len() as u64);
         sent.store(true, Ordering::Release);
         reader.join().unwrap()
-    });
-    result
+    })
 }
 
 fn check_packets(packets: &[Vec<u8>], frames: &[Vec<u8>]) {
