@@ -248,7 +248,10 @@ impl Hands {
             seen.merge(&report.seen);
             for counted in report.sockets {
                 if let Some(port) = ports.get_mut(counted.port) {
-                    port.sockets.entry(counted.queue).or_default().add(counted.statistics);
+                    port.sockets
+                        .entry(counted.queue)
+                        .or_default()
+                        .add(counted.statistics);
                 }
             }
         }

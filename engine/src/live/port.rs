@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use ringtap_calls::{Gap, GapKind};
 use ringtap_record::Time;
 use ringtap_xdp::{Action, Attached, Counters, Mode, Program, Settings, XdpError};
-use ringtap_xsk::{InForce, Interface, Link, Promiscuous, Queue, QueueOptions, Statistics, XskError, ZeroCopy};
+use ringtap_xsk::{
+    InForce, Interface, Link, Promiscuous, Queue, QueueOptions, Statistics, XskError, ZeroCopy,
+};
 use thiserror::Error;
 
 /// Drivers whose queues do zero-copy only while a program is attached.
