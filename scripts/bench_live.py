@@ -4,27 +4,38 @@
 Makes a lab of its own (scripts/lab.sh, one queue), sends the benchmark mix into it from core 0 at rates that close in on
 the highest one without loss, and has on core 1, one after the other in the same run: a bare AF_XDP loop (xsk-floor),
 the whole engine (ringtap run, journal included), and tcpdump -w /dev/null. Then 128-byte frames that the program drops in
-the kernel, and a run at twice the rate that the engine sustains. Needs root; two cores; prints a table in Markdown.
+the kernel; and an overload, which on two cores takes other work on the receiver's, followed by half the rate that the
+engine sustains, where nothing may be lost any more. Fails if a frame is unaccounted for. Needs root; two cores; prints
+tables in Markdown.
 """
 
 import argparse
+import contextlib
+import ctypes
+import errno
 import json
 import os
 import pathlib
 import re
 import signal
+import socket
+import sqlite3
 import struct
 import subprocess
 import sys
 import tempfile
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-RELEASE = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
-LAB = "ringtap-bench"
+from bench_replay import RELEASE, ROOT, packets, workload
+
+LAB = f"ringtap-bench-{os.getpid()}"
 INTERFACE = "mirror0"
 TICKS = os.sysconf("SC_CLK_TCK")
 SENDER_CORE, RECEIVER_CORE = 0, 1
+# From the kernel's headers, for Python names none of them.
+PIDFD_GETFD, AF_XDP, SOL_XDP, XDP_STATISTICS = 438, 44, 283, 7
+# Until rings are empty whose core was busy with other work, and has it to itself again.
+DRAIN_S = 0.5
 
 
 def lab(*arguments: str) -> str:
@@ -53,33 +64,91 @@ def cpu_by_thread(pid: int) -> dict[str, float]:
     return spent
 
 
+def socket_losses(pid: int) -> int:
+    """Frames that the AF_XDP sockets of a process have lost so far, by the kernel's own count: asked on copies of their
+    descriptors, for a program that runs tells its counts only at the end."""
+    lost = 0
+    libc = ctypes.CDLL(None, use_errno=True)
+    process = os.pidfd_open(pid)
+    try:
+        for entry in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+            try:
+                if not os.readlink(entry).startswith("socket:"):
+                    continue
+            except FileNotFoundError:
+                continue  # Closed meanwhile, so not a socket of a queue.
+            descriptor = libc.syscall(PIDFD_GETFD, process, int(entry.name), 0)
+            if descriptor < 0 and ctypes.get_errno() == errno.EBADF:
+                continue
+            if descriptor < 0:
+                raise OSError(ctypes.get_errno(), f"pidfd_getfd: {os.strerror(ctypes.get_errno())}")
+            with socket.socket(fileno=descriptor) as copy:
+                if copy.family == AF_XDP:
+                    # struct xdp_statistics: rx_dropped, two of invalid descriptors, rx_ring_full, two more.
+                    counts = struct.unpack("6Q", copy.getsockopt(SOL_XDP, XDP_STATISTICS, 48))
+                    lost += counts[0] + counts[3]
+    finally:
+        os.close(process)
+    return lost
+
+
+@contextlib.contextmanager
+def spinning(count: int):
+    """Other work on the receiver's core, by so many processes."""
+    command = ["taskset", "-c", str(RECEIVER_CORE), sys.executable, "-c", "while True: pass"]
+    spinners = [subprocess.Popen(command) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for spinner in spinners:
+            spinner.kill()
+            spinner.wait()
+
+
 class Receiver:
     """A program in the tap's namespace that says when it captures, and at its end what it counted."""
 
-    def __init__(self, name: str, command: list[str], ready: str, counts) -> None:
-        self.name, self.command, self.ready, self.counts = name, command, ready, counts
+    def __init__(self, name: str, command: list[str], ready: str, counts, is_exact: bool = True) -> None:
+        self.name, self.command, self.ready, self.counts, self.is_exact = name, command, ready, counts, is_exact
 
     def run(self, send) -> dict:
-        """Starts it, sends, waits until it has idled, ends it."""
+        """Starts it, sends (`send` gets its process id), waits until it has idled, ends it."""
         pinned = [] if self.name == "engine" else ["taskset", "-c", str(RECEIVER_CORE)]
         command = ["ip", "netns", "exec", f"{LAB}-tap", *pinned, *self.command]
         with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as out:
             process = subprocess.Popen(command, stdout=out, stderr=said)
-            deadline = time.monotonic() + 20
-            while self.ready not in self._text(said):
-                if process.poll() is not None or time.monotonic() > deadline:
-                    sys.exit(f"{self.name} did not start: {self._text(said)}")
-                time.sleep(0.05)
-            time.sleep(0.3)
-            before, by_thread = cpu_seconds(process.pid), cpu_by_thread(process.pid)
-            sent = send()
-            time.sleep(0.7)
-            spent = cpu_seconds(process.pid) - before
-            threads = {name: total - by_thread.get(name, 0) for name, total in cpu_by_thread(process.pid).items()}
-            process.send_signal(signal.SIGTERM)
-            process.wait(30)
+            try:
+                deadline = time.monotonic() + 20
+                while self.ready not in self._text(said):
+                    if process.poll() is not None or time.monotonic() > deadline:
+                        sys.exit(f"{self.name} did not start: {self._text(said)}")
+                    time.sleep(0.05)
+                time.sleep(0.3)
+                before, by_thread = cpu_seconds(process.pid), cpu_by_thread(process.pid)
+                sent = send(process.pid)
+                time.sleep(0.7)
+                spent = cpu_seconds(process.pid) - before
+                threads = {name: total - by_thread.get(name, 0) for name, total in cpu_by_thread(process.pid).items()}
+                process.send_signal(signal.SIGTERM)
+                if process.wait(30) != 0:
+                    sys.exit(f"{self.name} failed: {self._text(said)}")
+            finally:
+                if process.poll() is None:
+                    process.kill()
+                    process.wait()
             counted = self.counts(self._text(out), self._text(said))
-        return {**counted, "sent": sent["frames"], "rate": sent["frames_per_second"], "cpu": spent, "threads": threads}
+        told = {**counted, "sent": sent["frames"], "rate": sent["frames_per_second"], "cpu": spent, "threads": threads, "told": sent}
+        if self.is_exact:
+            self._account(told)
+        return told
+
+    def _account(self, told: dict) -> None:
+        """Every frame sent was seen by the XDP program, and then received, lost or dropped on purpose."""
+        unseen = told["sent"] - told["seen"]
+        unaccounted = told["seen"] - told["received"] - told["lost"] - told.get("dropped", 0)
+        if unseen or unaccounted:
+            sys.exit(f"{self.name}: of {told['sent']:,} frames sent {unseen:,} were not seen by the XDP program and {unaccounted:,} are "
+                     f"unaccounted for: received {told['received']:,}, lost {told['lost']:,}, dropped {told.get('dropped', 0):,}")
 
     @staticmethod
     def _text(file) -> str:
@@ -88,18 +157,22 @@ class Receiver:
         return file.read()
 
 
+def play(capture: pathlib.Path, *options: str) -> dict:
+    """Sends a capture, and gives what the sender tells."""
+    done = subprocess.run(
+        ["ip", "netns", "exec", f"{LAB}-net", "taskset", "-c", str(SENDER_CORE), RELEASE / "ringtap-testkit", "play",
+         "--interface", "span0", "--spread", "one", "--json", *options, capture],
+        text=True, stdout=subprocess.PIPE, check=True,
+    )
+    return json.loads(done.stdout)
+
+
 def player(capture: pathlib.Path, seconds: float, frames: int, rate: int | None):
     """Sends the capture over and over for about so many seconds; at full speed if no rate is given."""
 
-    def send() -> dict:
+    def send(_receiver: int) -> dict:
         rounds = max(1, round((rate or 600_000) * seconds / frames))
-        pace = ["--rate", str(rate)] if rate else []
-        done = subprocess.run(
-            ["ip", "netns", "exec", f"{LAB}-net", "taskset", "-c", str(SENDER_CORE), RELEASE / "ringtap-testkit", "play",
-             "--interface", "span0", "--spread", "one", "--loop", str(rounds), "--json", *pace, capture],
-            text=True, stdout=subprocess.PIPE, check=True,
-        )
-        return json.loads(done.stdout)
+        return play(capture, "--loop", str(rounds), *(["--rate", str(rate)] if rate else []))
 
     return send
 
@@ -164,9 +237,10 @@ def small_frames(file: pathlib.Path) -> int:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--calls", type=int, default=5_000, help="calls of the mix that is sent again and again")
+    arguments.add_argument("--calls", type=int, default=100_000, help="calls of the mix, which is sent again and again where it is too short")
     arguments.add_argument("--seconds", type=float, default=5, help="how long each try sends")
     arguments.add_argument("--latency-cps", type=int, default=100, help="calls begun in a second where latency is measured; 0: not")
+    arguments.add_argument("--spinners", type=int, default=4, help="processes that keep the receiver from its core in the overload; 0: none")
     arguments.add_argument("--no-build", action="store_true", help="take the programs as they were built before")
     options = arguments.parse_args()
     if os.geteuid() != 0:
@@ -174,33 +248,31 @@ def main() -> None:
     if not options.no_build:
         subprocess.run(["cargo", "build", "--quiet", "--release", "--locked", "-p", "ringtap", "-p", "ringtap-testkit", "-p",
                         "ringtap-benches"], cwd=ROOT, check=True)
+    # So that a service manager's or a shell's kill takes the same way out as everything else.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="ringtap-bench.") as folder:
-        lab("up", "--queues", "1")
         try:
-            bench(pathlib.Path(folder), options.calls, options.seconds)
+            lab("up", "--queues", "1")
+            bench(pathlib.Path(folder), options)
             if options.latency_cps:
                 latency(pathlib.Path(folder), options.latency_cps)
         finally:
             lab("down")
 
 
-def bench(folder: pathlib.Path, calls: int, seconds: float) -> None:
-    mix, small = folder / "mix.pcap", folder / "small.pcap"
-    subprocess.run([RELEASE / "gen-ims-pcap", "--calls", str(calls), "--seed", "1", "--cps", "500", "--out", mix, "--csv",
-                    folder / "mix.csv"], check=True, stdout=subprocess.DEVNULL)
-    from bench_replay import packets
-
+def bench(folder: pathlib.Path, options: argparse.Namespace) -> None:
+    small, journal, seconds = folder / "small.pcap", folder / "journal.db", options.seconds
+    mix = workload(options.calls)
     frames = packets(mix)
 
     def engine(*more: str) -> Receiver:
-        journal = folder / "journal.db"
         for file in folder.glob("journal.db*"):
             file.unlink()
         return Receiver("engine", [str(RELEASE / "ringtap"), "run", "--interface", INTERFACE, "--cores", str(RECEIVER_CORE),
                                    "--journal", str(journal), "--stats", *more], "capturing on", of_engine)
 
     floor = Receiver("bare loop", [str(RELEASE / "xsk-floor"), INTERFACE], "capturing", of_floor)
-    tcpdump = Receiver("tcpdump", ["tcpdump", "-i", INTERFACE, "-n", "-B", "32768", "-w", "/dev/null"], "listening on", of_tcpdump)
+    tcpdump = Receiver("tcpdump", ["tcpdump", "-i", INTERFACE, "-n", "-B", "32768", "-w", "/dev/null"], "listening on", of_tcpdump, is_exact=False)
     rows = [(receiver.name, highest_without_loss(receiver, mix, frames, seconds)) for receiver in (floor, engine(), tcpdump)]
     rates = dict(rows)
     print(f"\nBenchmark mix, {frames:,} frames of {mix.stat().st_size / frames:.0f} octets on average, one queue, copy mode:\n")
@@ -219,10 +291,53 @@ def bench(folder: pathlib.Path, calls: int, seconds: float) -> None:
     print(f"\n128-byte frames, dropped in XDP: {told['rate']:,.0f}/s sent; of {told['sent']:,} the program saw {told['seen']:,} and "
           f"dropped {told['dropped']:,}.")
 
-    twice = int(2 * rates["engine"]["rate"])
-    told = engine().run(player(mix, seconds, frames, twice))
-    print(f"\nAt twice the engine's rate ({twice:,}/s wanted, {told['rate']:,.0f}/s sent): {told['sent']:,} sent = {told['received']:,} "
-          f"received + {told['lost']:,} lost, counted; sent and not seen by XDP: {told['sent'] - told['seen']:,}.")
+    if options.spinners:
+        overload(engine(), journal, options, int(rates["engine"]["rate"] / 2))
+
+
+def overload(receiver: Receiver, journal: pathlib.Path, options: argparse.Namespace, clean_rate: int) -> None:
+    """The engine while others work on its core and the sender sends as fast as it can; then, in the same run, calls that it
+    has not seen yet, at a rate that is easy for it."""
+    mix, fresh = workload(options.calls), workload(max(1, options.calls // 2), seed=2)
+
+    def send(pid: int) -> dict:
+        with spinning(options.spinners):
+            during = player(mix, options.seconds, packets(mix), None)(pid)
+        time.sleep(DRAIN_S)
+        lost, border_us = socket_losses(pid), time.time_ns() // 1000
+        after = play(fresh, "--rate", str(clean_rate))
+        flags = flags_by_phase(journal, border_us)
+        return {"frames": during["frames"] + after["frames"], "frames_per_second": during["frames_per_second"], "during": during,
+                "after": after, "lost": lost, "flags": flags}
+
+    whole = receiver.run(send)
+    told = whole["told"]
+    during, after = told["during"], told["after"]
+    lost_after = whole["lost"] - told["lost"]
+    print(f"\nOverload, {options.spinners} processes on the engine's core; then, {DRAIN_S} s after their end, without them:\n")
+    print("| phase | frames/s sent | frames sent | lost | records | of them flagged loss |")
+    print("|---|---|---|---|---|---|")
+    for phase, sent, lost, (records, flagged) in (("overload", during, told["lost"], told["flags"][0]),
+                                                  ("after it", after, lost_after, told["flags"][1])):
+        print(f"| {phase} | {sent['frames_per_second']:,.0f} | {sent['frames']:,} | {lost:,} | {records:,} | {flagged:,} |")
+    if not told["lost"]:
+        sys.exit("nothing was lost in the overload, so this was none: raise --spinners")
+    if lost_after:
+        sys.exit(f"the engine has not recovered: {lost_after:,} frames were lost after the overload")
+
+
+def flags_by_phase(journal: pathlib.Path, border_us: int) -> list[tuple[int, int]]:
+    """Records, and those flagged loss, of calls begun before and after a time; counted when calls have settled, which is when
+    for 5 s no record has come."""
+    query = "SELECT count(*), coalesce(sum(flags LIKE '%loss%'), 0) FROM call WHERE started {} ?"
+    with contextlib.closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True, timeout=30)) as database:
+        found, since = -1, time.monotonic()
+        while time.monotonic() - since < 5:
+            time.sleep(0.5)
+            count = database.execute("SELECT count(*) FROM call").fetchone()[0]
+            if count != found:
+                found, since = count, time.monotonic()
+        return [database.execute(query.format(sign), (border_us,)).fetchone() for sign in ("<", ">=")]
 
 
 def latency(folder: pathlib.Path, cps: int) -> None:
@@ -234,18 +349,17 @@ def latency(folder: pathlib.Path, cps: int) -> None:
     receiver = Receiver("engine", [str(RELEASE / "ringtap"), "run", "--interface", INTERFACE, "--cores", str(RECEIVER_CORE), "--journal",
                                    str(journal), "--config", str(config), "--stats"], "capturing on", of_engine)
 
-    def send() -> dict:
+    def send(_receiver: int) -> dict:
         watcher = subprocess.Popen([RELEASE / "journal-latency", journal, str(settle_ms), str(seconds + 30)], text=True,
                                    stdout=subprocess.PIPE)
-        done = subprocess.run(["ip", "netns", "exec", f"{LAB}-net", "taskset", "-c", str(SENDER_CORE), RELEASE / "ringtap-testkit", "play",
-                               "--interface", "span0", "--spread", "one", "--json", "--speed", "1", calls],
-                              text=True, stdout=subprocess.PIPE, check=True)
-        told = json.loads(watcher.communicate()[0])
-        return {**json.loads(done.stdout), "latency": told}
+        try:
+            sent = play(calls, "--speed", "1")
+            return {**sent, "latency": json.loads(watcher.communicate()[0])}
+        finally:
+            watcher.kill()
+            watcher.wait()
 
-    told = {}
-    receiver.run(lambda: told.setdefault("sent", send()))
-    found = told["sent"]["latency"]
+    found = receiver.run(send)["told"]["latency"]
     print(f"\nFrom a call's last packet to its row in the journal, less settle_ms, at {cps} calls/s: {found['calls']:,} calls, "
           f"p50 {found['p50'] / 1000:.1f} ms, p99 {found['p99'] / 1000:.1f} ms, p99.9 {found['p99.9'] / 1000:.1f} ms, "
           f"longest {found['max'] / 1000:.1f} ms.")

@@ -15,6 +15,7 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+RELEASE = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
 
 
 def measured(command: list[str]) -> tuple[float, float, float]:
@@ -31,16 +32,16 @@ def measured(command: list[str]) -> tuple[float, float, float]:
     return usage.ru_utime + usage.ru_stime, time.monotonic() - began, usage.ru_maxrss / 1024
 
 
-def workload(calls: int) -> pathlib.Path:
-    """The workload's file, made if it is not there."""
-    file = ROOT / "target" / "bench" / f"ims-{calls}.pcap"
+def workload(calls: int, seed: int = 1) -> pathlib.Path:
+    """The workload's file, made if it is not there. Other seeds have other calls."""
+    file = ROOT / "target" / "bench" / (f"ims-{calls}.pcap" if seed == 1 else f"ims-{calls}-seed-{seed}.pcap")
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_suffix(".part")
+        part = file.with_suffix(f".part-{os.getpid()}")
         subprocess.run(
-            [ROOT / "target/release/gen-ims-pcap", "--calls", str(calls), "--seed", "1", "--cps", "500",
+            [RELEASE / "gen-ims-pcap", "--calls", str(calls), "--seed", str(seed), "--cps", "500",
              "--out", part, "--csv", file.with_suffix(".csv")],
-            check=True,
+            check=True, stdout=sys.stderr,
         )
         part.rename(file)
     return file
@@ -68,7 +69,7 @@ def main() -> None:
         subprocess.run(["cargo", "build", "--release", "-p", "ringtap", "-p", "ringtap-benches"], check=True, cwd=ROOT)
     file = workload(arguments.calls)
     count = packets(file)
-    ringtap = str(ROOT / "target/release/ringtap")
+    ringtap = str(RELEASE / "ringtap")
     taskset = ["taskset", "-c", arguments.core]
     with tempfile.TemporaryDirectory() as folder:
         config = pathlib.Path(folder) / "ringtap.toml"

@@ -120,6 +120,7 @@ from_line() {
     say "\$ ringtap-notifier --journal $OUT/journal.db run &"
     "${notifier[@]}" --journal "$OUT/journal.db" run 2>"$OUT/notifier.log" &
     NOTIFIER_PID=$!
+    export RINGTAP_TESTKIT=$TARGET_DIR/release/ringtap-testkit
     run scripts/lab.sh replay --name "$LAB" --speed "$SPEED" samples/sample.pcap
     # The last call settles.
     sleep 2

@@ -12,7 +12,8 @@
 # there arrives at mirror0 in LAB-tap, where the tap listens: `lab.sh exec ringtap run --interface mirror0 …`. Both have
 # N queues (2) and MTU M (1600, which a full Ethernet frame with two VLAN tags fits into), no addresses, and nothing
 # to say of their own. `replay` sends captures as they were captured, F times as fast, R frames in a second, or as fast
-# as it goes; every other OPTION is one of `ringtap-testkit play`. Needs root. Only namespaces that `up` made are touched.
+# as it goes; every other OPTION is one of `ringtap-testkit play`, which is built for it unless RINGTAP_TESTKIT names the
+# program. An `up` that fails takes away what it made. Needs root. Only namespaces that `up` made are touched.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=scripts/lib.sh
@@ -44,7 +45,7 @@ is_ours() {
 
 need_root() {
     [[ $(id -u) -eq 0 ]] || die "network namespaces need root: run it with sudo"
-    command -v ip >/dev/null || install_debian iproute2 || die "no ip command: install iproute2"
+    need_iproute2 || lack "no ip command: install iproute2"
 }
 
 # need_lab: everything but `up` wants one that is there.
@@ -57,11 +58,31 @@ need_lab() {
     done
 }
 
+# lack WHAT: ends it, because this machine cannot have a lab. test.sh knows these words.
+lack() {
+    die "not possible on this machine: $*"
+}
+
 # try WHAT COMMAND...: runs it; if it fails, says what that means and in whose words.
 try() {
     local what=$1 told
     shift
-    told=$("$@" 2>&1) || die "$what: ${told:-failed}"
+    told=$("$@" 2>&1) && return
+    case $told in
+        *"not permitted"* | *"Permission denied"* | *"not supported"* | *"Unknown device type"* | *"Read-only"*) lack "$what: $told" ;;
+        *) die "$what: ${told:-failed}" ;;
+    esac
+}
+
+# What `up` made, for `undo` if it does not come to its end.
+MADE=()
+
+undo() {
+    local status=$? ns
+    [[ $status -ne 0 ]] || return 0
+    for ns in "${MADE[@]}"; do
+        ip netns del "$ns" || true
+    done
 }
 
 make_namespace() {
@@ -70,6 +91,7 @@ make_namespace() {
         return
     fi
     try "cannot make namespace $1; in a container it takes CAP_SYS_ADMIN" ip netns add "$1"
+    MADE+=("$1")
     try "cannot mark namespace $1" ip -n "$1" link set dev lo alias "$(mark)"
     # Neighbour discovery and router solicitations would be frames that nobody sent.
     ip netns exec "$1" sh -c 'for which in all default; do
@@ -106,6 +128,9 @@ offloads_off() {
 
 up() {
     need_root
+    trap undo EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
     make_namespace "$NET"
     make_namespace "$TAP"
     make_pair
@@ -146,22 +171,29 @@ status() {
     ip netns pids "$TAP" | sed "s/^/process in $TAP: /"
 }
 
-# Sets TESTKIT: the sender that was built last, or one that is built now.
+# Sets TESTKIT: the sender that RINGTAP_TESTKIT names, or the one of these sources, which is built if it is not there or
+# older. Without a Rust toolchain (under sudo, say) it is the one that was built last, which is told.
 need_testkit() {
-    local kind candidate
-    TESTKIT=
+    local kind candidate target=${CARGO_TARGET_DIR:-$HERE/target}
+    TESTKIT=${RINGTAP_TESTKIT:-}
+    if [[ -n $TESTKIT ]]; then
+        [[ -x $TESTKIT ]] || die "RINGTAP_TESTKIT=$TESTKIT: no program"
+        return
+    fi
+    if has_cargo; then
+        (cd "$HERE" && need_rust >&2 && cargo build --quiet --release --locked -p ringtap-testkit) ||
+            die "the sender does not build; RINGTAP_TESTKIT names one that is there"
+        TESTKIT=$target/release/ringtap-testkit
+        return
+    fi
     for kind in release debug; do
-        candidate=$HERE/target/$kind/ringtap-testkit
-        [[ -z ${CARGO_TARGET_DIR:-} ]] || candidate=$CARGO_TARGET_DIR/$kind/ringtap-testkit
+        candidate=$target/$kind/ringtap-testkit
         if [[ -x $candidate && (-z $TESTKIT || $candidate -nt $TESTKIT) ]]; then
             TESTKIT=$candidate
         fi
     done
-    [[ -z $TESTKIT ]] || return 0
-    need_rust
-    say "building the sender" >&2
-    (cd "$HERE" && cargo build --quiet --release --locked -p ringtap-testkit) || die "the sender does not build"
-    TESTKIT=${CARGO_TARGET_DIR:-$HERE/target}/release/ringtap-testkit
+    [[ -n $TESTKIT ]] || die "no sender: cargo build --release -p ringtap-testkit"
+    say "ATTENTION: no cargo here to tell whether $TESTKIT, of $(date -r "$TESTKIT" '+%F %T'), is that of these sources" >&2
 }
 
 replay() {

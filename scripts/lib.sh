@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What demo.sh and test.sh share: messages, timing, and the set-up of a fresh machine.
+# What the scripts share: messages, timing, and the set-up of a fresh machine.
 #
 # Whatever is there already is used as it is. Debian packages, toolchains and Python packages are installed
 # only for want of it. Source this from the repository's root.
@@ -93,6 +93,11 @@ need_capture_tools() {
         die "live capture cannot be built: install clang, libclang-dev, libelf-dev, zlib1g-dev, m4, make and pkg-config"
 }
 
+# need_iproute2: for network namespaces, veth pairs and what becomes of them. A fresh Debian has none.
+need_iproute2() {
+    command -v ip >/dev/null || install_debian iproute2
+}
+
 # at_least VERSION WANTED: compares dotted numbers.
 at_least() {
     [[ $(printf '%s\n' "$1" "$2" | sort -V | head -n 1) == "$2" ]]
@@ -100,6 +105,10 @@ at_least() {
 
 rustc_version() {
     rustc --version 2>/dev/null | cut -d ' ' -f 2
+}
+
+has_cargo() {
+    command -v cargo >/dev/null || [[ -x $HOME/.cargo/bin/cargo ]]
 }
 
 # need_rust: the toolchain of rust-toolchain.toml, or a stable one that is as new, if that cannot be had.

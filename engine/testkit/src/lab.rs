@@ -3,6 +3,9 @@
 //! Each [`Lab`] has a name of its own and is gone when it is dropped, whatever became of the test; a [`Running`]
 //! program is ended likewise. What the program does is for the test to judge. There are no asserted times here, only
 //! bounds after which a test gives up.
+//!
+//! Where no lab can be made, [`Lab::up`] says why, and a test may pass over that. With `RINGTAP_LIVE=1` in the environment
+//! it fails: whoever sets that has found that this machine can do it.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -14,7 +17,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::play::{self, Options, PlayError, Played, Reel};
@@ -23,6 +26,15 @@ use crate::play::{self, Options, PlayError, Played, Reel};
 pub const SPAN: &str = "span0";
 /// The interface to listen on, in [`Lab::tap`].
 pub const MIRROR: &str = "mirror0";
+/// Another such pair, where [`Lab::add_pair`] made it.
+pub const SPAN_2: &str = "span1";
+/// Its end to listen on.
+pub const MIRROR_2: &str = "mirror1";
+/// As `scripts/lab.sh` has it.
+const MTU: &str = "1600";
+
+/// After this a test gives up.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Two namespaces and the veth pair between them, until dropped.
 #[derive(Debug)]
@@ -35,12 +47,37 @@ impl Lab {
     ///
     /// # Errors
     /// What the script says: without root, or in a kernel that lacks something.
+    ///
+    /// # Panics
+    /// Instead of that, with `RINGTAP_LIVE=1`.
     pub fn up(label: &str, queues: u32) -> Result<Self, String> {
         let lab = Self {
             name: format!("rt{}-{label}", std::process::id()),
         };
-        lab.script("up", &["--queues", &queues.to_string()])?;
-        Ok(lab)
+        let made = lab.script("up", &["--queues", &queues.to_string()]);
+        let must_run = std::env::var_os("RINGTAP_LIVE").is_some_and(|value| value == "1");
+        if let (Err(error), true) = (&made, must_run) {
+            panic!("RINGTAP_LIVE=1, but no lab can be made: {error}");
+        }
+        made.map(|()| lab)
+    }
+
+    /// Makes a second pair beside the first, [`SPAN_2`] and [`MIRROR_2`], with so many queues.
+    ///
+    /// # Errors
+    /// What the `ip` command says.
+    pub fn add_pair(&self, queues: u32) -> Result<(), String> {
+        let (net, tap, queues) = (self.net(), self.tap(), queues.to_string());
+        let end = ["mtu", MTU, "numtxqueues", &queues, "numrxqueues", &queues];
+        run(Command::new("ip")
+            .args(["-n", &net, "link", "add", "dev", SPAN_2])
+            .args(end)
+            .args(["type", "veth", "peer", "name", MIRROR_2, "netns", &tap])
+            .args(end))?;
+        for (namespace, interface) in [(&tap, MIRROR_2), (&net, SPAN_2)] {
+            run(Command::new("ip").args(["-n", namespace, "link", "set", "dev", interface, "up"]))?;
+        }
+        Ok(())
     }
 
     /// Takes the veth pair away, as if the port were gone.
@@ -88,14 +125,22 @@ impl Lab {
     /// # Errors
     /// As [`play::play`].
     pub fn play(&self, reel: &Reel, options: &Options) -> Result<Played, PlayError> {
+        self.play_into(SPAN, reel, options)
+    }
+
+    /// Plays into one of the lab's pairs: [`SPAN`] or [`SPAN_2`].
+    ///
+    /// # Errors
+    /// As [`play::play`].
+    pub fn play_into(&self, span: &str, reel: &Reel, options: &Options) -> Result<Played, PlayError> {
         let net = self.net();
         thread::scope(|scope| {
             let hand = scope.spawn(|| {
                 within(&net).map_err(|source| PlayError::Open {
-                    interface: format!("{SPAN} in {net}"),
+                    interface: format!("{span} in {net}"),
                     source,
                 })?;
-                play::play(SPAN, reel, options)
+                play::play(span, reel, options)
             });
             hand.join()
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -240,7 +285,7 @@ impl Running {
     /// # Errors
     /// What the program has said, if it ends or half a minute goes by without the word.
     pub fn wait_for(&self, word: &str, times: usize) -> Result<(), String> {
-        let until = Instant::now() + Duration::from_secs(30);
+        let until = Instant::now() + PATIENCE;
         let mut lines = self.log.lines();
         while lines.text.matches(word).count() < times {
             let left = until.saturating_duration_since(Instant::now());
@@ -264,9 +309,39 @@ impl Running {
     /// # Errors
     /// If it is still there after half a minute; it is killed then.
     pub fn end(mut self) -> io::Result<(ExitStatus, Duration)> {
+        self.terminate()
+    }
+
+    /// As [`Running::end`]; gives its status and all that it has said to its very end.
+    ///
+    /// # Errors
+    /// As [`Running::end`].
+    pub fn end_and_tell(mut self) -> io::Result<(ExitStatus, String)> {
+        let (status, _) = self.terminate()?;
+        let lines = self.log.lines();
+        let waited = self
+            .log
+            .grew
+            .wait_timeout_while(lines, PATIENCE, |lines| !lines.ended);
+        let (lines, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        Ok((status, lines.text.clone()))
+    }
+
+    /// Lets it stand still (SIGSTOP) until what this gives is dropped.
+    ///
+    /// # Errors
+    /// If that is not possible.
+    pub fn pause(&self) -> io::Result<Paused<'_>> {
+        self.signal(Signal::STOP)?;
+        let paused = Paused(self);
+        waitid(WaitId::Pid(self.pid()?), WaitIdOptions::STOPPED)?;
+        Ok(paused)
+    }
+
+    fn terminate(&mut self) -> io::Result<(ExitStatus, Duration)> {
         let began = Instant::now();
         self.signal(Signal::TERM)?;
-        while began.elapsed() < Duration::from_secs(30) {
+        while began.elapsed() < PATIENCE {
             if let Some(status) = self.child.try_wait()? {
                 return Ok((status, began.elapsed()));
             }
@@ -286,10 +361,25 @@ impl Running {
     }
 
     fn signal(&self, signal: Signal) -> io::Result<()> {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        let pid = pid.ok_or_else(|| io::Error::other("no process id"))?;
-        kill_process(pid, signal)?;
+        kill_process(self.pid()?, signal)?;
         Ok(())
+    }
+
+    fn pid(&self) -> io::Result<Pid> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        pid.ok_or_else(|| io::Error::other("no process id"))
+    }
+}
+
+/// A program that stands still until this is dropped.
+#[derive(Debug)]
+pub struct Paused<'r>(&'r Running);
+
+impl Drop for Paused<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.signal(Signal::CONT) {
+            eprintln!("the program stands still for ever: {error}");
+        }
     }
 }
 
@@ -317,7 +407,7 @@ pub fn finish(command: &mut Command) -> io::Result<Output> {
     let watch = thread::spawn(move || {
         let (ended, told) = &*watched;
         let ended = ended.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = told.wait_timeout_while(ended, Duration::from_secs(30), |ended| !*ended);
+        let waited = told.wait_timeout_while(ended, PATIENCE, |ended| !*ended);
         let late = waited.is_ok_and(|(ended, _)| !*ended);
         if let (true, Some(pid)) = (late, pid) {
             let _ = kill_process(pid, Signal::KILL);

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use ringtap_record::Time;
 
 use crate::notation::Segment;
+use crate::workload::truth;
 
 /// One SIP message on one hop: what the engine's tracker takes, and enough to make frames of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,30 @@ pub struct Wire {
     pub datagram: u64,
     /// Where the message comes from, for messages of failed tests.
     pub label: Label,
+}
+
+impl Wire {
+    /// The name of the record that the call of this INVITE gets (docs/architecture.md, "Names").
+    ///
+    /// # Panics
+    /// If the message has no Call-ID or From tag, which none of the generator's lacks.
+    #[must_use]
+    pub fn call_name(&self) -> String {
+        let text = std::str::from_utf8(&self.payload).unwrap();
+        let header = |names: [&str; 2]| {
+            text.lines().take_while(|line| !line.is_empty()).find_map(|line| {
+                let (name, value) = line.split_once(':')?;
+                names
+                    .iter()
+                    .any(|known| name.trim().eq_ignore_ascii_case(known))
+                    .then(|| value.trim())
+            })
+        };
+        let from = header(["From", "f"]).unwrap();
+        let (_, tag) = from.rsplit_once(";tag=").unwrap();
+        let tag = tag.split(';').next().unwrap_or(tag);
+        truth::name(header(["Call-ID", "i"]).unwrap(), tag)
+    }
 }
 
 /// How a datagram travels below UDP. The default is one untagged frame.

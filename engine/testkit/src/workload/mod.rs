@@ -22,7 +22,7 @@ mod office;
 mod plan;
 mod scene;
 mod stream;
-mod truth;
+pub(crate) mod truth;
 
 pub use office::{Office, Person, USERS_MAX, USERS_MIN};
 pub use stream::{Event, Stream};

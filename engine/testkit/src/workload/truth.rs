@@ -192,7 +192,7 @@ impl fmt::Display for CallTruth {
 
 /// SHA-256 over Call-ID, caller's tag and the attempt's ordinal within the dialog set, a line feed between
 /// (semantics.md §4.5). No call of a workload uses a Call-ID for a second attempt.
-fn name(call_id: &str, tag: &str) -> String {
+pub(crate) fn name(call_id: &str, tag: &str) -> String {
     let mut name = String::with_capacity(64);
     for byte in Sha256::digest(format!("{call_id}\n{tag}\n0")) {
         write!(name, "{byte:02x}").unwrap();
