@@ -6,6 +6,7 @@ use std::time::Duration;
 use ringtap_calls::table::TableCounters;
 use ringtap_record::{Outcome, Time};
 use ringtap_sip::{Fault, Method};
+use ringtap_xdp::Action;
 use ringtap_xsk::Statistics;
 
 use crate::clock::ClockCounters;
@@ -27,7 +28,7 @@ pub struct Summary<'a> {
     clock: ClockCounters,
     /// Of a live capture.
     ports: &'a [PortReport],
-    legs_given_up: u64,
+    given_up: u64,
 }
 
 impl<'a> From<&'a replay::Outcome> for Summary<'a> {
@@ -40,7 +41,7 @@ impl<'a> From<&'a replay::Outcome> for Summary<'a> {
             span: outcome.span,
             clock: outcome.clock,
             ports: &[],
-            legs_given_up: 0,
+            given_up: 0,
         }
     }
 }
@@ -55,7 +56,7 @@ impl<'a> From<&'a live::Outcome> for Summary<'a> {
             span: None,
             clock: ClockCounters::default(),
             ports: &outcome.ports,
-            legs_given_up: outcome.legs_given_up,
+            given_up: outcome.given_up,
         }
     }
 }
@@ -81,6 +82,7 @@ impl Display for Summary<'_> {
             writeln!(f, "capture time    {first} to {last}  ({span:.3} s)")?;
         }
         self.ports(f)?;
+        self.counts(f, "  outbox", [("given_up", outcome.given_up)])?;
         self.counts(f, "  clock", outcome.clock.iter())?;
         self.counts(f, "  frame", outcome.seen.frames.iter())?;
         let reassembly = outcome.seen.frames.reassembly();
@@ -119,7 +121,6 @@ impl Display for Summary<'_> {
                 ("evicted_open", table.evicted_open),
                 ("late_contradictions", table.late_contradictions),
                 ("messages_of_no_leg", outcome.seen.applied.of_no_leg),
-                ("given_up", outcome.legs_given_up),
             ],
         )?;
         let settled = outcome.settled;
@@ -200,6 +201,10 @@ impl Summary<'_> {
             for (number, queue) in &port.sockets {
                 self.counts(f, &format!("  queue {number}"), queue.iter())?;
             }
+            // Taken, and neither received nor lost: by a redirect that failed within the kernel.
+            let accounted = sum.received + sum.dropped + sum.ring_full;
+            let missing = port.program.action(Action::Taken).saturating_sub(accounted);
+            self.counts(f, "  socket", [("unaccounted", missing)])?;
             self.counts(f, "  nic", [("lost", port.nic_lost)])?;
         }
         Ok(())

@@ -17,11 +17,12 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 fn main() {
     let name = std::env::args().nth(1).expect("usage: xsk-floor INTERFACE");
     let interface = Interface::find(&name).expect("an interface");
+    let queues = interface.queues().unwrap_or(1);
     let mut program = Program::load(&Settings {
         ports: PortSet::from_iter([5060]),
         take: Take::ALL,
         dedicated: false,
-        queues: interface.queues(),
+        queues,
     })
     .expect("the program loads");
     let options = QueueOptions {
@@ -30,8 +31,8 @@ fn main() {
         zero_copy: ZeroCopy::Auto,
         wakeup: Wakeup::Poll,
     };
-    let mut queues: Vec<Queue> = (0..interface.queues())
-        .map(|number| Queue::open(&interface, number, &options).expect("a queue"))
+    let mut queues: Vec<Queue> = (0..queues)
+        .map(|number| Queue::open(&interface, number, &options, Duration::from_secs(1)).expect("a queue"))
         .collect();
     for queue in &queues {
         program

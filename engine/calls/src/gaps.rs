@@ -83,10 +83,10 @@ pub(crate) struct Gaps {
 }
 
 impl Gaps {
-    /// Takes a gap in, in any order; neighbours become one.
-    pub(crate) fn add(&mut self, gap: Gap) {
+    /// Takes a gap in, in any order; neighbours become one. Whether it is one of its own.
+    pub(crate) fn add(&mut self, gap: Gap) -> bool {
         let Some(kept) = self.kept.get_mut(gap.kind as usize) else {
-            return;
+            return false;
         };
         let mut gap = Gap {
             from: gap.from.min(gap.until),
@@ -99,10 +99,12 @@ impl Gaps {
             gap.from = gap.from.min(other.from);
             gap.until = gap.until.max(other.until);
         }
+        let is_new = first == beyond;
         drop(kept.splice(first..beyond, [gap]));
         if kept.len() > GAPS_MAX {
             join_nearest(kept);
         }
+        is_new
     }
 
     /// The gaps which have a moment in common with `from..=until`, the earliest first.

@@ -17,7 +17,7 @@ pub const RING_FRAMES_MAX: u32 = 131_072;
 pub struct Capture {
     /// UDP and TCP ports taken as SIP.
     pub ports: PortList,
-    /// Tunnels that are unwrapped.
+    /// Tunnels that are taken off a live interface, for what they may carry.
     pub tunnels: Vec<Tunnel>,
     /// The beginning of a fragmented datagram is read when the rest of it does not come.
     pub fragment_salvage: bool,
@@ -116,7 +116,7 @@ impl<'de> Deserialize<'de> for PortList {
     }
 }
 
-/// An encapsulation that is unwrapped.
+/// An encapsulation that may carry mirrored traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tunnel {

@@ -97,6 +97,8 @@ struct State {
     already_there: AtomicU64,
     lost: AtomicU64,
     stalled: AtomicBool,
+    /// Records are being given up, which has been told.
+    losing: AtomicBool,
     closing: AtomicBool,
     fault: Mutex<Option<JournalError>>,
 }
@@ -194,6 +196,12 @@ impl Writer {
                     entry = back;
                     if self.queue.try_recv().is_ok() {
                         self.state.lost.fetch_add(1, Ordering::Relaxed);
+                        if !self.state.losing.swap(true, Ordering::Relaxed) {
+                            tracing::error!(
+                                path = %self.path.display(),
+                                "the journal cannot be written fast enough: the oldest records that wait are lost"
+                            );
+                        }
                     }
                 }
                 Err(TrySendError::Disconnected(_)) => break,
@@ -322,6 +330,7 @@ impl Work {
                 self.state.written.fetch_add(added, Ordering::Relaxed);
                 self.state.already_there.fetch_add(known, Ordering::Relaxed);
                 batch.clear();
+                self.state.losing.store(false, Ordering::Relaxed);
                 if self.state.stalled.swap(false, Ordering::AcqRel) {
                     tracing::info!(path = %self.path.display(), "the journal can be written again");
                     *self.state.fault.lock() = None;

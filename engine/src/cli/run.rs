@@ -29,8 +29,9 @@ const _: () = assert!(ringtap_config::RING_FRAMES_MAX == ringtap_xsk::RING_FRAME
 /// Capture from network interfaces (XDP, AF_XDP) until SIGINT or SIGTERM, and record missed calls in the journal
 ///
 /// Every queue of an interface is read; queues are dealt out to the cores in turn. Interfaces are made promiscuous
-/// as long as this runs. SIP, IP fragments and tunnels that may carry it are taken off the interface; the rest passes to the
-/// kernel untouched, unless --dedicated says otherwise. A second SIGINT or SIGTERM ends it at once.
+/// as long as this runs. SIP over UDP, TCP and SCTP is taken off the interface, and what may carry it: fragments of UDP, MPLS,
+/// PPPoE, and the tunnels in capture.tunnels. The rest passes to the kernel untouched, unless --dedicated says otherwise. A second
+/// SIGINT or SIGTERM ends it at once, with status 1.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     ringtap run --interface ens2f0 --cores 2,3\n  \

@@ -3,7 +3,7 @@
 //! Legs may be closed at a time only when every reader has joined what it got before. A reader says so by its mark,
 //! in a cache line of its own. One that has nothing to read is parked and holds nobody up.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering, fence};
 
 use crossbeam::utils::CachePadded;
 use ringtap_record::Time;
@@ -46,6 +46,8 @@ impl Marks {
         if let Some(mark) = self.0.get(number) {
             mark.store(last.as_micros(), Ordering::SeqCst);
         }
+        // The look at the clock that follows must not be taken before the store is seen.
+        fence(Ordering::SeqCst);
     }
 
     /// Whether everything stamped before `until` has been joined. `until` must not be later than a look at the clock

@@ -6,6 +6,7 @@
 //! time to which it advances: as in a replay, a leg is closed when everything before its deadline has been joined,
 //! whichever reader got it.
 
+mod dated;
 mod marks;
 mod port;
 mod reader;
@@ -31,11 +32,15 @@ use crate::fragments::Fragments;
 use crate::settle::{Settled, SettlerThread};
 use crate::sink::{RecordSink, SinkError};
 use crate::worker::{Shared, Worker, WorkerCounters};
+use dated::Dated;
 use marks::Marks;
 use port::Port;
 use reader::{Common, Order, Outbox, Reader, Report};
 use ticker::Ticker;
 use time::WallClock;
+
+/// A queue that was closed a moment ago, by a process that is restarted, is still taken for a while.
+const PATIENCE_AT_START: Duration = Duration::from_secs(1);
 
 /// How to capture.
 #[derive(Clone, Debug)]
@@ -67,6 +72,9 @@ pub enum LiveError {
     /// Writing records.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// A fault of the program: the thread's panic has been told before. What had been seen by then is recorded.
+    #[error("a reader ended by a fault of the program; please report what it said")]
+    Reader,
 }
 
 /// What a capture saw and did.
@@ -80,8 +88,8 @@ pub struct Outcome {
     pub settled: Settled,
     /// What each interface counted.
     pub ports: Vec<PortReport>,
-    /// Legs that had to leave a full table and were lost, because the settler hung.
-    pub legs_given_up: u64,
+    /// Legs that had to leave a full table, and registrations, that were lost because the settler hung.
+    pub given_up: u64,
     /// Time on the wall.
     pub elapsed: Duration,
 }
@@ -113,12 +121,12 @@ pub fn run(
     let mut opened = Vec::new();
     for (number, name) in options.interfaces.iter().enumerate() {
         let mut port = Port::new(name, &options.port);
-        let queues = port.open(common.clock.now())?;
+        let queues = port.open(common.clock.now(), PATIENCE_AT_START)?;
         opened.extend(queues.into_iter().map(|queue| (number, queue)));
         ports.push(port);
     }
     let fragments = Fragments::new(decoder);
-    let hands = Hands::start(&common, decoder, &fragments, options)?;
+    let mut hands = Hands::start(&common, decoder, &fragments, options)?;
     if opened.len() < readers {
         tracing::warn!(
             "{readers} cores, but only {} queues: the rest of the cores stays idle; `ethtool -L` sets the number of queues",
@@ -128,6 +136,11 @@ pub fn run(
     for (port, queue) in opened {
         hands.add(port, queue);
     }
+    let dated = |inner| -> Box<dyn RecordSink> {
+        let common = Arc::clone(&common);
+        Box::new(Dated { inner, common })
+    };
+    let sinks = sinks.into_iter().map(dated).collect();
     let settler = SettlerThread::spawn(Arc::clone(&shared), sinks, options.keep_all)?;
     tracing::info!(
         "capturing on {} with {readers} {}",
@@ -137,10 +150,10 @@ pub fn run(
     let mut ticker = Ticker::new(&common, fragments, settler.sender().clone());
     while !stop.load(Ordering::Relaxed) && options.stop_after.is_none_or(|after| began.elapsed() < after) {
         ticker.sleep();
-        ticker.watch(&mut ports, &hands);
+        ticker.watch(&mut ports, &mut hands, stop);
         ticker.tick(hands.outboxes());
-        if ticker.is_alone() {
-            // The settler ended: a sink failed, which it reports below.
+        // Without the settler, a sink failed, which it reports below.
+        if ticker.is_alone() || hands.has_one_ended() {
             break;
         }
     }
@@ -150,16 +163,20 @@ pub fn run(
     }
     let mut ports: Vec<PortReport> = ports.iter().map(Port::report).collect();
     common.stop.store(true, Ordering::Relaxed);
-    let (mut seen, legs_given_up) = hands.finish(&mut ticker, &mut ports);
+    let ended = hands.finish(&mut ticker, &mut ports);
     ticker.end();
+    let mut seen = ended.seen;
     ticker.into_fragments().add_to(&mut seen);
     let settled = settler.finish()?;
+    if ended.has_panicked {
+        return Err(LiveError::Reader);
+    }
     Ok(Outcome {
         seen,
         table: shared.table.counters(),
         settled,
         ports,
-        legs_given_up,
+        given_up: ended.given_up,
         elapsed: began.elapsed(),
     })
 }
@@ -169,13 +186,22 @@ pub fn run(
 struct Hands {
     hands: Vec<Hand>,
     outboxes: Vec<Arc<Outbox>>,
-    next: std::cell::Cell<usize>,
 }
 
 #[derive(Debug)]
 struct Hand {
     orders: Sender<Order>,
     thread: JoinHandle<Report>,
+    /// The ports of the queues that it reads.
+    queues: Vec<usize>,
+}
+
+/// What is left of the readers.
+#[derive(Debug, Default)]
+struct Ended {
+    seen: WorkerCounters,
+    given_up: u64,
+    has_panicked: bool,
 }
 
 impl Hands {
@@ -207,27 +233,26 @@ impl Hands {
             hands.push(Hand {
                 orders,
                 thread: start(reader, core)?,
+                queues: Vec::new(),
             });
             outboxes.push(outbox);
         }
-        Ok(Self {
-            hands,
-            outboxes,
-            next: std::cell::Cell::new(0),
-        })
+        Ok(Self { hands, outboxes })
     }
 
-    /// Gives a queue to the reader whose turn it is.
-    fn add(&self, port: usize, queue: Queue) {
-        let turn = self.next.replace(self.next.get() + 1);
-        let hand = self.hands.get(turn % self.hands.len().max(1));
-        // A reader ends only at the end of the capture, when queues are closed anyway.
-        let _ended = hand.map(|hand| hand.orders.send(Order::Add(port, Box::new(queue))));
+    /// Gives a queue to the reader that has the fewest.
+    fn add(&mut self, port: usize, queue: Queue) {
+        if let Some(hand) = self.hands.iter_mut().min_by_key(|hand| hand.queues.len()) {
+            hand.queues.push(port);
+            // A reader that has ended ends the capture.
+            let _ended = hand.orders.send(Order::Add(port, Box::new(queue)));
+        }
     }
 
     /// Closes the queues of a port.
-    fn remove(&self, port: usize) {
-        for hand in &self.hands {
+    fn remove(&mut self, port: usize) {
+        for hand in &mut self.hands {
+            hand.queues.retain(|of| *of != port);
             let _ended = hand.orders.send(Order::Remove(port));
         }
     }
@@ -236,16 +261,28 @@ impl Hands {
         &self.outboxes
     }
 
-    /// Waits until the readers have ended; what they counted, and how many legs were given up.
-    fn finish(self, ticker: &mut Ticker, ports: &mut [PortReport]) -> (WorkerCounters, u64) {
-        let mut seen = WorkerCounters::default();
-        for Hand { orders, thread } in self.hands {
+    /// Whether a reader is gone, though nobody told it to stop.
+    fn has_one_ended(&self) -> bool {
+        self.hands.iter().any(|hand| hand.thread.is_finished())
+    }
+
+    fn given_up(&self) -> u64 {
+        self.outboxes.iter().map(|outbox| outbox.given_up()).sum()
+    }
+
+    /// Waits until the readers have ended, and takes what they left.
+    fn finish(self, ticker: &mut Ticker, ports: &mut [PortReport]) -> Ended {
+        let mut ended = Ended {
+            given_up: self.given_up(),
+            ..Ended::default()
+        };
+        for Hand { orders, thread, .. } in self.hands {
             drop(orders);
-            let report = match thread.join() {
-                Ok(report) => report,
-                Err(panic) => std::panic::resume_unwind(panic),
+            let Ok(report) = thread.join() else {
+                ended.has_panicked = true;
+                continue;
             };
-            seen.merge(&report.seen);
+            ended.seen.merge(&report.seen);
             for counted in report.sockets {
                 if let Some(port) = ports.get_mut(counted.port) {
                     port.sockets
@@ -256,8 +293,7 @@ impl Hands {
             }
         }
         ticker.gather(&self.outboxes);
-        let given_up = self.outboxes.iter().map(|outbox| outbox.given_up()).sum();
-        (seen, given_up)
+        ended
     }
 }
 
@@ -273,5 +309,53 @@ fn start(reader: Reader, core: Option<usize>) -> Result<JoinHandle<Report>, Live
     match is_pinned.recv() {
         Ok(Err(error)) => Err(error.into()),
         _ => Ok(thread),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ringtap_calls::{LegTable, Rules};
+
+    /// Catches a reader's panic that nobody notices, so that no call is ever settled again, and one that keeps what the
+    /// other readers saw from being recorded.
+    #[test]
+    fn a_readers_panic_ends_the_capture_in_order() {
+        let rules = Rules::new(&ringtap_config::from_toml("", "defaults").unwrap());
+        let table = LegTable::new(100, 1);
+        let common = Arc::new(Common {
+            shared: Arc::new(Shared { table, rules }),
+            clock: WallClock::new(),
+            marks: Marks::new(2),
+            stop: AtomicBool::new(false),
+        });
+        let hand = |work: fn() -> Report| Hand {
+            orders: unbounded().0,
+            thread: thread::spawn(work),
+            queues: Vec::new(),
+        };
+        let well: fn() -> Report = || Report {
+            seen: WorkerCounters {
+                bytes: 7,
+                ..WorkerCounters::default()
+            },
+            sockets: Vec::new(),
+        };
+        let hands = Hands {
+            hands: vec![hand(|| panic!("on purpose")), hand(well)],
+            outboxes: Vec::new(),
+        };
+        while !hands.has_one_ended() {
+            thread::yield_now();
+        }
+        let decoder = Decoder::new([5060].into_iter().collect());
+        let (lots, settler) = bounded(4);
+        let mut ticker = Ticker::new(&common, Fragments::new(&decoder), lots);
+        let ended = hands.finish(&mut ticker, &mut []);
+        assert!(ended.has_panicked);
+        assert_eq!(ended.seen.bytes, 7);
+        ticker.end();
+        let ends = settler.try_iter().filter(|lot| lot.now.is_none()).count();
+        assert_eq!(ends, 1, "what was seen is settled");
     }
 }

@@ -93,6 +93,8 @@ pub(super) struct Port {
     open: Option<Open>,
     /// Since when nothing comes, by the time of the frames.
     down_since: Option<Time>,
+    /// When all was well for the last time.
+    well_at: Option<Time>,
     try_at: Instant,
     /// What was said last about why it is not captured.
     complaint: Option<String>,
@@ -134,6 +136,7 @@ impl Port {
             options: options.clone(),
             open: None,
             down_since: None,
+            well_at: None,
             try_at: Instant::now(),
             complaint: None,
             counted: Counters::default(),
@@ -141,10 +144,10 @@ impl Port {
         }
     }
 
-    /// Begins to capture.
-    pub(super) fn open(&mut self, now: Time) -> Result<Vec<Queue>, PortError> {
+    /// Begins to capture. Queues that are taken are waited for as long as `patience` goes.
+    pub(super) fn open(&mut self, now: Time, patience: Duration) -> Result<Vec<Queue>, PortError> {
         let interface = Interface::find(&self.name)?;
-        let count = interface.queues();
+        let count = interface.queues().unwrap_or(1);
         let xdp = |source| PortError::Xdp {
             interface: interface.name().to_owned(),
             source,
@@ -165,7 +168,7 @@ impl Port {
         }
         let mut queues = Vec::new();
         for number in 0..count {
-            let queue = Queue::open(&interface, number, &self.options.queue)?;
+            let queue = Queue::open(&interface, number, &self.options.queue, patience)?;
             program.set_socket(number, queue.fd()).map_err(xdp)?;
             queues.push(queue);
         }
@@ -181,9 +184,11 @@ impl Port {
             say_what_is_in_force(&self.name, queue, attached.attached);
         }
         let link = interface.link()?;
-        if link != Link::Running {
+        if link == Link::Running {
+            self.well_at = Some(now);
+        } else {
             self.say_link(link);
-            self.down_since = Some(now);
+            self.down_since.get_or_insert(now);
         }
         self.open = Some(Open {
             program,
@@ -223,11 +228,12 @@ impl Port {
         if link != was {
             self.say_link(link);
             if link != Link::Running {
-                self.down_since.get_or_insert(now);
+                self.begin_gap(now);
             }
         }
         if link == Link::Running {
             self.end_gap(now, gaps);
+            self.well_at = Some(now);
         } else if let Some(since) = self.down_since {
             // As far as it goes: a call may be settled meanwhile.
             gaps.push(Gap {
@@ -241,7 +247,8 @@ impl Port {
 
     /// Stops capturing: what comes from now on passes to the kernel.
     pub(super) fn detach(&mut self) {
-        if let Some(open) = self.open.take() {
+        if let Some(mut open) = self.open.take() {
+            open.program.detach();
             self.keep_counts(&open);
         }
     }
@@ -261,7 +268,7 @@ impl Port {
     }
 
     fn close(&mut self, now: Time) -> Change {
-        self.down_since.get_or_insert(now);
+        self.begin_gap(now);
         self.detach();
         Change::Closed
     }
@@ -284,7 +291,7 @@ impl Port {
         if Instant::now() < self.try_at {
             return Change::None;
         }
-        match self.open(now) {
+        match self.open(now, Duration::ZERO) {
             Ok(queues) => {
                 tracing::info!("{}: is back: capturing again", self.name);
                 self.end_gap(now, gaps);
@@ -305,6 +312,11 @@ impl Port {
             self.complaint = Some(text);
         }
         Change::None
+    }
+
+    /// Nothing comes since the last time that all was well.
+    fn begin_gap(&mut self, now: Time) {
+        self.down_since.get_or_insert(self.well_at.unwrap_or(now));
     }
 
     fn end_gap(&mut self, now: Time, gaps: &mut Vec<Gap>) {
@@ -360,7 +372,9 @@ impl Open {
             });
         }
         self.looked = now;
-        self.interface.queues() != self.queues
+        self.interface
+            .queues()
+            .is_some_and(|queues| queues != self.queues)
     }
 }
 
@@ -370,6 +384,7 @@ fn say_what_is_in_force(interface: &str, queue: &Queue, attached: Attached) {
         huge_pages,
         busy_poll,
         several_frames,
+        is_cut,
         ring_frames,
         frame_bytes,
     } = queue.in_force();
@@ -386,4 +401,11 @@ fn say_what_is_in_force(interface: &str, queue: &Queue, attached: Attached) {
         or(huge_pages, " in huge pages", ""),
         or(several_frames, ", long packets in several", ""),
     );
+    if is_cut {
+        tracing::warn!(
+            "{interface} queue {}: packets of more than {} octets are lost: Linux before 6.6 cannot hand them over",
+            queue.number(),
+            frame_bytes - 256
+        );
+    }
 }

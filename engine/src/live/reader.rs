@@ -24,11 +24,11 @@ const TURN_BATCHES: usize = 8;
 const LOOK: Duration = Duration::from_millis(100);
 /// How long a reader sleeps at most: orders and the end are found within this time.
 const SLEEP: Duration = Duration::from_millis(100);
-/// At the end: how long rings are drained that do not become empty.
-const DRAIN: Duration = Duration::from_millis(500);
-/// Legs that had to leave a full table and wait for the ticker. If that does not come (its settler hangs), later ones are
-/// given up.
-const OUTBOX_LEGS_MAX: usize = 1 << 16;
+/// Legs that had to leave a full table, and registrations, that wait for the ticker. If that does not come (its settler
+/// hangs), later ones are given up.
+const OUTBOX_MAX: usize = 1 << 16;
+/// Gaps that wait for it; later ones make the last one longer.
+const OUTBOX_GAPS_MAX: usize = 64;
 
 /// What a reader is told.
 #[derive(Debug)]
@@ -51,23 +51,59 @@ impl Outbox {
         std::mem::take(&mut *self.taken.lock())
     }
 
-    /// Legs that nobody came for in time.
+    /// Legs and registrations that nobody came for in time.
     pub(super) fn given_up(&self) -> u64 {
         self.given_up.load(Ordering::Relaxed)
     }
 
+    /// Puts something in, if it is something.
+    #[inline]
+    fn give(&self, taken: Taken) {
+        if !(taken.harvest.is_empty() && taken.early_acks.is_empty()) {
+            self.put(taken);
+        }
+    }
+
     fn put(&self, mut taken: Taken) {
         let mut kept = self.taken.lock();
-        let room = OUTBOX_LEGS_MAX.saturating_sub(kept.harvest.closed.len());
-        let too_many = taken.harvest.closed.len().saturating_sub(room);
-        taken.harvest.closed.truncate(room);
-        self.given_up.fetch_add(too_many as u64, Ordering::Relaxed);
+        let mut given_up = cut(&mut taken.harvest.closed, kept.harvest.closed.len());
+        given_up += cut(&mut taken.harvest.registrations, kept.harvest.registrations.len());
+        self.given_up.fetch_add(given_up, Ordering::Relaxed);
+        for gap in taken.harvest.gaps.drain(..) {
+            kept.put_gap(gap);
+        }
         kept.append(taken);
     }
 
     fn put_gap(&self, gap: Gap) {
-        self.taken.lock().harvest.gaps.push(gap);
+        self.taken.lock().put_gap(gap);
     }
+}
+
+impl Taken {
+    fn put_gap(&mut self, gap: Gap) {
+        let gaps = &mut self.harvest.gaps;
+        let is_full = gaps.len() >= OUTBOX_GAPS_MAX;
+        match gaps
+            .iter_mut()
+            .rev()
+            .find(|last| is_full && last.kind == gap.kind)
+        {
+            Some(last) => {
+                last.from = last.from.min(gap.from);
+                last.until = last.until.max(gap.until);
+            }
+            None => gaps.push(gap),
+        }
+    }
+}
+
+/// Leaves as much of `new` as there is room for beside what waits already; how much that was too much.
+fn cut<T>(new: &mut Vec<T>, waiting: usize) -> u64 {
+    let room = OUTBOX_MAX.saturating_sub(waiting);
+    let too_many = new.len().saturating_sub(room);
+    new.truncate(room);
+    too_many as u64
 }
 
 /// What is known at the end.
@@ -129,27 +165,32 @@ impl Reader {
         let mut looked = (Instant::now(), now);
         let mut ready = Vec::new();
         while !common.stop.load(Ordering::Relaxed) {
-            self.heed_orders();
+            self.heed_orders((looked.1, now));
             common.marks.wake(self.number, now);
             let came = self.pass(&mut now);
             if looked.0.elapsed() >= LOOK {
                 self.look(looked.1, now);
                 looked = (Instant::now(), now);
             }
-            if came == 0 && !self.is_busy {
+            if came == 0 && !(self.is_busy && self.has_live_lanes()) {
                 common.marks.park(self.number);
                 self.sleep(&mut ready);
             }
         }
-        let began = Instant::now();
-        while self.pass(&mut now) > 0 && began.elapsed() < DRAIN {}
+        // Nothing comes any more: the programs have been detached. So this ends with the last frame of the rings.
+        while self.pass(&mut now) > 0 {}
         self.look(looked.1, now);
         common.marks.park(self.number);
         self.report()
     }
 
-    fn heed_orders(&mut self) {
-        for order in self.orders.try_iter() {
+    fn has_live_lanes(&self) -> bool {
+        self.lanes.iter().any(|lane| !lane.is_dead)
+    }
+
+    /// Does as it is told. `since` is when it looked last what was lost, and now.
+    fn heed_orders(&mut self, since: (Time, Time)) {
+        while let Ok(order) = self.orders.try_recv() {
             match order {
                 Order::Add(port, queue) => self.lanes.push(Lane {
                     port,
@@ -158,6 +199,7 @@ impl Reader {
                     lost: 0,
                 }),
                 Order::Remove(port) => {
+                    self.look(since.0, since.1);
                     let of_port = |lane: &Lane| lane.port == port;
                     let closed = self.lanes.iter().filter(|lane| of_port(lane));
                     self.closed.extend(closed.map(Lane::counted));
@@ -211,15 +253,19 @@ impl Reader {
     /// Looks whether a socket lost frames since the last time, and tells that as a gap.
     fn look(&mut self, from: Time, until: Time) {
         for lane in &mut self.lanes {
-            let lost = lane.counted().statistics.lost();
-            if lost > lane.lost {
+            // An interface that failed for a moment is waited for again.
+            lane.is_dead = false;
+            let Ok(statistics) = lane.queue.statistics() else {
+                continue;
+            };
+            if statistics.lost() > lane.lost {
                 self.outbox.put_gap(Gap {
                     from,
                     until,
                     kind: GapKind::FramesLost,
                 });
             }
-            lane.lost = lost;
+            lane.lost = statistics.lost();
         }
     }
 
@@ -255,16 +301,6 @@ impl Lane {
             port: self.port,
             queue: self.queue.number(),
             statistics: self.queue.statistics().unwrap_or_default(),
-        }
-    }
-}
-
-impl Outbox {
-    /// Puts something in, if it is something.
-    #[inline]
-    fn give(&self, taken: Taken) {
-        if !(taken.harvest.is_empty() && taken.early_acks.is_empty()) {
-            self.put(taken);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The ticker: advances the time, closes what is due, and hands it on to the settler.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,9 +23,10 @@ const WATCH: Duration = Duration::from_millis(100);
 /// How long a tick waits for readers before it looks after other things.
 const PATIENCE: Duration = Duration::from_millis(50);
 const PATIENCE_PAUSE: Duration = Duration::from_micros(200);
-/// A wall clock that is set by more than this begins a new capture; by less, time goes along, and where it went back,
-/// deadlines wait until it has caught up. As for the stamps of a capture file.
-const RESTART_US: i64 = 60_000_000;
+/// How long readers may be behind before that is told.
+const BEHIND: Duration = Duration::from_secs(1);
+/// How often losses are told.
+const TELL: Duration = Duration::from_secs(10);
 
 /// What ends epochs.
 #[derive(Debug)]
@@ -34,10 +36,18 @@ pub(super) struct Ticker {
     /// The way to the settler; `None` once that is gone.
     lots: Option<Sender<Lot>>,
     harvest: Harvest,
+    /// ACKs that came before their legs: those that were gathered at the last tick, by whose end the INVITE may
+    /// not have been joined by another reader.
     early_acks: EarlyAcks,
+    /// And those gathered at the tick before: every reader has joined what came until then.
+    ripe_acks: EarlyAcks,
     /// The last boundary that was settled.
     settled: Time,
     watch_at: Instant,
+    /// Since when readers have been behind.
+    behind_since: Option<Instant>,
+    given_up_told: u64,
+    tell_at: Instant,
 }
 
 impl Ticker {
@@ -57,8 +67,12 @@ impl Ticker {
             lots: Some(lots),
             harvest,
             early_acks: EarlyAcks::default(),
+            ripe_acks: EarlyAcks::default(),
             settled: boundary(now),
             watch_at: Instant::now(),
+            behind_since: None,
+            given_up_told: 0,
+            tell_at: Instant::now(),
         }
     }
 
@@ -75,13 +89,17 @@ impl Ticker {
     }
 
     /// Looks after the interfaces and the clock.
-    pub(super) fn watch(&mut self, ports: &mut [Port], hands: &Hands) {
+    pub(super) fn watch(&mut self, ports: &mut [Port], hands: &mut Hands, stop: &AtomicBool) {
         if Instant::now() < self.watch_at {
             return;
         }
         self.watch_at = Instant::now() + WATCH;
         let now = self.common.clock.now();
         for (number, port) in ports.iter_mut().enumerate() {
+            // To open one anew may take a moment.
+            if stop.load(Ordering::Relaxed) {
+                return;
+            }
             match port.watch(now, &mut self.harvest.gaps) {
                 Change::None => {}
                 Change::Closed => hands.remove(number),
@@ -92,23 +110,26 @@ impl Ticker {
                 }
             }
         }
-        if let Some(step_us) = self.common.clock.step_us() {
+        if let Some(step_us) = self.common.clock.look() {
+            let seconds = Duration::from_micros(step_us.unsigned_abs()).as_secs_f64();
+            let whither = if step_us > 0 { "ahead" } else { "back" };
             tracing::warn!(
-                "the system's clock was set by {:.1} s",
-                Duration::from_micros(step_us.unsigned_abs()).as_secs_f64()
+                "the system's clock was set {seconds:.1} s {whither}: calls that began before keep the old time"
             );
-            if step_us.abs() > RESTART_US {
-                self.end();
-                self.common.clock.follow(step_us);
-                self.settled = boundary(self.common.clock.now());
-                self.harvest.gaps.push(Gap {
-                    from: Time::MIN,
-                    until: self.common.clock.now(),
-                    kind: GapKind::Began,
-                });
-            } else {
-                self.common.clock.follow(step_us);
-            }
+        }
+        self.tell_losses(hands);
+    }
+
+    /// Says, now and then, what is lost for want of room.
+    fn tell_losses(&mut self, hands: &Hands) {
+        let given_up = hands.given_up();
+        if given_up > self.given_up_told && Instant::now() >= self.tell_at {
+            tracing::error!(
+                "{} legs and registrations are lost: the settler is behind, or waits for a disk",
+                given_up - self.given_up_told
+            );
+            self.given_up_told = given_up;
+            self.tell_at = Instant::now() + TELL;
         }
     }
 
@@ -119,12 +140,13 @@ impl Ticker {
             return;
         }
         self.settled = boundary;
+        let early = std::mem::take(&mut self.early_acks);
+        self.ripe_acks.append(early);
         self.gather(outboxes);
-        let Common { shared, .. } = &*self.common;
-        let taken = self.fragments.advance(boundary, shared);
+        let shared = Arc::clone(&self.common.shared);
+        let taken = self.fragments.advance(boundary, &shared);
         self.keep(taken);
-        self.join_early_acks();
-        let Common { shared, .. } = &*self.common;
+        self.join_ripe_acks();
         for shard in 0..shared.table.shards() {
             shared
                 .table
@@ -140,7 +162,7 @@ impl Ticker {
         }
     }
 
-    /// The end: whatever is open now stays without an end (semantics.md D89).
+    /// The end, after all readers have ended: whatever is open now stays without an end (semantics.md D89).
     pub(super) fn end(&mut self) {
         let shared = Arc::clone(&self.common.shared);
         let now = self.common.clock.now();
@@ -148,28 +170,38 @@ impl Ticker {
         self.keep(taken);
         let taken = self.fragments.give_up(&shared);
         self.keep(taken);
-        self.join_early_acks();
+        let early = std::mem::take(&mut self.early_acks);
+        self.ripe_acks.append(early);
+        self.join_ripe_acks();
         for shard in 0..shared.table.shards() {
             shared.table.expire(shard, now, &shared.rules, &mut self.harvest);
         }
         self.send(Some(now));
         shared.table.close_all(&shared.rules, &mut self.harvest.closed);
         self.send(None);
-        shared.table.reset();
     }
 
     pub(super) fn into_fragments(self) -> Fragments {
         self.fragments
     }
 
-    fn readers_have_passed(&self, boundary: Time) -> bool {
+    fn readers_have_passed(&mut self, boundary: Time) -> bool {
         let began = Instant::now();
         while !self.common.marks.have_passed(boundary) {
             if began.elapsed() > PATIENCE {
+                let since = *self.behind_since.get_or_insert(began);
+                if since.elapsed() > BEHIND && Instant::now() >= self.tell_at {
+                    tracing::warn!(
+                        "readers are {:.1} s behind: no call is settled",
+                        since.elapsed().as_secs_f64()
+                    );
+                    self.tell_at = Instant::now() + TELL;
+                }
                 return false;
             }
             thread::sleep(PATIENCE_PAUSE);
         }
+        self.behind_since = None;
         true
     }
 
@@ -178,12 +210,12 @@ impl Ticker {
         self.early_acks.append(taken.early_acks);
     }
 
-    fn join_early_acks(&mut self) {
-        let early = std::mem::take(&mut self.early_acks);
+    fn join_ripe_acks(&mut self) {
+        let ripe = std::mem::take(&mut self.ripe_acks);
         self.common
             .shared
             .table
-            .join_early_acks(early, &self.common.shared.rules);
+            .join_early_acks(ripe, &self.common.shared.rules);
     }
 
     fn send(&mut self, now: Option<Time>) {

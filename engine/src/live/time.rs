@@ -1,51 +1,85 @@
-//! What time it is for live capture: wall-clock time that only goes forward evenly.
+//! What time it is for live capture.
 //!
-//! Deadlines are judged by the time of the frames, so a wall clock that is set anew must not fire or stop them.
-//! Time here runs with the monotonic clock, from what the wall clock said at the start; once in a while the two are
-//! compared. Everything above takes the time as a value.
+//! Deadlines are judged by the time of the frames, so a wall clock that is set anew must not fire or stop them. Time
+//! here runs with the monotonic clock, from what the wall clock said at the start, and never goes back or ahead. Steps
+//! of the wall clock are kept beside it, and records are dated by them ([`WallClock::dated`]) when they are written.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use ringtap_record::Time;
 
-/// A wall clock farther off than this has been set; below, it has been read at an unlucky moment.
+/// A wall clock farther off than this has been set.
 const STEP_US: i64 = 500_000;
+/// A look at both clocks that took longer says nothing: this thread lost its core between them.
+const LOOK_MAX: Duration = Duration::from_millis(5);
+/// Steps that are remembered. A clock that is set more often dates the oldest records a little wrongly.
+const STEPS_MAX: usize = 64;
 
 /// Shared by all threads of a capture.
 #[derive(Debug)]
 pub(super) struct WallClock {
     began: Instant,
-    /// What is added to the microseconds since `began`.
-    offset_us: AtomicI64,
+    origin_us: i64,
+    /// By how much the wall clock is ahead of this one.
+    ahead_us: AtomicI64,
+    /// Since when, and by how much, for each time that it was set.
+    steps: Mutex<Vec<(Time, i64)>>,
 }
 
 impl WallClock {
     pub(super) fn new() -> Self {
         Self {
             began: Instant::now(),
-            offset_us: AtomicI64::new(wall_us()),
+            origin_us: wall_us(),
+            ahead_us: AtomicI64::new(0),
+            steps: Mutex::new(Vec::new()),
         }
     }
 
     #[inline]
     pub(super) fn now(&self) -> Time {
-        Time::from_micros(self.offset_us.load(Ordering::Relaxed) + self.run_us())
+        self.at(self.began.elapsed())
     }
 
-    fn run_us(&self) -> i64 {
-        i64::try_from(self.began.elapsed().as_micros()).unwrap_or(i64::MAX / 2)
+    fn at(&self, elapsed: Duration) -> Time {
+        Time::from_micros(self.origin_us + i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX / 2))
     }
 
-    /// By how much the wall clock is ahead, in microseconds, if it was set since the last time.
-    pub(super) fn step_us(&self) -> Option<i64> {
-        let ahead_us = wall_us() - self.now().as_micros();
-        (ahead_us.abs() > STEP_US).then_some(ahead_us)
+    /// By how many microseconds the wall clock was set since the last look, if it was.
+    pub(super) fn look(&self) -> Option<i64> {
+        let before = self.began.elapsed();
+        let wall_us = wall_us();
+        let after = self.began.elapsed();
+        (after - before < LOOK_MAX)
+            .then(|| self.compare(self.at(after), wall_us))
+            .flatten()
     }
 
-    /// Goes along with a step.
-    pub(super) fn follow(&self, step_us: i64) {
-        self.offset_us.fetch_add(step_us, Ordering::Relaxed);
+    fn compare(&self, now: Time, wall_us: i64) -> Option<i64> {
+        let ahead_us = wall_us - now.as_micros();
+        let step_us = ahead_us - self.ahead_us.load(Ordering::Relaxed);
+        if step_us.abs() <= STEP_US {
+            return None;
+        }
+        self.ahead_us.store(ahead_us, Ordering::Relaxed);
+        let mut steps = self.steps.lock();
+        if steps.len() == STEPS_MAX {
+            steps.remove(0);
+        }
+        steps.push((now, ahead_us));
+        Some(step_us)
+    }
+
+    /// What the wall clock said at a time of this clock.
+    pub(super) fn dated(&self, at: Time) -> Time {
+        if self.ahead_us.load(Ordering::Relaxed) == 0 {
+            return at;
+        }
+        let steps = self.steps.lock();
+        let ahead_us = steps.iter().rev().find(|(since, _)| *since <= at);
+        at.plus_us(ahead_us.map_or(0, |(_, ahead_us)| *ahead_us))
     }
 }
 
@@ -58,16 +92,30 @@ fn wall_us() -> i64 {
 mod tests {
     use super::*;
 
-    /// Catches a step that is not seen, or seen again after it was followed, and time that is not the wall's.
+    /// Catches a step that moves deadlines, is not seen, is seen twice, or dates what came before it.
     #[test]
-    fn steps_are_seen_once() {
+    fn a_step_dates_what_comes_after_it() {
         let clock = WallClock::new();
-        assert_eq!(clock.step_us(), None);
-        clock.follow(-3_600_000_000);
-        let ahead_us = clock.step_us().unwrap();
-        assert!((ahead_us - 3_600_000_000).abs() < STEP_US, "{ahead_us}");
-        clock.follow(ahead_us);
-        assert_eq!(clock.step_us(), None);
-        assert!((clock.now().as_micros() - wall_us()).abs() < STEP_US);
+        let now = clock.now();
+        assert_eq!(clock.look(), None);
+        let hour_us = 3_600_000_000;
+        for (after_us, ahead_us, step_us) in [(0, hour_us, hour_us), (1_000_000, -hour_us, -2 * hour_us)] {
+            let now = now.plus_us(after_us);
+            assert_eq!(clock.compare(now, now.as_micros() + ahead_us), Some(step_us));
+            assert_eq!(clock.compare(now, now.as_micros() + ahead_us + 1000), None);
+        }
+        assert!(clock.now() - now < hour_us, "time goes on as before");
+        assert_eq!(clock.dated(now.plus_us(-1)), now.plus_us(-1));
+        assert_eq!(clock.dated(now), now.plus_us(hour_us));
+        assert_eq!(
+            clock.dated(now.plus_us(1_000_000)),
+            now.plus_us(1_000_000 - hour_us)
+        );
+    }
+
+    /// Catches time that does not begin with the wall's.
+    #[test]
+    fn it_begins_with_the_wall_clock() {
+        assert!((WallClock::new().now().as_micros() - wall_us()).abs() < STEP_US);
     }
 }

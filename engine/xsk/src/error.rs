@@ -55,7 +55,7 @@ pub enum XskError {
     },
     /// AF_XDP is not there at all.
     #[error(
-        "interface {interface}: the kernel has no AF_XDP sockets ({source}): it must be 5.10 or newer, with CONFIG_XDP_SOCKETS"
+        "interface {interface}: the kernel has no AF_XDP sockets ({source}): it must be 5.18 or newer, with CONFIG_XDP_SOCKETS"
     )]
     NoAfXdp {
         /// The interface.

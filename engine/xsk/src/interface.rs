@@ -92,11 +92,13 @@ impl Interface {
             .map_err(|source| XskError::interface(&self.name, "read its MTU", source))
     }
 
-    /// How many receive queues it has in use. A driver that does not say has one.
+    /// How many receive queues it has in use, if its driver tells.
     #[must_use]
-    pub fn queues(&self) -> u32 {
-        let channels = Control::open().and_then(|control| control.channels(&self.name));
-        channels.map_or(1, |channels| (channels.rx_count + channels.combined_count).max(1))
+    pub fn queues(&self) -> Option<u32> {
+        let control = Control::open().ok()?;
+        let channels = control.channels(&self.name).ok()?;
+        let queues = channels.rx_count + channels.combined_count;
+        (queues > 0).then_some(queues)
     }
 
     /// Its driver's name, if that tells it.
@@ -148,7 +150,7 @@ mod tests {
         let loopback = Interface::find("lo").unwrap();
         assert_eq!(loopback.link().unwrap(), Link::Running);
         assert!(loopback.mtu().unwrap() >= 1280);
-        assert_eq!(loopback.queues(), 1);
+        assert_eq!(loopback.queues(), None);
         let other = Interface {
             index: 4_000_000,
             ..loopback

@@ -12,6 +12,8 @@ use crate::pool::{Exchange, Segment};
 
 /// Descriptors of the rings that are there only because a socket has them: nothing is ever sent.
 const UNUSED_RING: u32 = 64;
+/// The usual size of huge pages on machines that have several.
+const HUGE_PAGE_BYTES: u64 = 2 << 20;
 
 /// The memory for frames, not yet bound to a queue.
 #[derive(Debug)]
@@ -51,7 +53,12 @@ impl Memory {
                 })
                 .map_err(|error| cause(&error))
         };
-        make(true).or_else(|_| make(false))
+        // A mapping of huge pages has to be whole ones, or it cannot be given back.
+        let fills_pages = (u64::from(frames) * u64::from(frame_bytes)).is_multiple_of(HUGE_PAGE_BYTES);
+        if fills_pages && let Ok(memory) = make(true) {
+            return Ok(memory);
+        }
+        make(false)
     }
 
     pub(crate) const fn is_huge(&self) -> bool {

@@ -24,8 +24,6 @@ const HEADROOM_BYTES: u32 = 256;
 const LINK_BYTES: u32 = 14 + 4 * 4;
 /// Frames may be half a page or a page.
 const FRAME_BYTES: [u32; 2] = [2048, 4096];
-/// A queue that was closed a moment ago is still taken for a while.
-const BUSY_PATIENCE: Duration = Duration::from_secs(1);
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// As Documentation/networking/af_xdp.rst advises.
 const BUSY_POLL_US: u32 = 20;
@@ -77,6 +75,8 @@ pub struct InForce {
     pub busy_poll: bool,
     /// Packets longer than a frame come in several.
     pub several_frames: bool,
+    /// The interface takes longer packets than fit a frame, and the kernel drops them.
+    pub is_cut: bool,
     /// Frames.
     pub ring_frames: u32,
     /// Octets of each, with what the kernel keeps free before a packet.
@@ -163,18 +163,24 @@ impl Batch<'_> {
 }
 
 impl Queue {
-    /// Opens a queue. The kernel has its free frames when this returns: an XDP program may send frames here at once.
+    /// Opens a queue. The kernel has its free frames when this returns: an XDP program may send frames here at once. A
+    /// queue that is taken, as one is for a while that was closed a moment ago, is tried again for as long as `patience` goes.
     ///
     /// # Errors
     /// If the queue does not exist, is taken, or does not do what is required, and if memory is short.
-    pub fn open(interface: &Interface, number: u32, options: &QueueOptions) -> Result<Self, XskError> {
+    pub fn open(
+        interface: &Interface,
+        number: u32,
+        options: &QueueOptions,
+        patience: Duration,
+    ) -> Result<Self, XskError> {
         let name = interface.name();
         let frame_bytes = match options.frame_bytes {
             Some(frame_bytes) => frame_bytes,
             None => fitting(interface.mtu()?),
         };
         let longest = interface.mtu()? + LINK_BYTES;
-        let several_frames = longest > frame_bytes - HEADROOM_BYTES;
+        let mut several_frames = longest > frame_bytes - HEADROOM_BYTES;
         let memory =
             Memory::new(options.ring_frames, frame_bytes).map_err(|source| match source.raw_os_error() {
                 Some(libc::ENOBUFS | libc::ENOMEM) => XskError::Memory {
@@ -202,13 +208,29 @@ impl Queue {
         if several_frames {
             flags |= BindFlags::XDP_USE_SG;
         }
-        let (kernel, frames) = bind(&memory, name, number, options, flags)?;
+        let bound = match bind(&memory, name, number, options, flags, patience) {
+            // Linux before 6.6 knows nothing of packets in several frames.
+            Err(XskError::NoQueue { .. }) if several_frames => {
+                several_frames = false;
+                bind(
+                    &memory,
+                    name,
+                    number,
+                    options,
+                    flags - BindFlags::XDP_USE_SG,
+                    patience,
+                )
+            }
+            bound => bound,
+        };
+        let (kernel, frames) = bound?;
         let failed = |operation| move |source| queue_error(name, number, operation, source);
         let zero_copy = sys::is_zero_copy(kernel.raw_fd()).map_err(failed("ask for its mode"))?;
         if options.wakeup == Wakeup::Busy {
             sys::prefer_busy_poll(kernel.raw_fd(), BUSY_POLL_US, BUSY_POLL_BUDGET)
                 .map_err(failed("set preferred busy polling (kernel 5.11 or newer)"))?;
         }
+        let busy_poll = sys::is_busy_poll_preferred(kernel.raw_fd());
         let mut pool = Pool::new(kernel, frames);
         pool.refill();
         Ok(Self {
@@ -217,8 +239,9 @@ impl Queue {
             in_force: InForce {
                 zero_copy,
                 huge_pages: memory.is_huge(),
-                busy_poll: options.wakeup == Wakeup::Busy,
+                busy_poll,
                 several_frames,
+                is_cut: longest > frame_bytes - HEADROOM_BYTES && !several_frames,
                 ring_frames: options.ring_frames,
                 frame_bytes,
             },
@@ -294,6 +317,7 @@ fn bind(
     queue: u32,
     options: &QueueOptions,
     flags: BindFlags,
+    patience: Duration,
 ) -> Result<(Kernel, Vec<xsk_rs::FrameDesc>), XskError> {
     let began = Instant::now();
     loop {
@@ -304,7 +328,7 @@ fn bind(
         };
         let interface = interface.to_owned();
         return Err(match source.raw_os_error() {
-            Some(libc::EBUSY) if began.elapsed() < BUSY_PATIENCE => {
+            Some(libc::EBUSY) if began.elapsed() < patience => {
                 thread::sleep(BUSY_PAUSE);
                 continue;
             }

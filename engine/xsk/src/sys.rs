@@ -179,6 +179,23 @@ pub(crate) fn prefer_busy_poll(socket: RawFd, poll_us: u32, budget: u32) -> io::
     set_option(socket, libc::SOL_SOCKET, SO_BUSY_POLL_BUDGET, &budget)
 }
 
+/// Whether preferred busy polling is in force. Kernels before 5.11 do not have it.
+pub(crate) fn is_busy_poll_preferred(socket: RawFd) -> bool {
+    let mut preferred = 0_u32;
+    let mut len = socklen::<u32>();
+    // SAFETY: both pointers are valid for the call, and `len` is the size of what the first refers to.
+    let result = unsafe {
+        libc::getsockopt(
+            socket,
+            libc::SOL_SOCKET,
+            SO_PREFER_BUSY_POLL,
+            (&raw mut preferred).cast(),
+            &raw mut len,
+        )
+    };
+    result == 0 && preferred != 0
+}
+
 /// Has the kernel work on a socket's queue now, without waiting.
 pub(crate) fn kick(socket: RawFd) {
     // SAFETY: a null buffer of length 0 is never written to.

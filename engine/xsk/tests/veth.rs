@@ -91,11 +91,11 @@ fn open(options: &QueueOptions) -> (Program, Vec<Queue>) {
         ports: PortSet::from_iter([5060]),
         take: Take::NOTHING,
         dedicated: false,
-        queues: interface.queues(),
+        queues: interface.queues().unwrap(),
     };
     let mut program = Program::load(&settings).unwrap();
-    let queues: Vec<Queue> = (0..interface.queues())
-        .map(|number| Queue::open(&interface, number, options).unwrap())
+    let queues: Vec<Queue> = (0..interface.queues().unwrap())
+        .map(|number| Queue::open(&interface, number, options, Duration::ZERO).unwrap())
         .collect();
     for queue in &queues {
         program.set_socket(queue.number(), queue.fd()).unwrap();
@@ -127,7 +127,7 @@ fn through(
     is_lazy: bool,
 ) -> (Vec<Vec<u8>>, Statistics) {
     let (reel, is_open, sent) = (reel(frames), AtomicBool::new(false), AtomicBool::new(false));
-    let result = thread::scope(|scope| {
+    thread::scope(|scope| {
         let reader = scope.spawn(|| {
             lab.in_tap(|| {
                 let (program, mut queues) = open(options);
@@ -163,8 +163,7 @@ fn through(
         assert_eq!(played.frames, frames.len() as u64);
         sent.store(true, Ordering::Release);
         reader.join().unwrap()
-    });
-    result
+    })
 }
 
 fn check_packets(packets: &[Vec<u8>], frames: &[Vec<u8>]) {
@@ -230,19 +229,19 @@ fn refusals() {
     let Some(lab) = lab("refusals") else { return };
     lab.in_tap(|| {
         let interface = Interface::find(MIRROR).unwrap();
-        let first = Queue::open(&interface, 0, &options(64)).unwrap();
+        let first = Queue::open(&interface, 0, &options(64), Duration::ZERO).unwrap();
         assert!(!first.in_force().zero_copy, "veth copies");
-        let second = Queue::open(&interface, 0, &options(64)).unwrap_err();
+        let second = Queue::open(&interface, 0, &options(64), Duration::ZERO).unwrap_err();
         assert!(matches!(second, XskError::QueueBusy { queue: 0, .. }), "{second}");
         drop(first);
-        Queue::open(&interface, 0, &options(64)).expect("free again");
-        let none = Queue::open(&interface, 7, &options(64)).unwrap_err();
+        Queue::open(&interface, 0, &options(64), PATIENCE).expect("free again");
+        let none = Queue::open(&interface, 7, &options(64), Duration::ZERO).unwrap_err();
         assert!(matches!(none, XskError::NoQueue { queue: 7, .. }), "{none}");
         let required = QueueOptions {
             zero_copy: ZeroCopy::Require,
             ..options(64)
         };
-        let refused = Queue::open(&interface, 1, &required).unwrap_err();
+        let refused = Queue::open(&interface, 1, &required, Duration::ZERO).unwrap_err();
         assert!(
             matches!(refused, XskError::NoZeroCopy { queue: 1, .. }),
             "{refused}"

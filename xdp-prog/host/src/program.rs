@@ -131,6 +131,11 @@ impl Program {
         })
     }
 
+    /// Ends the attachment. What was counted can still be asked for.
+    pub fn detach(&mut self) {
+        self.link = None;
+    }
+
     /// Gives the frames of `queue` to the `AF_XDP` socket `socket`, which is to be bound to that queue.
     ///
     /// # Errors

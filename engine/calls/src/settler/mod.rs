@@ -110,7 +110,7 @@ pub struct SettlerCounters {
     pub late_contradictions: u64,
     /// Legs that were judged without waiting for an open one, because too many waited.
     pub hurried: u64,
-    /// Gaps in the capture that were told of.
+    /// Gaps in the capture that were told of; one that lasts counts once.
     pub gaps: u64,
     /// Calls into which such a gap falls (D89).
     pub gapped: u64,
@@ -168,9 +168,9 @@ impl Settler {
             mut registrations,
             gaps,
         } = harvest;
-        self.counters.gaps += u64::try_from(gaps.len()).unwrap_or(0);
         for gap in gaps {
-            self.gaps.add(gap);
+            // One that lasts is told again and again, and grows.
+            self.counters.gaps += u64::from(self.gaps.add(gap));
         }
         registrations.sort_unstable();
         registrations.dedup();

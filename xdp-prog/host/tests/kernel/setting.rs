@@ -4,6 +4,7 @@ use std::fs::File;
 use std::net::UdpSocket;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Command, id};
+use std::time::Duration;
 
 use ringtap_xdp::{PortSet, Program, Settings, Take, XdpError};
 use rustix::net::{AddressFamily, SocketType};
@@ -98,7 +99,10 @@ pub(crate) fn xdp_mode(interface: &str) -> Option<&'static str> {
     ["xdpgeneric", "xdp"].into_iter().find(|mode| text.contains(mode))
 }
 
-/// A socket on a port of the loopback interface.
+/// A socket on a port of the loopback interface. Who waits in vain on it fails instead of hanging.
 pub(crate) fn udp_socket(port: u16) -> UdpSocket {
-    UdpSocket::bind(("127.0.0.1", port)).expect("bind on loopback")
+    let socket = UdpSocket::bind(("127.0.0.1", port)).expect("bind on loopback");
+    let patience = Some(Duration::from_secs(20));
+    socket.set_read_timeout(patience).expect("set a timeout");
+    socket
 }
