@@ -33,7 +33,7 @@ INTERFACE = "mirror0"
 TICKS = os.sysconf("SC_CLK_TCK")
 SENDER_CORE, RECEIVER_CORE = 0, 1
 # From the kernel's headers, for Python names none of them.
-PIDFD_GETFD, AF_XDP, SOL_XDP, XDP_STATISTICS = 438, 44, 283, 7
+PIDFD_GETFD, SO_DOMAIN, AF_XDP, SOL_XDP, XDP_STATISTICS = 438, 39, 44, 283, 7
 # Until rings are empty whose core was busy with other work, and has it to itself again.
 DRAIN_S = 0.5
 
@@ -82,8 +82,9 @@ def socket_losses(pid: int) -> int:
                 continue
             if descriptor < 0:
                 raise OSError(ctypes.get_errno(), f"pidfd_getfd: {os.strerror(ctypes.get_errno())}")
-            with socket.socket(fileno=descriptor) as copy:
-                if copy.family == AF_XDP:
+            # The family is claimed, for Python would ask for an address, which these sockets have none of; then it is checked.
+            with socket.socket(AF_XDP, socket.SOCK_RAW, 0, fileno=descriptor) as copy:
+                if copy.getsockopt(socket.SOL_SOCKET, SO_DOMAIN) == AF_XDP:
                     # struct xdp_statistics: rx_dropped, two of invalid descriptors, rx_ring_full, two more.
                     counts = struct.unpack("6Q", copy.getsockopt(SOL_XDP, XDP_STATISTICS, 48))
                     lost += counts[0] + counts[3]
