@@ -303,6 +303,9 @@ fn start(reader: Reader, core: Option<usize>) -> Result<JoinHandle<Report>, Live
     let thread = thread::Builder::new().name(name).spawn(move || {
         let result = core.map_or(Ok(()), cores::pin);
         let is_fit = result.is_ok();
+        if core.is_some() {
+            cores::take_precedence();
+        }
         let _starter_gone = pinned.send(result);
         if is_fit { reader.run() } else { Report::default() }
     })?;
