@@ -7,6 +7,7 @@ use thiserror::Error;
 
 /// As nice(1) counts: nine parts in ten of the core, where another thread wants it too.
 const URGENT: i32 = -10;
+const MOST_URGENT: i32 = -20;
 
 /// A core that does not exist, or that this process may not use.
 #[derive(Debug, Error)]
@@ -67,10 +68,13 @@ pub(crate) fn pin(core: usize) -> Result<(), CoreError> {
     })
 }
 
-/// Gives this thread precedence over others of its core, if this process may do that (CAP_SYS_NICE): a ring that is read
-/// too late loses frames, while all other work can wait for a moment.
-pub(crate) fn take_precedence() {
-    let _may_not = rustix::process::setpriority_process(None, URGENT);
+/// Gives this thread precedence over others of its core, the program's own above all: a ring that is read too late loses
+/// frames, while all other work can wait for a moment. Whether this process may do that (CAP_SYS_NICE).
+pub(crate) fn take_precedence() -> bool {
+    // Threads inherit it, so it says how urgent the whole program is.
+    let present = rustix::process::getpriority_process(None).unwrap_or(0);
+    let wanted = (present + URGENT).clamp(MOST_URGENT, URGENT);
+    rustix::process::setpriority_process(None, wanted).is_ok()
 }
 
 #[cfg(test)]

@@ -202,7 +202,7 @@ impl Summary<'_> {
                 self.counts(f, &format!("  queue {number}"), queue.iter())?;
             }
             // Taken, and neither received nor lost: by a redirect that failed within the kernel.
-            let accounted = sum.received + sum.dropped + sum.ring_full;
+            let accounted = sum.received + sum.lost();
             let missing = port.program.action(Action::Taken).saturating_sub(accounted);
             self.counts(f, "  socket", [("unaccounted", missing)])?;
             self.counts(f, "  nic", [("lost", port.nic_lost)])?;

@@ -330,7 +330,9 @@ impl Work {
                 self.state.written.fetch_add(added, Ordering::Relaxed);
                 self.state.already_there.fetch_add(known, Ordering::Relaxed);
                 batch.clear();
-                self.state.losing.store(false, Ordering::Relaxed);
+                if self.queue.len() < self.options.queue / 2 {
+                    self.state.losing.store(false, Ordering::Relaxed);
+                }
                 if self.state.stalled.swap(false, Ordering::AcqRel) {
                     tracing::info!(path = %self.path.display(), "the journal can be written again");
                     *self.state.fault.lock() = None;

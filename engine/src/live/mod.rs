@@ -42,6 +42,9 @@ use time::WallClock;
 /// A queue that was closed a moment ago, by a process that is restarted, is still taken for a while.
 const PATIENCE_AT_START: Duration = Duration::from_secs(1);
 
+/// How often outboxes are emptied while readers read the last frames.
+const GATHER_PAUSE: Duration = Duration::from_millis(2);
+
 /// How to capture.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -121,7 +124,7 @@ pub fn run(
     let mut opened = Vec::new();
     for (number, name) in options.interfaces.iter().enumerate() {
         let mut port = Port::new(name, &options.port);
-        let queues = port.open(common.clock.now(), PATIENCE_AT_START)?;
+        let queues = port.open(&common.clock, PATIENCE_AT_START)?;
         opened.extend(queues.into_iter().map(|queue| (number, queue)));
         ports.push(port);
     }
@@ -159,7 +162,7 @@ pub fn run(
     }
     tracing::info!("stopping");
     for port in &mut ports {
-        port.detach();
+        port.detach(common.clock.now(), ticker.gaps());
     }
     let mut ports: Vec<PortReport> = ports.iter().map(Port::report).collect();
     common.stop.store(true, Ordering::Relaxed);
@@ -272,12 +275,14 @@ impl Hands {
 
     /// Waits until the readers have ended, and takes what they left.
     fn finish(self, ticker: &mut Ticker, ports: &mut [PortReport]) -> Ended {
-        let mut ended = Ended {
-            given_up: self.given_up(),
-            ..Ended::default()
-        };
+        let mut ended = Ended::default();
         for Hand { orders, thread, .. } in self.hands {
             drop(orders);
+            // The rings may hold more than the outboxes.
+            while !thread.is_finished() {
+                ticker.gather(&self.outboxes);
+                thread::sleep(GATHER_PAUSE);
+            }
             let Ok(report) = thread.join() else {
                 ended.has_panicked = true;
                 continue;
@@ -293,6 +298,7 @@ impl Hands {
             }
         }
         ticker.gather(&self.outboxes);
+        ended.given_up = self.outboxes.iter().map(|outbox| outbox.given_up()).sum();
         ended
     }
 }
@@ -303,8 +309,11 @@ fn start(reader: Reader, core: Option<usize>) -> Result<JoinHandle<Report>, Live
     let thread = thread::Builder::new().name(name).spawn(move || {
         let result = core.map_or(Ok(()), cores::pin);
         let is_fit = result.is_ok();
-        if core.is_some() {
-            cores::take_precedence();
+        if core.is_some() && !cores::take_precedence() {
+            tracing::info!(
+                "reader {}: no precedence over other threads of its core, for want of CAP_SYS_NICE",
+                reader.number
+            );
         }
         let _starter_gone = pinned.send(result);
         if is_fit { reader.run() } else { Report::default() }

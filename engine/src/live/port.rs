@@ -11,9 +11,12 @@ use ringtap_calls::{Gap, GapKind};
 use ringtap_record::Time;
 use ringtap_xdp::{Action, Attached, Counters, Mode, Program, Settings, XdpError};
 use ringtap_xsk::{
-    InForce, Interface, Link, Promiscuous, Queue, QueueOptions, Statistics, XskError, ZeroCopy,
+    HEADROOM_BYTES, InForce, Interface, Link, Promiscuous, Queue, QueueOptions, Statistics, XskError,
+    ZeroCopy,
 };
 use thiserror::Error;
+
+use super::time::WallClock;
 
 /// Drivers whose queues do zero-copy only while a program is attached.
 const PROGRAM_FIRST: [&str; 1] = ["virtio_net"];
@@ -21,6 +24,8 @@ const PROGRAM_FIRST: [&str; 1] = ["virtio_net"];
 const SEARCH: Duration = Duration::from_millis(250);
 /// How often it is tried to open one that is there but refuses.
 const RETRY: Duration = Duration::from_secs(2);
+/// How often in a row it has to refuse for that to be told.
+const COMPLAIN_AT: u32 = 3;
 /// How often the program's counters and the queues are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -96,8 +101,8 @@ pub(super) struct Port {
     /// When all was well for the last time.
     well_at: Option<Time>,
     try_at: Instant,
-    /// What was said last about why it is not captured.
-    complaint: Option<String>,
+    /// Why it is not captured, and how often in a row that was so.
+    complaint: Option<(String, u32)>,
     /// What programs counted that are gone.
     counted: Counters,
     nic_lost: u64,
@@ -145,7 +150,7 @@ impl Port {
     }
 
     /// Begins to capture. Queues that are taken are waited for as long as `patience` goes.
-    pub(super) fn open(&mut self, now: Time, patience: Duration) -> Result<Vec<Queue>, PortError> {
+    pub(super) fn open(&mut self, clock: &WallClock, patience: Duration) -> Result<Vec<Queue>, PortError> {
         let interface = Interface::find(&self.name)?;
         let count = interface.queues().unwrap_or(1);
         let xdp = |source| PortError::Xdp {
@@ -156,24 +161,31 @@ impl Port {
             queues: count,
             ..self.options.program.clone()
         };
-        let mut program = Program::load(&settings).map_err(xdp)?;
+        let open_queues = || -> Result<Vec<Queue>, XskError> {
+            let open = |number| Queue::open(&interface, number, &self.options.queue, patience);
+            (0..count).map(open).collect()
+        };
         let needs_program_first = self.options.queue.zero_copy == ZeroCopy::Require
             || (self.options.queue.zero_copy == ZeroCopy::Auto
                 && interface
                     .driver()
                     .is_some_and(|driver| PROGRAM_FIRST.contains(&driver.as_str())));
-        let mut attached = None;
+        let (mut program, queues, mut attached);
         if needs_program_first {
+            program = Program::load(&settings).map_err(xdp)?;
             attached = Some(program.attach(&self.name, self.options.mode).map_err(xdp)?);
+            queues = open_queues()?;
+        } else {
+            // A queue that is taken is found before the program is made, which costs a moment.
+            queues = open_queues()?;
+            program = Program::load(&settings).map_err(xdp)?;
+            attached = None;
         }
-        let mut queues = Vec::new();
-        for number in 0..count {
-            let queue = Queue::open(&interface, number, &self.options.queue, patience)?;
-            program.set_socket(number, queue.fd()).map_err(xdp)?;
-            queues.push(queue);
+        for queue in &queues {
+            program.set_socket(queue.number(), queue.fd()).map_err(xdp)?;
         }
         let promiscuous = interface.promiscuous()?;
-        let attached = match attached {
+        let attached = match attached.take() {
             Some(attached) => attached,
             None => program.attach(&self.name, self.options.mode).map_err(xdp)?,
         };
@@ -184,6 +196,7 @@ impl Port {
             say_what_is_in_force(&self.name, queue, attached.attached);
         }
         let link = interface.link()?;
+        let now = clock.now();
         if link == Link::Running {
             self.well_at = Some(now);
         } else {
@@ -206,9 +219,10 @@ impl Port {
     }
 
     /// Looks after it: what became of its link, and what was lost since the last time.
-    pub(super) fn watch(&mut self, now: Time, gaps: &mut Vec<Gap>) -> Change {
+    pub(super) fn watch(&mut self, clock: &WallClock, gaps: &mut Vec<Gap>) -> Change {
+        let now = clock.now();
         let Some(open) = &mut self.open else {
-            return self.search(now, gaps);
+            return self.search(clock, gaps);
         };
         let link = match open.interface.link() {
             Ok(link) => link,
@@ -218,12 +232,12 @@ impl Port {
         let is_changed = link == Link::Running && open.look(now, gaps, &mut self.nic_lost);
         if link == Link::Gone {
             self.say_link(link);
-            return self.close(now);
+            return self.close(now, gaps);
         }
         if is_changed {
             tracing::warn!("{}: its number of queues has changed: opening it anew", self.name);
             self.try_at = Instant::now();
-            return self.close(now);
+            return self.close(now, gaps);
         }
         if link != was {
             self.say_link(link);
@@ -236,19 +250,17 @@ impl Port {
             self.well_at = Some(now);
         } else if let Some(since) = self.down_since {
             // As far as it goes: a call may be settled meanwhile.
-            gaps.push(Gap {
-                from: since,
-                until: now,
-                kind: GapKind::InterfaceDown,
-            });
+            tell_down(gaps, since, now);
         }
         Change::None
     }
 
     /// Stops capturing: what comes from now on passes to the kernel.
-    pub(super) fn detach(&mut self) {
+    pub(super) fn detach(&mut self, now: Time, gaps: &mut Vec<Gap>) {
         if let Some(mut open) = self.open.take() {
             open.program.detach();
+            open.look_at = Instant::now();
+            let _queues_may_have_changed = open.look(now, gaps, &mut self.nic_lost);
             self.keep_counts(&open);
         }
     }
@@ -267,9 +279,9 @@ impl Port {
         }
     }
 
-    fn close(&mut self, now: Time) -> Change {
+    fn close(&mut self, now: Time, gaps: &mut Vec<Gap>) -> Change {
         self.begin_gap(now);
-        self.detach();
+        self.detach(now, gaps);
         Change::Closed
     }
 
@@ -280,36 +292,45 @@ impl Port {
     }
 
     /// Looks for one that is not there.
-    fn search(&mut self, now: Time, gaps: &mut Vec<Gap>) -> Change {
+    fn search(&mut self, clock: &WallClock, gaps: &mut Vec<Gap>) -> Change {
         if let Some(since) = self.down_since {
-            gaps.push(Gap {
-                from: since,
-                until: now,
-                kind: GapKind::InterfaceDown,
-            });
+            tell_down(gaps, since, clock.now());
         }
         if Instant::now() < self.try_at {
             return Change::None;
         }
-        match self.open(now, Duration::ZERO) {
+        match self.open(clock, Duration::ZERO) {
             Ok(queues) => {
                 tracing::info!("{}: is back: capturing again", self.name);
-                self.end_gap(now, gaps);
+                if self.open.as_ref().is_some_and(|open| open.link == Link::Running) {
+                    self.end_gap(clock.now(), gaps);
+                }
                 Change::Opened(queues)
             }
             Err(error) => {
-                self.try_at = Instant::now() + if error.is_gone() { SEARCH } else { RETRY };
+                // What was closed a moment ago is taken for a moment still.
+                let is_passing =
+                    error.is_gone() || matches!(error, PortError::Xsk(XskError::QueueBusy { .. }));
+                self.try_at = Instant::now() + if is_passing { SEARCH } else { RETRY };
                 self.complain(&error)
             }
         }
     }
 
-    /// Says why it is not captured, once.
+    /// Says why it is not captured: once, and not at the first time, which may pass.
     fn complain(&mut self, error: &PortError) -> Change {
+        if error.is_gone() {
+            return Change::None;
+        }
         let text = error.to_string();
-        if !error.is_gone() && self.complaint.as_ref() != Some(&text) {
-            tracing::error!("{}: not captured: {text}", self.name);
-            self.complaint = Some(text);
+        match &mut self.complaint {
+            Some((before, times)) if *before == text => {
+                *times += 1;
+                if *times == COMPLAIN_AT {
+                    tracing::error!("{}: not captured: {text}", self.name);
+                }
+            }
+            _ => self.complaint = Some((text, 1)),
         }
         Change::None
     }
@@ -320,12 +341,8 @@ impl Port {
     }
 
     fn end_gap(&mut self, now: Time, gaps: &mut Vec<Gap>) {
-        if let Some(from) = self.down_since.take() {
-            gaps.push(Gap {
-                from,
-                until: now,
-                kind: GapKind::InterfaceDown,
-            });
+        if let Some(since) = self.down_since.take() {
+            tell_down(gaps, since, now);
         }
     }
 
@@ -378,6 +395,19 @@ impl Open {
     }
 }
 
+/// Tells that nothing comes since then. What was told before of the same time becomes longer.
+fn tell_down(gaps: &mut Vec<Gap>, since: Time, now: Time) {
+    let kind = GapKind::InterfaceDown;
+    match gaps.iter_mut().find(|gap| gap.kind == kind && gap.from == since) {
+        Some(gap) => gap.until = now,
+        None => gaps.push(Gap {
+            from: since,
+            until: now,
+            kind,
+        }),
+    }
+}
+
 fn say_what_is_in_force(interface: &str, queue: &Queue, attached: Attached) {
     let InForce {
         zero_copy,
@@ -405,7 +435,7 @@ fn say_what_is_in_force(interface: &str, queue: &Queue, attached: Attached) {
         tracing::warn!(
             "{interface} queue {}: packets of more than {} octets are lost: Linux before 6.6 cannot hand them over",
             queue.number(),
-            frame_bytes - 256
+            frame_bytes - HEADROOM_BYTES
         );
     }
 }

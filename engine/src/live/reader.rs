@@ -154,7 +154,13 @@ pub(super) struct Lane {
     queue: Box<Queue>,
     /// Its interface is gone.
     is_dead: bool,
+    /// How much it had lost at the last look, and when that was.
     lost: u64,
+    well_at: Time,
+    /// Since when frames have been lost, until the ring has been empty.
+    losing_since: Option<Time>,
+    /// The ring has been empty since the last loss.
+    is_empty: bool,
 }
 
 impl Reader {
@@ -162,24 +168,25 @@ impl Reader {
     pub(super) fn run(mut self) -> Report {
         let common = Arc::clone(&self.common);
         let mut now = common.clock.now();
-        let mut looked = (Instant::now(), now);
+        let mut looked = Instant::now();
         let mut ready = Vec::new();
         while !common.stop.load(Ordering::Relaxed) {
-            self.heed_orders((looked.1, now));
+            self.heed_orders(&mut now);
             common.marks.wake(self.number, now);
             let came = self.pass(&mut now);
-            if looked.0.elapsed() >= LOOK {
-                self.look(looked.1, now);
-                looked = (Instant::now(), now);
+            if looked.elapsed() >= LOOK {
+                self.look();
+                looked = Instant::now();
             }
             if came == 0 && !(self.is_busy && self.has_live_lanes()) {
                 common.marks.park(self.number);
                 self.sleep(&mut ready);
             }
         }
-        // Nothing comes any more: the programs have been detached. So this ends with the last frame of the rings.
-        while self.pass(&mut now) > 0 {}
-        self.look(looked.1, now);
+        // Nothing comes any more, for the programs have been detached: what is left are the frames in the rings.
+        self.heed_orders(&mut now);
+        self.drain(&mut now);
+        self.look();
         common.marks.park(self.number);
         self.report()
     }
@@ -188,8 +195,7 @@ impl Reader {
         self.lanes.iter().any(|lane| !lane.is_dead)
     }
 
-    /// Does as it is told. `since` is when it looked last what was lost, and now.
-    fn heed_orders(&mut self, since: (Time, Time)) {
+    fn heed_orders(&mut self, now: &mut Time) {
         while let Ok(order) = self.orders.try_recv() {
             match order {
                 Order::Add(port, queue) => self.lanes.push(Lane {
@@ -197,14 +203,30 @@ impl Reader {
                     queue,
                     is_dead: false,
                     lost: 0,
+                    well_at: self.common.clock.now(),
+                    losing_since: None,
+                    is_empty: true,
                 }),
                 Order::Remove(port) => {
-                    self.look(since.0, since.1);
+                    self.drain(now);
+                    self.look();
                     let of_port = |lane: &Lane| lane.port == port;
                     let closed = self.lanes.iter().filter(|lane| of_port(lane));
                     self.closed.extend(closed.map(Lane::counted));
                     self.lanes.retain(|lane| !of_port(lane));
                 }
+            }
+        }
+    }
+
+    /// Reads what is in the rings, and not more than they hold: others may come meanwhile.
+    fn drain(&mut self, now: &mut Time) {
+        let rings = self.lanes.iter().map(|lane| lane.queue.in_force().ring_frames);
+        let mut left = rings.map(|frames| frames as usize).sum::<usize>();
+        while left > 0 {
+            match self.pass(now) {
+                0 => break,
+                came => left = left.saturating_sub(came),
             }
         }
     }
@@ -226,6 +248,7 @@ impl Reader {
             for _ in 0..TURN_BATCHES {
                 let batch = lane.queue.receive();
                 if batch.is_empty() {
+                    lane.is_empty = true;
                     break;
                 }
                 came += batch.len();
@@ -250,22 +273,33 @@ impl Reader {
         came
     }
 
-    /// Looks whether a socket lost frames since the last time, and tells that as a gap.
-    fn look(&mut self, from: Time, until: Time) {
+    /// Looks whether sockets lost frames since the last time, and tells that as a gap. Frames are stamped when they are
+    /// read, so those that came before a loss may have later stamps: the gap lasts until the ring has been seen empty.
+    fn look(&mut self) {
         for lane in &mut self.lanes {
             // An interface that failed for a moment is waited for again.
             lane.is_dead = false;
             let Ok(statistics) = lane.queue.statistics() else {
                 continue;
             };
+            // After the look: what it found came before.
+            let now = self.common.clock.now();
             if statistics.lost() > lane.lost {
+                lane.losing_since.get_or_insert(lane.well_at);
+                lane.is_empty = false;
+            }
+            if let Some(from) = lane.losing_since {
                 self.outbox.put_gap(Gap {
                     from,
-                    until,
+                    until: now,
                     kind: GapKind::FramesLost,
                 });
             }
+            if lane.is_empty {
+                lane.losing_since = None;
+            }
             lane.lost = statistics.lost();
+            lane.well_at = now;
         }
     }
 
@@ -317,6 +351,27 @@ fn pick<'c>(frames: impl Iterator<Item = Frame<'c>>, places: &[usize]) -> impl I
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Catches an outbox without bounds, and what it cannot hold going uncounted.
+    #[test]
+    fn an_outbox_is_bounded() {
+        let outbox = Outbox::default();
+        let at = Time::from_micros;
+        for n in 0..1000 {
+            outbox.put_gap(Gap {
+                from: at(n),
+                until: at(n + 1),
+                kind: GapKind::FramesLost,
+            });
+        }
+        let gaps = outbox.take().harvest.gaps;
+        assert_eq!(gaps.len(), OUTBOX_GAPS_MAX);
+        assert_eq!((gaps[0].from, gaps[gaps.len() - 1].until), (at(0), at(1000)));
+        let mut new = vec![0; 10];
+        assert_eq!(cut(&mut new, OUTBOX_MAX - 4), 6);
+        assert_eq!(new.len(), 4);
+        assert_eq!(cut(&mut new, 0), 0);
+    }
 
     /// Catches a fragment that is left out, or a whole frame that is taken for one.
     #[test]

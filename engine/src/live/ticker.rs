@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::Sender;
+use crossbeam::channel::{SendTimeoutError, Sender};
 use ringtap_calls::{EarlyAcks, Gap, GapKind, Harvest};
 use ringtap_record::Time;
 
@@ -23,9 +23,11 @@ const WATCH: Duration = Duration::from_millis(100);
 /// How long a tick waits for readers before it looks after other things.
 const PATIENCE: Duration = Duration::from_millis(50);
 const PATIENCE_PAUSE: Duration = Duration::from_micros(200);
-/// How long readers may be behind before that is told.
+/// How long readers, or the settler, may be behind before that is told.
 const BEHIND: Duration = Duration::from_secs(1);
-/// How often losses are told.
+/// How long is waited for the settler before it is looked whether that has to be told.
+const SEND_SLICE: Duration = Duration::from_millis(100);
+/// How often losses and delays are told.
 const TELL: Duration = Duration::from_secs(10);
 
 /// What ends epochs.
@@ -47,7 +49,8 @@ pub(super) struct Ticker {
     /// Since when readers have been behind.
     behind_since: Option<Instant>,
     given_up_told: u64,
-    tell_at: Instant,
+    tell_losses_at: Instant,
+    tell_delays_at: Instant,
 }
 
 impl Ticker {
@@ -72,7 +75,8 @@ impl Ticker {
             watch_at: Instant::now(),
             behind_since: None,
             given_up_told: 0,
-            tell_at: Instant::now(),
+            tell_losses_at: Instant::now(),
+            tell_delays_at: Instant::now(),
         }
     }
 
@@ -94,13 +98,12 @@ impl Ticker {
             return;
         }
         self.watch_at = Instant::now() + WATCH;
-        let now = self.common.clock.now();
         for (number, port) in ports.iter_mut().enumerate() {
             // To open one anew may take a moment.
             if stop.load(Ordering::Relaxed) {
                 return;
             }
-            match port.watch(now, &mut self.harvest.gaps) {
+            match port.watch(&self.common.clock, &mut self.harvest.gaps) {
                 Change::None => {}
                 Change::Closed => hands.remove(number),
                 Change::Opened(queues) => {
@@ -123,14 +126,19 @@ impl Ticker {
     /// Says, now and then, what is lost for want of room.
     fn tell_losses(&mut self, hands: &Hands) {
         let given_up = hands.given_up();
-        if given_up > self.given_up_told && Instant::now() >= self.tell_at {
+        if given_up > self.given_up_told && Instant::now() >= self.tell_losses_at {
             tracing::error!(
-                "{} legs and registrations are lost: the settler is behind, or waits for a disk",
+                "{} legs and registrations are lost: more left the full table than could be settled",
                 given_up - self.given_up_told
             );
             self.given_up_told = given_up;
-            self.tell_at = Instant::now() + TELL;
+            self.tell_losses_at = Instant::now() + TELL;
         }
+    }
+
+    /// Gaps that the next lot will hold.
+    pub(super) const fn gaps(&mut self) -> &mut Vec<Gap> {
+        &mut self.harvest.gaps
     }
 
     /// Closes what is due at the last boundary that has passed, unless that was done, or a reader is behind.
@@ -190,12 +198,12 @@ impl Ticker {
         while !self.common.marks.have_passed(boundary) {
             if began.elapsed() > PATIENCE {
                 let since = *self.behind_since.get_or_insert(began);
-                if since.elapsed() > BEHIND && Instant::now() >= self.tell_at {
+                if since.elapsed() > BEHIND && Instant::now() >= self.tell_delays_at {
                     tracing::warn!(
                         "readers are {:.1} s behind: no call is settled",
                         since.elapsed().as_secs_f64()
                     );
-                    self.tell_at = Instant::now() + TELL;
+                    self.tell_delays_at = Instant::now() + TELL;
                 }
                 return false;
             }
@@ -218,13 +226,28 @@ impl Ticker {
             .join_early_acks(ripe, &self.common.shared.rules);
     }
 
+    /// Hands on what was gathered. Waits for the settler, if that is behind: then the table holds what comes meanwhile.
     fn send(&mut self, now: Option<Time>) {
-        let harvest = std::mem::take(&mut self.harvest);
-        // Fails only when a sink failed, which the settler reports at the end.
-        if let Some(lots) = &self.lots
-            && lots.send(Lot { now, harvest }).is_err()
-        {
-            self.lots = None;
+        let Some(lots) = self.lots.take() else { return };
+        let mut lot = Lot {
+            now,
+            harvest: std::mem::take(&mut self.harvest),
+        };
+        let began = Instant::now();
+        loop {
+            match lots.send_timeout(lot, SEND_SLICE) {
+                Ok(()) => break self.lots = Some(lots),
+                // Only when a sink failed, which the settler reports at the end.
+                Err(SendTimeoutError::Disconnected(_)) => break,
+                Err(SendTimeoutError::Timeout(back)) => lot = back,
+            }
+            if began.elapsed() > BEHIND && Instant::now() >= self.tell_delays_at {
+                tracing::warn!(
+                    "the settler is {:.1} s behind: mails come late",
+                    began.elapsed().as_secs_f64()
+                );
+                self.tell_delays_at = Instant::now() + TELL;
+            }
         }
     }
 }

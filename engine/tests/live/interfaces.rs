@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ringtap_testkit::lab::{MIRROR, MIRROR_2, SPAN, SPAN_2};
 
-use crate::{Bench, capturing};
+use crate::{Bench, capturing, is_flagged, short_call};
 
 /// Whether `ip -d link show` says that of the mirror now or soon: the kernel takes away what hung on a process when the
 /// last descriptor is closed, which a dying process does at leisure.
@@ -65,6 +65,31 @@ fn an_interface_that_was_down_is_heard_again() {
     assert!(bench.hears_calls(SPAN, 101), "{}", tap.said());
     let (status, _) = tap.end().expect("it ends");
     assert!(status.success(), "{status}");
+}
+
+/// Catches an outage that calls do not know of: one that was ringing then may have ended unseen. And one that is never over.
+#[test]
+#[ignore = "needs root"]
+fn a_call_across_an_outage_is_flagged() {
+    let bench = Bench::new("outage", 2);
+    let tap = bench.tap("0,1");
+    let (across, after) = (short_call(1), short_call(2));
+    bench.play(&across[..1]);
+    thread::sleep(Duration::from_millis(300));
+    bench.lab.remove_pair().expect("removed");
+    thread::sleep(Duration::from_millis(500));
+    bench.lab.up_again(2).expect("made anew");
+    tap.wait_for("is back", 1).expect("it captures again");
+    thread::sleep(Duration::from_millis(300));
+    bench.play(&across[1..]);
+    thread::sleep(Duration::from_secs(1));
+    bench.play(&after);
+    thread::sleep(Duration::from_secs(1));
+    let records = bench.records();
+    let (status, _) = tap.end().expect("it ends");
+    assert!(status.success(), "{status}");
+    assert!(is_flagged(&records, &across), "{records:#?}");
+    assert!(!is_flagged(&records, &after), "{records:#?}");
 }
 
 /// Catches a tap that ends, or waits for ever, when its interface goes away and comes back.

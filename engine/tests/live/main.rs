@@ -242,12 +242,40 @@ fn an_overrun_is_counted_and_flagged() {
     let (received, dropped) = (count(&said, "socket received"), count(&said, "socket dropped"));
     assert!(dropped > 100, "{said}");
     assert_eq!(count(&said, "xdp frames"), received + dropped, "{said}");
-    let is_flagged = |wires: &[Wire]| {
-        let name = wires[0].call_name();
-        let record = records.iter().find(|record| record.call == name);
-        let record = record.unwrap_or_else(|| panic!("no record of {name}: {records:#?}"));
-        record.has(Flag::Loss)
-    };
-    assert!(is_flagged(&during), "{records:#?}");
-    assert!(!is_flagged(&after), "{records:#?}");
+    assert!(is_flagged(&records, &during), "{records:#?}");
+    assert!(!is_flagged(&records, &after), "{records:#?}");
+}
+
+/// Catches a gap that ends while frames from before the loss wait to be read: they are stamped then, and a call that begins
+/// with them, and may have lost its end, would not be flagged.
+#[test]
+#[ignore = "needs root"]
+fn a_call_at_the_tail_of_a_full_ring_is_flagged() {
+    let bench = Bench::new("tail", 1);
+    bench.configure("[capture]\nring_frames = 4096\n");
+    let tap = bench.tap("0");
+    let (call, others) = (short_call(1), sample::messages());
+    let fill = |frames: usize| -> Vec<Wire> { others.iter().cycle().take(frames).cloned().collect() };
+    thread::sleep(Duration::from_millis(300));
+    let paused = tap.pause().expect("paused");
+    bench.play_into(SPAN, Pace::Max, &fill(3800));
+    bench.play_into(SPAN, Pace::Max, &call[..1]);
+    bench.play_into(SPAN, Pace::Max, &fill(1000));
+    drop(paused);
+    thread::sleep(Duration::from_millis(500));
+    bench.play(&call[1..]);
+    thread::sleep(Duration::from_secs(2));
+    let records = bench.records();
+    let (status, said) = tap.end_and_tell().expect("it ends");
+    assert!(status.success(), "{said}");
+    assert!(count(&said, "socket dropped") > 100, "{said}");
+    assert!(is_flagged(&records, &call), "{said}");
+}
+
+/// Whether the record of this call has the flag `loss`.
+fn is_flagged(records: &[CallRecord], wires: &[Wire]) -> bool {
+    let name = wires[0].call_name();
+    let record = records.iter().find(|record| record.call == name);
+    let record = record.unwrap_or_else(|| panic!("no record of {name}: {records:#?}"));
+    record.has(Flag::Loss)
 }

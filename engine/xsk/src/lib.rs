@@ -22,6 +22,7 @@ pub use error::XskError;
 pub use interface::{Interface, Link, Promiscuous};
 pub use pool::Account;
 pub use queue::{
-    Batch, InForce, Queue, QueueOptions, RING_FRAMES_MAX, RING_FRAMES_MIN, Statistics, Wakeup, ZeroCopy,
+    Batch, HEADROOM_BYTES, InForce, Queue, QueueOptions, RING_FRAMES_MAX, RING_FRAMES_MIN, Statistics,
+    Wakeup, ZeroCopy,
 };
 pub use sys::{Ready, raise_memlock, wait};

@@ -66,6 +66,8 @@ pub(crate) struct Pool<E: Exchange> {
     held: Vec<Held<E::Frame>>,
     kernel: usize,
     frames: usize,
+    /// Packets that came whole.
+    packets: u64,
     /// Descriptors on their way into or out of a ring.
     passing: Vec<E::Frame>,
     long: Long,
@@ -96,6 +98,7 @@ impl<E: Exchange> Pool<E> {
             free: frames.into_iter().map(Held).collect(),
             held: Vec::with_capacity(BATCH_FRAMES),
             kernel: 0,
+            packets: 0,
             passing,
             long: Long::default(),
         }
@@ -112,6 +115,11 @@ impl<E: Exchange> Pool<E> {
             kernel: self.kernel,
             held: self.held.len(),
         }
+    }
+
+    /// Packets that came whole, however many frames they took.
+    pub(crate) const fn packets(&self) -> u64 {
+        self.packets
     }
 
     /// Packets that were dropped because they were too long.
@@ -156,17 +164,25 @@ impl<E: Exchange> Pool<E> {
     #[inline]
     fn join(&mut self) {
         let Self {
-            exchange, held, long, ..
+            exchange,
+            held,
+            long,
+            packets,
+            ..
         } = self;
         // SAFETY: frames in `held` came out of `consume` and have not been given back.
         let segments = held.iter().map(|held| unsafe { exchange.segment(&held.0) });
         long.began_before = long.open.is_some();
         if !long.began_before && !segments.clone().any(|segment| segment.continues) {
+            *packets += held.len() as u64;
             return;
         }
+        let oversize_before = long.oversize;
         for segment in segments {
+            *packets += u64::from(!segment.continues);
             long.add(segment);
         }
+        *packets -= long.oversize - oversize_before;
     }
 }
 
@@ -387,6 +403,7 @@ mod tests {
                 read.extend(batch.packets().map(<[u8]>::to_vec));
             }
             check(&pool);
+            assert_eq!(pool.packets(), read.len() as u64);
             wire.sort();
             read.sort();
             assert_eq!(read, wire);
@@ -422,7 +439,7 @@ mod tests {
         let lens: Vec<usize> = batch.packets().map(<[u8]>::len).collect();
         assert_eq!(lens, [5, 5, 9000, 9000]);
         drop(batch);
-        assert_eq!(pool.oversize(), 2);
+        assert_eq!((pool.oversize(), pool.packets()), (2, 4));
         assert_eq!(pool.long.bytes.len(), 0);
     }
 }

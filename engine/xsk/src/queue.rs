@@ -18,8 +18,8 @@ pub const RING_FRAMES_MIN: u32 = 64;
 /// Most frames of a queue: 512 MiB of the larger frames.
 pub const RING_FRAMES_MAX: u32 = 131_072;
 
-/// What the kernel keeps free before a packet (XDP_PACKET_HEADROOM).
-const HEADROOM_BYTES: u32 = 256;
+/// Octets that the kernel keeps free in a frame before a packet (XDP_PACKET_HEADROOM).
+pub const HEADROOM_BYTES: u32 = 256;
 /// What an Ethernet frame has beside its packet: two addresses, a type, and up to four VLAN tags.
 const LINK_BYTES: u32 = 14 + 4 * 4;
 /// Frames may be half a page or a page.
@@ -86,15 +86,15 @@ pub struct InForce {
 /// What a queue's socket counted since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
-    /// Frames that came to us.
+    /// Packets that came to us whole.
     pub received: u64,
-    /// Frames lost because no free one was in the fill ring, or for another reason before the rx ring.
+    /// Packets lost because no free one was in the fill ring, or for another reason before the rx ring.
     pub dropped: u64,
-    /// Frames lost because the rx ring was full.
+    /// Packets lost because the rx ring was full.
     pub ring_full: u64,
     /// Packets lost because they were longer than an IP packet can be.
     pub oversize: u64,
-    /// How often the fill ring was found empty; frames that were lost by that are counted above or, with
+    /// How often the fill ring was found empty; packets that were lost by that are counted above or, with
     /// zero-copy, by the NIC.
     pub fill_empty: u64,
 }
@@ -134,7 +134,6 @@ pub struct Queue {
     pool: Pool<Kernel>,
     number: u32,
     in_force: InForce,
-    received: u64,
     is_kicked: bool,
 }
 
@@ -209,8 +208,8 @@ impl Queue {
             flags |= BindFlags::XDP_USE_SG;
         }
         let bound = match bind(&memory, name, number, options, flags, patience) {
-            // Linux before 6.6 knows nothing of packets in several frames.
-            Err(XskError::NoQueue { .. }) if several_frames => {
+            // Linux before 6.6 knows nothing of packets in several frames, nor do some drivers with zero-copy.
+            Err(XskError::NoQueue { .. } | XskError::NoZeroCopy { .. }) if several_frames => {
                 several_frames = false;
                 bind(
                     &memory,
@@ -245,7 +244,6 @@ impl Queue {
                 ring_frames: options.ring_frames,
                 frame_bytes,
             },
-            received: 0,
             is_kicked: options.wakeup == Wakeup::Busy,
         })
     }
@@ -274,9 +272,7 @@ impl Queue {
         if self.is_kicked || self.pool.exchange().needs_wakeup() {
             sys::kick(self.pool.exchange().raw_fd());
         }
-        let batch = self.pool.receive();
-        self.received += batch.len() as u64;
-        Batch(batch)
+        Batch(self.pool.receive())
     }
 
     /// What its socket counted.
@@ -286,7 +282,7 @@ impl Queue {
     pub fn statistics(&self) -> io::Result<Statistics> {
         let kernel = self.pool.exchange().statistics()?;
         Ok(Statistics {
-            received: self.received,
+            received: self.pool.packets(),
             dropped: kernel.rx_dropped(),
             ring_full: kernel.rx_ring_full(),
             oversize: self.pool.oversize(),
