@@ -58,7 +58,7 @@ impl Outbox {
 
     /// Puts something in, if it is something.
     #[inline]
-    fn give(&self, taken: Taken) {
+    pub(super) fn give(&self, taken: Taken) {
         if !(taken.harvest.is_empty() && taken.early_acks.is_empty()) {
             self.put(taken);
         }

@@ -256,3 +256,82 @@ impl Ticker {
 fn boundary(now: Time) -> Time {
     Time::from_micros(now.as_micros().div_euclid(TICK_US) * TICK_US)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use crossbeam::channel::bounded;
+    use ringtap_calls::{LegTable, Rules, Settler};
+    use ringtap_record::Outcome;
+    use ringtap_testkit::{Format, Wire, capture, messages, scenario};
+
+    use super::*;
+    use crate::capture::{CaptureFile, Chunk};
+    use crate::decode::Decoder;
+    use crate::live::marks::Marks;
+    use crate::live::time::WallClock;
+    use crate::worker::{Shared, Worker};
+
+    /// Catches early ACKs that are used up at the tick at which they were gathered, when another reader may not have
+    /// joined the INVITE yet.
+    #[test]
+    fn an_early_ack_waits_for_the_other_readers() {
+        let mut wires = messages(&scenario("S02").unwrap().cases()[0]);
+        let is = |wire: &Wire, word: &[u8]| wire.payload.starts_with(word);
+        // The 200 is lost, so that the ACK alone proves the answer.
+        wires.retain(|wire| {
+            [&b"ACK"[..], b"INVITE", b"SIP/2.0 180"]
+                .iter()
+                .any(|word| is(wire, word))
+        });
+        wires.sort_by_key(|wire| !is(wire, b"ACK"));
+        let (began, now) = (wires[0].time, WallClock::new().now());
+        for wire in &mut wires {
+            wire.time = now.plus_us(wire.time - began);
+        }
+        let acks = wires.iter().filter(|wire| is(wire, b"ACK")).count();
+        let bytes = std::io::Cursor::new(capture(&wires, Format::Pcap));
+        let mut chunk = Chunk::new();
+        let mut file = CaptureFile::from_reader("made", Box::new(bytes)).unwrap();
+        assert!(file.next_chunk(&mut chunk).unwrap());
+        let rules = Rules::new(&ringtap_config::from_toml("", "defaults").unwrap());
+        let common = Arc::new(Common {
+            shared: Arc::new(Shared {
+                table: LegTable::new(100, 1),
+                rules,
+            }),
+            clock: WallClock::new(),
+            marks: Marks::new(2),
+            stop: AtomicBool::new(false),
+        });
+        let decoder = Decoder::new([5060].into_iter().collect());
+        let (lots, settler_inbox) = bounded(8);
+        let mut ticker = Ticker::new(&common, Fragments::new(&decoder), lots);
+        let outboxes = [Arc::new(Outbox::default()), Arc::new(Outbox::default())];
+        let (first, rest) = (chunk.frames().take(acks), chunk.frames().skip(acks));
+        let mut worker = Worker::new(decoder.clone());
+        worker.process(first, &common.shared);
+        outboxes[0].give(worker.take());
+        ticker.sleep();
+        ticker.tick(&outboxes);
+        let mut other = Worker::new(decoder);
+        other.process(rest, &common.shared);
+        outboxes[1].give(other.take());
+        ticker.sleep();
+        ticker.tick(&outboxes);
+        ticker.end();
+        let (mut settler, mut judged) = (Settler::new(&common.shared.table), Vec::new());
+        for lot in settler_inbox.try_iter() {
+            settler.settle(
+                lot.now.unwrap_or(Time::MAX),
+                lot.harvest,
+                &common.shared.rules,
+                &mut judged,
+            );
+        }
+        settler.finish(&common.shared.rules, &mut judged);
+        assert_eq!(judged.len(), 1);
+        assert_eq!(judged[0].record.targets[0].outcome, Outcome::Answered);
+    }
+}
