@@ -285,7 +285,6 @@ mod tests {
                 .iter()
                 .any(|word| is(wire, word))
         });
-        wires.sort_by_key(|wire| !is(wire, b"ACK"));
         let (began, now) = (wires[0].time, WallClock::new().now());
         for wire in &mut wires {
             wire.time = now.plus_us(wire.time - began);
@@ -309,10 +308,13 @@ mod tests {
         let (lots, settler_inbox) = bounded(8);
         let mut ticker = Ticker::new(&common, Fragments::new(&decoder), lots);
         let outboxes = [Arc::new(Outbox::default()), Arc::new(Outbox::default())];
-        let (first, rest) = (chunk.frames().take(acks), chunk.frames().skip(acks));
+        let before = wires.len() - acks;
+        let (first, rest) = (chunk.frames().skip(before), chunk.frames().take(before));
         let mut worker = Worker::new(decoder.clone());
         worker.process(first, &common.shared);
-        outboxes[0].give(worker.take());
+        let taken = worker.take();
+        assert!(!taken.early_acks.is_empty());
+        outboxes[0].give(taken);
         ticker.sleep();
         ticker.tick(&outboxes);
         let mut other = Worker::new(decoder);
