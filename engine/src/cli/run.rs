@@ -121,7 +121,7 @@ impl Run {
             ..ringtap_journal::Options::default()
         };
         let writer = Writer::spawn(path, journal).map_err(Failure::work)?;
-        let sinks: Vec<Box<dyn RecordSink>> = vec![Box::new(JournalSink::live(writer))];
+        let sinks: Vec<Box<dyn RecordSink>> = vec![Box::new(JournalSink::live(writer, Arc::clone(&stop)))];
         let shared = Shared {
             table: replay::table_for(config.limits.calls_max, options.cores.len()),
             rules: Rules::new(&config),

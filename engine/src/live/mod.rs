@@ -97,7 +97,7 @@ pub struct Outcome {
     pub elapsed: Duration,
 }
 
-/// Captures until `stop` is set. Everything that came by then is settled as far as it can be and recorded before this
+/// Captures until `stop` is set; if it ends for another reason, it sets it. Everything that came by then is settled as far as it can be and recorded before this
 /// returns.
 ///
 /// # Errors
@@ -161,6 +161,7 @@ pub fn run(
         }
     }
     tracing::info!("stopping");
+    stop.store(true, Ordering::Relaxed);
     for port in &mut ports {
         port.detach(common.clock.now(), ticker.gaps());
     }

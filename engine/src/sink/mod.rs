@@ -5,6 +5,8 @@ mod lines;
 pub use lines::JsonLines;
 
 use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ringtap_journal::{JournalError, Totals, Writer};
 use ringtap_record::{CallRecord, Explanation, ImplicitSet, Target};
@@ -60,7 +62,15 @@ pub trait RecordSink: Send {
 #[derive(Debug)]
 pub struct JournalSink {
     writer: Option<Writer>,
-    waits: bool,
+    waits: Waits,
+}
+
+/// Whether a sink waits for the disk.
+#[derive(Debug)]
+enum Waits {
+    Always,
+    /// Once this is set: nothing comes any more that waiting could cost.
+    AtTheEnd(Arc<AtomicBool>),
 }
 
 impl JournalSink {
@@ -69,17 +79,24 @@ impl JournalSink {
     pub const fn new(writer: Writer) -> Self {
         Self {
             writer: Some(writer),
-            waits: true,
+            waits: Waits::Always,
         }
     }
 
-    /// Hands records to `writer` and never waits: if it cannot write for so long that its queue is full, the oldest unsaved
-    /// records are given up and counted. For live capture, where waiting would cost more.
+    /// Hands records to `writer` and does not wait before `has_ended` is set: if it cannot write for so long that its queue
+    /// is full, the oldest unsaved records are given up and counted. For live capture, where waiting would cost more.
     #[must_use]
-    pub const fn live(writer: Writer) -> Self {
+    pub const fn live(writer: Writer, has_ended: Arc<AtomicBool>) -> Self {
         Self {
             writer: Some(writer),
-            waits: false,
+            waits: Waits::AtTheEnd(has_ended),
+        }
+    }
+
+    fn waits(&self) -> bool {
+        match &self.waits {
+            Waits::Always => true,
+            Waits::AtTheEnd(has_ended) => has_ended.load(Ordering::Relaxed),
         }
     }
 }
@@ -87,7 +104,7 @@ impl JournalSink {
 impl RecordSink for JournalSink {
     fn put(&mut self, record: &CallRecord, explanation: &Explanation) -> Result<(), SinkError> {
         match &self.writer {
-            Some(writer) if self.waits => Ok(writer.send_explained(record.clone(), explanation.clone())?),
+            Some(writer) if self.waits() => Ok(writer.send_explained(record.clone(), explanation.clone())?),
             Some(writer) => {
                 writer.try_send_explained(record.clone(), explanation.clone());
                 Ok(())
@@ -98,7 +115,7 @@ impl RecordSink for JournalSink {
 
     fn put_set(&mut self, set: &ImplicitSet) -> Result<(), SinkError> {
         match &self.writer {
-            Some(writer) if self.waits => Ok(writer.send_set(set.clone())?),
+            Some(writer) if self.waits() => Ok(writer.send_set(set.clone())?),
             Some(writer) => {
                 writer.try_send_set(set.clone());
                 Ok(())
@@ -186,4 +203,50 @@ fn row(record: &CallRecord, target: &Target) -> [String; 6] {
         format!("{}.{}", ring / 1000, ring % 1000 / 100),
         notes.join(", "),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ringtap_record::{Caller, NameSource, Outcome, Time};
+
+    fn record(number: usize) -> CallRecord {
+        let at = Time::from_micros(1_700_000_000_000_000);
+        let mut record: CallRecord = serde_json::from_value(serde_json::json!({
+            "call": format!("{number:064x}"), "started": at, "ended": at,
+            "caller": Caller { name_source: NameSource::None, ..Caller::default() },
+            "dialled": null, "answered_by": null, "machine": false, "targets": [], "legs": 1, "flags": [],
+        }))
+        .unwrap();
+        record.targets.push(Target {
+            identity: "+1".into(),
+            outcome: Outcome::Busy,
+            base: None,
+            alerted: false,
+            ring_ms: 0,
+            diverted_to: None,
+            group: None,
+            started: at,
+            ended: at,
+        });
+        record
+    }
+
+    /// Catches records of calls that all end with a capture and are given up, though nothing but the disk is left to wait for.
+    #[test]
+    fn at_the_end_a_live_journal_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = ringtap_journal::Options {
+            queue: 4,
+            batch: 4,
+            ..ringtap_journal::Options::default()
+        };
+        let writer = Writer::spawn(&folder.path().join("journal.db"), options).unwrap();
+        let mut sink = JournalSink::live(writer, Arc::new(AtomicBool::new(true)));
+        for number in 0..200 {
+            sink.put(&record(number), &Explanation::default()).unwrap();
+        }
+        let totals = sink.finish().unwrap().unwrap();
+        assert_eq!((totals.written, totals.lost), (200, 0));
+    }
 }
