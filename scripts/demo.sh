@@ -117,7 +117,8 @@ from_line() {
     scripts/lab.sh exec --name "$LAB" "$ringtap" "${tap[@]}" 2>"$OUT/ringtap.log" &
     TAP_PID=$!
     wait_for_line capturing "$OUT/ringtap.log" "$TAP_PID"
-    say "\$ ringtap-notifier --journal $OUT/journal.db run &"
+    cat "$OUT/ringtap.log"
+    say "\$ ${notifier[*]##*/release/} --journal $OUT/journal.db run &"
     "${notifier[@]}" --journal "$OUT/journal.db" run 2>"$OUT/notifier.log" &
     NOTIFIER_PID=$!
     export RINGTAP_TESTKIT=$TARGET_DIR/release/ringtap-testkit
@@ -145,9 +146,8 @@ need_c_compiler
 need_capture_tools
 need_aiosmtpd
 say "building (the first time takes some minutes)"
-packages=(-p ringtap -p ringtap-notifier)
-[[ -z $LIVE ]] || packages+=(-p ringtap-testkit)
-cargo build --quiet --release --locked "${packages[@]}"
+# The same packages as in the other scripts: for a choice of others cargo compiles more anew.
+cargo build --quiet --release --locked -p ringtap -p ringtap-notifier -p ringtap-testkit
 
 began=$(now_ms)
 ringtap=$TARGET_DIR/release/ringtap

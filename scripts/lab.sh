@@ -173,6 +173,12 @@ status() {
 
 # Sets TESTKIT: the sender that RINGTAP_TESTKIT names, or the one of these sources, which is built if it is not there or
 # older. Without a Rust toolchain (under sudo, say) it is the one that was built last, which is told.
+# build_sender: with the packages that the other scripts build too, for with others cargo compiles more anew.
+build_sender() {
+    [[ -x ${CARGO_TARGET_DIR:-$HERE/target}/release/ringtap-testkit ]] || say "building the sender (the first time takes some minutes)"
+    cargo build --quiet --release --locked -p ringtap -p ringtap-notifier -p ringtap-testkit
+}
+
 need_testkit() {
     local kind candidate target=${CARGO_TARGET_DIR:-$HERE/target}
     TESTKIT=${RINGTAP_TESTKIT:-}
@@ -181,7 +187,7 @@ need_testkit() {
         return
     fi
     if has_cargo; then
-        (cd "$HERE" && need_rust >&2 && cargo build --quiet --release --locked -p ringtap-testkit) ||
+        (cd "$HERE" && need_rust >&2 && build_sender >&2) ||
             die "the sender does not build; RINGTAP_TESTKIT names one that is there"
         TESTKIT=$target/release/ringtap-testkit
         return
@@ -192,7 +198,7 @@ need_testkit() {
             TESTKIT=$candidate
         fi
     done
-    [[ -n $TESTKIT ]] || die "no sender: cargo build --release -p ringtap-testkit"
+    [[ -n $TESTKIT ]] || die "no sender: cargo build --release -p ringtap -p ringtap-notifier -p ringtap-testkit"
     say "ATTENTION: no cargo here to tell whether $TESTKIT, of $(date -r "$TESTKIT" '+%F %T'), is that of these sources" >&2
 }
 

@@ -108,6 +108,12 @@ impl Run {
     pub(super) fn run(self, common: &Common) -> Result<(), Failure> {
         let config = common.start()?;
         let options = self.options(&config)?;
+        let failed = |error: LiveError| match error {
+            LiveError::Core(_) => Failure::usage(error),
+            _ => Failure::work(error),
+        };
+        // Before the journal is made.
+        live::check(&options).map_err(failed)?;
         let stop = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
             // A second signal ends the process at once, should a disk keep it waiting.
@@ -126,11 +132,7 @@ impl Run {
             table: replay::table_for(config.limits.calls_max, options.cores.len()),
             rules: Rules::new(&config),
         };
-        let outcome =
-            live::run(shared, &decoder(&config), &options, sinks, &stop).map_err(|error| match error {
-                LiveError::Core(_) => Failure::usage(error),
-                _ => Failure::work(error),
-            })?;
+        let outcome = live::run(shared, &decoder(&config), &options, sinks, &stop).map_err(failed)?;
         tracing::info!("stopped");
         if self.stats {
             say(format_args!("{}", Summary::from(&outcome)));
@@ -146,14 +148,26 @@ impl Run {
     }
 
     fn options(&self, config: &Config) -> Result<Options, Failure> {
-        let mut names = self.interface.clone();
+        let interfaces: Vec<String> = self.interface.iter().map(|name| name.trim().to_owned()).collect();
+        let mut names = interfaces.clone();
         names.sort();
         names.dedup();
-        if names.len() < self.interface.len() {
+        if names.len() < interfaces.len() {
             return Err(Failure::usage("--interface: one is named twice"));
         }
+        if interfaces.iter().any(String::is_empty) {
+            return Err(Failure::usage("--interface: a name is empty"));
+        }
+        if matches!(
+            (self.zero_copy, self.xdp_mode),
+            (ZeroCopyArgument::Require, XdpMode::Generic)
+        ) {
+            return Err(Failure::usage(
+                "--zero-copy require wants the XDP program in the driver: leave --xdp-mode generic out",
+            ));
+        }
         Ok(Options {
-            interfaces: self.interface.clone(),
+            interfaces,
             cores: self.cores.clone().map(|list| list.0).unwrap_or_default(),
             port: PortOptions {
                 program: Settings {

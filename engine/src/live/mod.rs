@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Sender, bounded, unbounded};
 use ringtap_calls::table::TableCounters;
-use ringtap_xsk::{Queue, Wakeup};
+use ringtap_xsk::{Interface, Queue, Wakeup};
 use thiserror::Error;
 
 use crate::cores::{self, CoreError};
@@ -97,6 +97,18 @@ pub struct Outcome {
     pub elapsed: Duration,
 }
 
+/// Whether the cores and interfaces are there, before anything is made.
+///
+/// # Errors
+/// The first that is not.
+pub fn check(options: &Options) -> Result<(), LiveError> {
+    cores::check(&options.cores)?;
+    for name in &options.interfaces {
+        Interface::find(name).map_err(PortError::from)?;
+    }
+    Ok(())
+}
+
 /// Captures until `stop` is set; if it ends for another reason, it sets it. Everything that came by then is settled as far as it can be and recorded before this
 /// returns.
 ///
@@ -110,7 +122,7 @@ pub fn run(
     stop: &AtomicBool,
 ) -> Result<Outcome, LiveError> {
     let began = Instant::now();
-    cores::check(&options.cores)?;
+    check(options)?;
     ringtap_xsk::raise_memlock();
     let shared = Arc::new(shared);
     let readers = options.cores.len().max(1);

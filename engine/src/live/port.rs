@@ -35,6 +35,15 @@ pub enum PortError {
     /// The interface or a queue.
     #[error(transparent)]
     Xsk(#[from] XskError),
+    /// What was said to carry nothing but a mirror is the host's own way to the network.
+    #[error(
+        "interface {interface}: the host uses it, for it has an address or is the loopback: --dedicated would cut it off; \
+         name another, or take its addresses away (`ip addr flush dev {interface}`)"
+    )]
+    InUse {
+        /// The interface.
+        interface: String,
+    },
     /// The program.
     #[error("{}", told(.interface, .source))]
     Xdp {
@@ -57,11 +66,23 @@ fn told(interface: &str, error: &XdpError) -> String {
     }
 }
 
+/// The driver's own words of why it does not take the program.
+fn reason(error: &XdpError) -> String {
+    match (error, std::error::Error::source(error)) {
+        (XdpError::Refused { reason, .. }, _) => {
+            format!("{reason}; often the MTU is too large, LRO is on, or there are too few queues")
+        }
+        (_, Some(source)) => source.to_string(),
+        (error, None) => error.to_string(),
+    }
+}
+
 impl PortError {
     fn is_gone(&self) -> bool {
         match self {
             Self::Xsk(error) => error.is_gone(),
             Self::Xdp { source, .. } => matches!(source, XdpError::NoSuchInterface(_)),
+            Self::InUse { .. } => false,
         }
     }
 }
@@ -75,6 +96,25 @@ pub struct PortOptions {
     pub mode: Mode,
     /// Sockets.
     pub queue: QueueOptions,
+}
+
+impl PortOptions {
+    /// Whether an interface is fit for what is to be done with it.
+    fn check(&self, interface: &Interface) -> Result<(), PortError> {
+        if interface.is_used_by_host() {
+            if self.program.dedicated {
+                return Err(PortError::InUse {
+                    interface: interface.name().to_owned(),
+                });
+            }
+            tracing::warn!(
+                "{}: the host uses it, and SIP, fragments of UDP and tunnels are taken away from it: a mirror wants an \
+                 interface of its own",
+                interface.name()
+            );
+        }
+        Ok(())
+    }
 }
 
 /// What an interface counted.
@@ -152,6 +192,7 @@ impl Port {
     /// Begins to capture. Queues that are taken are waited for as long as `patience` goes.
     pub(super) fn open(&mut self, clock: &WallClock, patience: Duration) -> Result<Vec<Queue>, PortError> {
         let interface = Interface::find(&self.name)?;
+        self.options.check(&interface)?;
         let count = interface.queues().unwrap_or(1);
         let xdp = |source| PortError::Xdp {
             interface: interface.name().to_owned(),
@@ -190,7 +231,11 @@ impl Port {
             None => program.attach(&self.name, self.options.mode).map_err(xdp)?,
         };
         if let Some(refused) = &attached.native_refused {
-            tracing::warn!("generic XDP, which is slower: {}", told(&self.name, refused));
+            tracing::warn!(
+                "{}: the driver does not take the program ({}): it runs before the network stack, which is slower",
+                self.name,
+                reason(refused)
+            );
         }
         for queue in &queues {
             say_what_is_in_force(&self.name, queue, attached.attached);
@@ -372,12 +417,25 @@ impl Open {
         if let Ok(counters) = self.program.counters() {
             let unserved = counters.action(Action::NoSocket);
             has_lost |= unserved > self.unserved;
+            if unserved > self.unserved {
+                tracing::warn!(
+                    "{}: {} frames lost, for nobody reads their queue",
+                    self.interface.name(),
+                    unserved - self.unserved
+                );
+            }
             self.unserved = unserved;
         }
         if let (Some(before), Some(missed)) = (self.nic_missed, self.interface.missed_frames()) {
             // A driver that is reset begins at 0.
             let lost = missed.saturating_sub(before);
             has_lost |= lost > 0;
+            if lost > 0 && *nic_lost == 0 {
+                tracing::warn!(
+                    "{}: the NIC loses frames, for its own ring is full (`ethtool -G`); --stats tells how many",
+                    self.interface.name()
+                );
+            }
             *nic_lost += lost;
             self.nic_missed = Some(missed);
         }

@@ -22,6 +22,8 @@ use crate::worker::{Shared, Taken, Worker, WorkerCounters};
 const TURN_BATCHES: usize = 8;
 /// How often a reader looks what its sockets lost.
 const LOOK: Duration = Duration::from_millis(100);
+/// How often losses of one queue are told.
+const TELL: Duration = Duration::from_secs(10);
 /// How long a reader sleeps at most: orders and the end are found within this time.
 const SLEEP: Duration = Duration::from_millis(100);
 /// Legs that had to leave a full table, and registrations, that wait for the ticker. If that does not come (its settler
@@ -161,6 +163,9 @@ pub(super) struct Lane {
     losing_since: Option<Time>,
     /// The ring has been empty since the last loss.
     is_empty: bool,
+    /// How much of what it lost has been told, and when more is.
+    told: u64,
+    tell_at: Instant,
 }
 
 impl Reader {
@@ -206,6 +211,8 @@ impl Reader {
                     well_at: self.common.clock.now(),
                     losing_since: None,
                     is_empty: true,
+                    told: 0,
+                    tell_at: Instant::now(),
                 }),
                 Order::Remove(port) => {
                     self.drain(now);
@@ -300,6 +307,7 @@ impl Reader {
             }
             lane.lost = statistics.lost();
             lane.well_at = now;
+            lane.tell_losses();
         }
     }
 
@@ -330,6 +338,21 @@ impl Reader {
 }
 
 impl Lane {
+    /// Says how much was lost, now and then.
+    fn tell_losses(&mut self) {
+        if self.lost > self.told && Instant::now() >= self.tell_at {
+            tracing::warn!(
+                "{} queue {}: {} frames lost, for they came faster than they were read: more queues and cores, \
+                 or larger capture.ring_frames",
+                self.queue.interface(),
+                self.queue.number(),
+                self.lost - self.told
+            );
+            self.told = self.lost;
+            self.tell_at = Instant::now() + TELL;
+        }
+    }
+
     fn counted(&self) -> Counted {
         Counted {
             port: self.port,

@@ -33,7 +33,7 @@ pub enum XskError {
     },
     /// Somebody else has the queue.
     #[error(
-        "interface {interface}: queue {queue} is taken: another program, or another ringtap, captures there; end that first"
+        "interface {interface}: queue {queue} is taken: another program, or another ringtap, captures there; end that first (`ip link show dev {interface}` and `bpftool net` tell what is there)"
     )]
     QueueBusy {
         /// The interface.

@@ -101,6 +101,29 @@ impl Interface {
         (queues > 0).then_some(queues)
     }
 
+    /// Whether the host itself speaks over it: it is the loopback interface, or has an address of its own other than the one
+    /// that IPv6 gives to each.
+    #[must_use]
+    pub fn is_used_by_host(&self) -> bool {
+        let look = || {
+            let control = Control::open()?;
+            let is_loopback = control.flags(&self.name)? & libc::IFF_LOOPBACK != 0;
+            Ok::<_, std::io::Error>(is_loopback || control.has_ipv4_address(&self.name)?)
+        };
+        look().unwrap_or(false) || self.has_ipv6_address()
+    }
+
+    /// Lines of that file: address, index, prefix length, scope, flags, name. Scope 20 is the link's own.
+    fn has_ipv6_address(&self) -> bool {
+        let Ok(text) = fs::read_to_string("/proc/thread-self/net/if_inet6") else {
+            return false;
+        };
+        text.lines().any(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            matches!(fields.as_slice(), [_, _, _, scope, _, name] if *name == self.name && *scope != "20")
+        })
+    }
+
     /// Its driver's name, if that tells it.
     #[must_use]
     pub fn driver(&self) -> Option<String> {
@@ -151,6 +174,7 @@ mod tests {
         assert_eq!(loopback.link().unwrap(), Link::Running);
         assert!(loopback.mtu().unwrap() >= 1280);
         assert_eq!(loopback.queues(), None);
+        assert!(loopback.is_used_by_host());
         let other = Interface {
             index: 4_000_000,
             ..loopback

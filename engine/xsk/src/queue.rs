@@ -132,6 +132,7 @@ impl Statistics {
 #[derive(Debug)]
 pub struct Queue {
     pool: Pool<Kernel>,
+    interface: String,
     number: u32,
     in_force: InForce,
     is_kicked: bool,
@@ -234,6 +235,7 @@ impl Queue {
         pool.refill();
         Ok(Self {
             pool,
+            interface: name.to_owned(),
             number,
             in_force: InForce {
                 zero_copy,
@@ -246,6 +248,12 @@ impl Queue {
             },
             is_kicked: options.wakeup == Wakeup::Busy,
         })
+    }
+
+    /// The name of its interface.
+    #[must_use]
+    pub fn interface(&self) -> &str {
+        &self.interface
     }
 
     /// Its number.

@@ -80,6 +80,15 @@ impl Control {
         u32::try_from(mtu).map_err(|_| io::ErrorKind::InvalidData.into())
     }
 
+    /// Whether it has an IPv4 address.
+    pub(crate) fn has_ipv4_address(&self, name: &str) -> io::Result<bool> {
+        match self.ioctl(libc::SIOCGIFADDR, &mut request(name)?) {
+            Ok(()) => Ok(true),
+            Err(error) if error.raw_os_error() == Some(libc::EADDRNOTAVAIL) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     pub(crate) fn channels(&self, name: &str) -> io::Result<Channels> {
         let mut channels = Channels {
             cmd: ETHTOOL_GCHANNELS,
