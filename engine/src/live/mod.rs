@@ -104,7 +104,8 @@ pub struct Outcome {
 pub fn check(options: &Options) -> Result<(), LiveError> {
     cores::check(&options.cores)?;
     for name in &options.interfaces {
-        Interface::find(name).map_err(PortError::from)?;
+        let interface = Interface::find(name).map_err(PortError::from)?;
+        options.port.check(&interface)?;
     }
     Ok(())
 }

@@ -99,19 +99,12 @@ pub struct PortOptions {
 }
 
 impl PortOptions {
-    /// Whether an interface is fit for what is to be done with it.
-    fn check(&self, interface: &Interface) -> Result<(), PortError> {
-        if interface.is_used_by_host() {
-            if self.program.dedicated {
-                return Err(PortError::InUse {
-                    interface: interface.name().to_owned(),
-                });
-            }
-            tracing::warn!(
-                "{}: the host uses it, and SIP, fragments of UDP and tunnels are taken away from it: a mirror wants an \
-                 interface of its own",
-                interface.name()
-            );
+    /// Refuses to cut the host off.
+    pub(super) fn check(&self, interface: &Interface) -> Result<(), PortError> {
+        if self.program.dedicated && interface.is_used_by_host() {
+            return Err(PortError::InUse {
+                interface: interface.name().to_owned(),
+            });
         }
         Ok(())
     }
@@ -193,6 +186,13 @@ impl Port {
     pub(super) fn open(&mut self, clock: &WallClock, patience: Duration) -> Result<Vec<Queue>, PortError> {
         let interface = Interface::find(&self.name)?;
         self.options.check(&interface)?;
+        if interface.is_used_by_host() {
+            tracing::warn!(
+                "{}: the host uses it, and SIP, fragments of UDP and tunnels are taken away from it: a mirror wants an \
+                 interface of its own",
+                self.name
+            );
+        }
         let count = interface.queues().unwrap_or(1);
         let xdp = |source| PortError::Xdp {
             interface: interface.name().to_owned(),

@@ -113,3 +113,27 @@ fn an_absent_interface_is_named() {
     );
     assert!(!Path::new("/sys/class/net/nosuch0").exists());
 }
+
+/// Catches an engine that cuts its host off: of what comes over a dedicated interface, only SIP is not dropped. Nor may it
+/// leave a journal behind.
+#[test]
+#[ignore = "needs root"]
+fn an_interface_of_the_hosts_is_not_dedicated() {
+    let bench = Bench::new("dedicated", 1);
+    let added = Command::new("ip")
+        .args([
+            "-n",
+            &bench.lab.tap(),
+            "addr",
+            "add",
+            "192.0.2.1/24",
+            "dev",
+            MIRROR,
+        ])
+        .status();
+    assert!(added.expect("started").success());
+    let mut command = bench.command(MIRROR, "0");
+    command.arg("--dedicated");
+    refused(&finish(&mut command).expect("it ends"), MIRROR, &["addr flush"]);
+    assert!(!bench.journal().exists());
+}
