@@ -208,28 +208,15 @@ fn row(record: &CallRecord, target: &Target) -> [String; 6] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ringtap_record::{Caller, NameSource, Outcome, Time};
+    use ringtap_record::{Caller, Time};
 
     fn record(number: usize) -> CallRecord {
         let at = Time::from_micros(1_700_000_000_000_000);
-        let mut record: CallRecord = serde_json::from_value(serde_json::json!({
-            "call": format!("{number:064x}"), "started": at, "ended": at,
-            "caller": Caller { name_source: NameSource::None, ..Caller::default() },
+        serde_json::from_value(serde_json::json!({
+            "call": format!("{number:064x}"), "started": at, "ended": at, "caller": Caller::default(),
             "dialled": null, "answered_by": null, "machine": false, "targets": [], "legs": 1, "flags": [],
         }))
-        .unwrap();
-        record.targets.push(Target {
-            identity: "+1".into(),
-            outcome: Outcome::Busy,
-            base: None,
-            alerted: false,
-            ring_ms: 0,
-            diverted_to: None,
-            group: None,
-            started: at,
-            ended: at,
-        });
-        record
+        .unwrap()
     }
 
     /// Catches records of calls that all end with a capture and are given up, though nothing but the disk is left to wait for.

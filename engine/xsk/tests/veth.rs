@@ -4,7 +4,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
-    missing_docs
+    reason = "a test"
 )]
 
 use std::collections::BTreeSet;

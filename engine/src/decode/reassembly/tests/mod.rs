@@ -353,14 +353,15 @@ fn other_protocols_are_not_kept() {
 #[test]
 fn what_stays_incomplete_is_given_up() {
     let whole = datagram([5060, 5060], 4_000);
-    give_up(&whole);
+    assert_given_up(&whole);
     // A length of 0 promises nothing (RFC 2675 §4): that something is missing is known all the same.
     let mut silent = whole;
     silent[4..6].fill(0);
-    give_up(&silent);
+    assert_given_up(&silent);
 }
 
-fn give_up(whole: &[u8]) {
+/// What is left of this datagram once one of its fragments or another is missing for too long.
+fn assert_given_up(whole: &[u8]) {
     let all = pieces(key(V4, 7), whole, 1_400);
     for (there, salvage, beginning) in [
         (vec![0, 1], true, Some(2_792)),
