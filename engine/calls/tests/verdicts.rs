@@ -513,3 +513,15 @@ fn the_reason_of_an_early_bye_counts() {
         assert_eq!(story.outcome(), wanted, "{reason}");
     }
 }
+
+/// Found by fuzzing. Catches a call that ends before it began: of two queues the one that brings the answer may be
+/// ahead of the one that brings the INVITE.
+#[test]
+fn an_answer_stamped_before_its_invite() {
+    let mut story = Story::new(&fixtures_config());
+    story.see(0, &gi("gi"), "200#t");
+    story.see(135, &gi("gi"), "INVITE");
+    let records = story.end();
+    assert!(records[0].started <= records[0].ended, "{records:?}");
+    assert_eq!(records[0].targets[0].outcome, Outcome::Answered);
+}

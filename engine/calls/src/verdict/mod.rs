@@ -78,10 +78,12 @@ pub fn judge(call: &Call, rules: &Rules, explains_all: bool) -> Option<Judged> {
         Explanation::default()
     };
     let targets: Vec<Target> = verdicts.into_iter().map(|verdict| verdict.target).collect();
+    let ended = targets.iter().map(|target| target.ended).max().unwrap_or(started);
     let record = CallRecord {
         call: hex(&origin.name),
-        started,
-        ended: targets.iter().map(|target| target.ended).max().unwrap_or(started),
+        // Of two capture queues the one that brings the end may be ahead of the one that brings the INVITE.
+        started: started.min(ended),
+        ended,
         caller: caller_of(call),
         dialled: case
             .dialled
