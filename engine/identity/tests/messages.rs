@@ -478,3 +478,22 @@ fn targets_of_the_history() {
         ]
     );
 }
+
+/// RFC 3325 §9.1 allows one SIP URI and one number (semantics.md §6). Catches a third value believed, or one that is taken
+/// because it comes last.
+#[test]
+fn more_asserted_identities_than_there_may_be() {
+    let asserted = |value: &str| {
+        let line = format!("P-Asserted-Identity: {value}");
+        let claim = with(&invite("tel:83091001", &[&line]), |msg, plan| {
+            caller(msg, Segment::Mo, plan)
+        });
+        claim.identity.unwrap().as_str().to_owned()
+    };
+    let many = "<sip:a@elsewhere.test>, <tel:+8613912345678>, <tel:+8613911111111>, <sip:b@elsewhere.test>";
+    assert_eq!(asserted(many), "+8613912345678");
+    assert_eq!(
+        asserted("<sip:a@elsewhere.test>, <sip:b@elsewhere.test>"),
+        "sip:a@elsewhere.test"
+    );
+}
