@@ -48,7 +48,7 @@ need_fuzzer() {
 # All is safe Rust: without an address sanitizer it finds the same and runs faster. Checks of overflows and assertions
 # are on.
 build() {
-    CARGO_TARGET_DIR=$FUZZ_TARGET_DIR cargo +nightly fuzz build --fuzz-dir "$FUZZ" -s none "$@"
+    CARGO_TARGET_DIR=$FUZZ_TARGET_DIR cargo +nightly fuzz build --fuzz-dir "$FUZZ" -s none --codegen-units 16
 }
 
 write_seeds() {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All checks: format, lints, documentation, tests, the sample, the demo; as root also live capture, in network
+# All checks: format, lints, documentation, tests, a little fuzzing, the sample, the demo; as root also live capture, in network
 # namespaces of its own. Installs what they need.
 #
 #   scripts/test.sh
@@ -19,6 +19,8 @@ fi
 SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/ringtap-test.XXXXXX")
 # Of the trial that shows whether live capture can be tested.
 LAB=test-$$
+# Of each target; all of them, with the build on a warm machine, are to take less than two minutes.
+FUZZ_SECONDS=5
 # What this machine lacks for live capture; empty if nothing.
 LIVE_LACKS=
 
@@ -80,6 +82,20 @@ xdp_object() {
     scripts/ebpf.sh check || status=$?
     if [[ $status -eq 3 ]]; then
         say "ATTENTION: the XDP program's source was not compiled, so nobody knows whether the committed object is its" >&2
+    elif [[ $status -ne 0 ]]; then
+        return 1
+    fi
+}
+
+# A few seconds of coverage-guided fuzzing of each target. That they hold what they promise near their seeds has been
+# tested among the others.
+fuzzing() {
+    local status=0
+    scripts/fuzz.sh --seconds "$FUZZ_SECONDS" || status=$?
+    if [[ $status -eq 3 ]]; then
+        say "!!" >&2
+        say "!! NOT FUZZED: THIS MACHINE HAS NO NIGHTLY RUST OR NO cargo-fuzz; only the targets' tests were run" >&2
+        say "!!" >&2
     elif [[ $status -ne 0 ]]; then
         return 1
     fi
@@ -163,6 +179,7 @@ step "documentation" documentation
 step "live trial" try_live
 step "tests" cargo nextest run --workspace --locked
 step "documentation tests" cargo test --workspace --doc --locked
+step "fuzzing" fuzzing
 step "XDP program" xdp_object
 step "samples" samples
 step "demo" demo

@@ -63,9 +63,6 @@ fn uri(text: &[u8]) {
     if let Some(contact) = Contact::of(text) {
         assert!(contact.as_str().len() <= CONTACT_BYTES_MAX);
         assert!(contact.as_str().bytes().all(|octet| octet.is_ascii()));
-        let again = Contact::of(format!("sip:{contact}").as_bytes());
-        // A `%` that was none of an escape is written as one, hence the same.
-        assert_eq!(again, Some(contact));
     }
 }
 

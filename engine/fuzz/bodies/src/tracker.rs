@@ -19,7 +19,7 @@ pub(crate) use vocabulary::{STEP_BYTES, Said};
 const STEPS_MAX: usize = 160;
 
 /// Legs that never fill a shard with this vocabulary.
-const ROOMY: usize = 2048;
+const ROOMY: usize = 512;
 /// A leg for each shard.
 const CRAMPED: usize = 8;
 

@@ -31,8 +31,12 @@ struct Step {
 pub(crate) const STEP_BYTES: usize = 8;
 
 const PAUSES_MS: [i64; 16] = [
-    0, 1, 5, 20, 60, 130, 400, 600, 1_000, 3_000, 5_100, 20_000, 45_000, 140_000, 201_000, 400_000,
+    0, 1, 5, 20, 60, 130, 400, 600, 1_000, 3_000, 5_100, 20_000, 45, 300, 2_000, 2_100,
 ];
+/// Beyond every timer. Rare, because the table walks its wheel through them.
+const LONG_PAUSES_MS: [i64; 4] = [45_000, 140_000, 201_000, 400_000];
+/// Upper bits of the octet that make a pause long.
+const LONG: u8 = 0xe0;
 
 const PHONE: [u8; 4] = [10, 10, 1, 1];
 const OTHER_PHONE: [u8; 4] = [10, 10, 2, 1];
@@ -119,7 +123,11 @@ pub(crate) fn story(data: &[u8], steps_max: usize) -> Vec<Said> {
         let Ok(step) = Step::arbitrary(&mut octets) else {
             break;
         };
-        time = time.plus_ms(of(&PAUSES_MS, step.pause));
+        let pause_ms = match step.pause & LONG {
+            LONG => of(&LONG_PAUSES_MS, step.pause),
+            _ => of(&PAUSES_MS, step.pause),
+        };
+        time = time.plus_ms(pause_ms);
         story.push(step.said(time));
     }
     story
