@@ -58,7 +58,7 @@ fn stages(criterion: &mut Criterion) {
     let payloads: Vec<&[u8]> = {
         let mut counters = DecodeCounters::new();
         frames()
-            .filter_map(|frame| Some(decoder.decode(&frame, &mut counters)?.payload))
+            .filter_map(|frame| Some(decoder.decode(&frame, &mut counters)?.octets))
             .collect()
     };
     let mut group = criterion.benchmark_group("stages");

@@ -11,18 +11,18 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use ringtap_calls::{EarlyAcks, Harvest};
 use ringtap_record::Time;
 
+use crate::asides::Asides;
 use crate::capture::{Chunk, Frame};
 use crate::cores;
 use crate::decode::Decoder;
-use crate::fragments::Fragments;
 use crate::replay::ReplayError;
 use crate::worker::{Shared, Taken, Worker, WorkerCounters};
 
-/// The workers, and who puts together the fragments that any of them finds: fragments of one datagram may fall
+/// The workers, and who puts together what any of them sets aside: what belongs together may fall
 /// into the shares of several workers.
 pub(crate) struct Crew {
     workers: Workers,
-    fragments: Fragments,
+    asides: Asides,
     /// ACKs of the present epoch that came before their legs.
     early_acks: EarlyAcks,
 }
@@ -51,7 +51,7 @@ struct Done {
     /// Legs that were closed, or that had to leave, and news of others; early ACKs.
     taken: Taken,
     /// Fragments by their place in the chunk, in that order.
-    fragments: Vec<usize>,
+    asides: Vec<usize>,
 }
 
 impl Crew {
@@ -59,7 +59,7 @@ impl Crew {
     pub(crate) fn new(shared: &Arc<Shared>, decoder: &Decoder, cores: &[usize]) -> Result<Self, ReplayError> {
         Ok(Self {
             workers: Workers::new(shared, decoder, cores)?,
-            fragments: Fragments::new(decoder),
+            asides: Asides::new(decoder),
             early_acks: EarlyAcks::default(),
         })
     }
@@ -67,26 +67,26 @@ impl Crew {
     /// Joins the messages of these frames; returns when all are joined. The legs that had to leave a full
     /// table meanwhile.
     pub(crate) fn process(&mut self, chunk: &Arc<Chunk>, frames: Range<usize>, shared: &Shared) -> Harvest {
-        let Done { mut taken, fragments } = self.workers.process(chunk, frames, shared);
-        if !fragments.is_empty() {
-            let frames = fragments.into_iter().filter_map(|at| chunk.frame(at));
-            taken.append(self.fragments.process(frames, shared));
+        let Done { mut taken, asides } = self.workers.process(chunk, frames, shared);
+        if !asides.is_empty() {
+            let frames = asides.into_iter().filter_map(|at| chunk.frame(at));
+            taken.append(self.asides.process(frames, shared));
         }
         self.keep_acks(taken)
     }
 
     /// Closes what is due by `now`, and tells what is new of the rest. What is left of datagrams whose other
-    /// fragments do not come belongs to the time before, and so do ACKs that came before their legs.
+    /// parts do not come belongs to the time before, and so do ACKs that came before their legs.
     pub(crate) fn expire(&mut self, now: Time, shared: &Shared) -> Harvest {
-        let taken = self.fragments.advance(now, shared);
+        let taken = self.asides.advance(now, shared);
         let mut harvest = self.join_all(taken, shared);
         harvest.append(self.workers.expire(now, shared));
         harvest
     }
 
-    /// Nothing will come that belongs to what came before: gives up fragments, and joins what has waited.
+    /// Nothing will come that belongs to what came before: gives up what is not whole, and joins what has waited.
     pub(crate) fn give_up(&mut self, shared: &Shared) -> Harvest {
-        let taken = self.fragments.give_up(shared);
+        let taken = self.asides.give_up(shared);
         self.join_all(taken, shared)
     }
 
@@ -105,7 +105,7 @@ impl Crew {
     /// Ends the threads. What all workers counted.
     pub(crate) fn finish(self) -> WorkerCounters {
         let mut sum = self.workers.finish();
-        self.fragments.add_to(&mut sum);
+        self.asides.add_to(&mut sum);
         sum
     }
 }
@@ -225,7 +225,7 @@ fn process(worker: &mut Worker, chunk: &Chunk, frames: Range<usize>, shared: &Sh
     worker.process(select(chunk, frames), shared);
     Done {
         taken: worker.take(),
-        fragments: worker.fragments().iter().map(|at| first + at).collect(),
+        asides: worker.asides().iter().map(|at| first + at).collect(),
     }
 }
 
@@ -238,7 +238,7 @@ fn gather(busy: Vec<&Hand>) -> Done {
     let mut all = Done::default();
     for mut done in busy.into_iter().filter_map(|hand| hand.done.recv().ok()) {
         all.taken.append(done.taken);
-        all.fragments.append(&mut done.fragments);
+        all.asides.append(&mut done.asides);
     }
     all
 }

@@ -6,6 +6,7 @@
 //! where records go. [`replay`] drives it all from capture files by the [`clock`] of their stamps, [`live`] from the
 //! queues of network interfaces; [`cli`] is the command line.
 
+mod asides;
 pub mod capture;
 pub mod cli;
 pub mod clock;
@@ -13,7 +14,7 @@ pub mod cores;
 mod crew;
 pub mod decode;
 pub mod explain;
-mod fragments;
+
 pub mod live;
 pub mod replay;
 pub mod settle;

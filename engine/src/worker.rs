@@ -10,8 +10,7 @@ use ringtap_record::Time;
 use ringtap_sip::{Fault, Message, Method, Start};
 
 use crate::capture::Frame;
-use crate::decode::reassembly::ReassemblyCounters;
-use crate::decode::{DecodeCounters, Decoded, Decoder};
+use crate::decode::{Around, DecodeCounters, Decoded, Decoder, Payload};
 
 /// What the workers share.
 #[derive(Debug)]
@@ -66,10 +65,10 @@ impl WorkerCounters {
         self.merge_messages(other);
     }
 
-    /// Adds the counts of a worker that worked on what fragments added up to, and those of who put them together.
-    /// The frames themselves have been counted by those who found them.
-    pub fn merge_reassembled(&mut self, other: &Self, reassembly: &ReassemblyCounters) {
-        self.frames.merge_reassembly(reassembly, &other.frames);
+    /// Adds the counts of a worker that worked on what had been set aside. The frames themselves have been counted by those
+    /// who found them.
+    pub fn merge_set_aside(&mut self, other: &Self) {
+        self.frames.merge_set_aside(&other.frames);
         self.merge_messages(other);
     }
 
@@ -123,7 +122,7 @@ pub struct Worker {
     decoder: Decoder,
     routing: Routing,
     counters: WorkerCounters,
-    fragments: Vec<usize>,
+    asides: Vec<usize>,
 }
 
 impl Worker {
@@ -134,41 +133,25 @@ impl Worker {
             decoder,
             routing: Routing::default(),
             counters: WorkerCounters::default(),
-            fragments: Vec::new(),
+            asides: Vec::new(),
         }
     }
 
-    /// Joins all messages of these frames into the table. Fragments are left to whoever sees those of all workers:
-    /// [`fragments`](Self::fragments) says which they are.
+    /// Joins all messages of these frames into the table. What makes sense only with other frames is left to whoever sees
+    /// those of all workers: [`asides`](Self::asides) says which they are.
     pub fn process<'c>(&mut self, frames: impl Iterator<Item = Frame<'c>>, shared: &Shared) {
         let mut batch: ArrayVec<Observation<'c>, BATCH_MAX> = ArrayVec::new();
-        self.fragments.clear();
+        self.asides.clear();
         for (at, frame) in frames.enumerate() {
             self.counters.bytes += frame.bytes.len() as u64;
-            let datagram = match self.decoder.sort(&frame, &mut self.counters.frames) {
-                Decoded::Datagram(datagram) => datagram,
-                Decoded::Fragment => {
-                    self.fragments.push(at);
-                    continue;
+            let decoded = self.decoder.sort(&frame, &mut self.counters.frames);
+            let Decoded::Payload(payload) = decoded else {
+                if decoded.is_aside() {
+                    self.asides.push(at);
                 }
-                Decoded::Nothing => continue,
+                continue;
             };
-            let message = match ringtap_sip::parse(datagram.payload) {
-                Ok(message) => message,
-                Err(fault) => {
-                    if let Some(counter) = self.counters.faults.get_mut(fault.index()) {
-                        *counter += 1;
-                    }
-                    continue;
-                }
-            };
-            self.counters.count_message(&message);
-            batch.push(Observation {
-                time: datagram.time,
-                source: datagram.source.ip(),
-                destination: datagram.destination.ip(),
-                message,
-            });
+            batch.extend(self.parse(&payload));
             if batch.is_full() {
                 self.apply(&batch, shared);
                 batch.clear();
@@ -177,15 +160,49 @@ impl Worker {
         self.apply(&batch, shared);
     }
 
+    /// What a frame is that was put together. Counts it.
+    pub(crate) fn sort<'c>(&mut self, frame: &Frame<'c>, around: Around) -> Decoded<'c> {
+        self.decoder.sort_within(frame, around, &mut self.counters.frames)
+    }
+
+    /// Joins one message into the table.
+    pub(crate) fn read(&mut self, payload: &Payload<'_>, shared: &Shared) {
+        if let Some(observation) = self.parse(payload) {
+            self.apply(&[observation], shared);
+        }
+    }
+
+    /// The message in there. Counts it, or why there is none.
+    #[inline]
+    fn parse<'c>(&mut self, payload: &Payload<'c>) -> Option<Observation<'c>> {
+        let message = match ringtap_sip::parse(payload.octets) {
+            Ok(message) => message,
+            Err(fault) => {
+                if let Some(counter) = self.counters.faults.get_mut(fault.index()) {
+                    *counter += 1;
+                }
+                return None;
+            }
+        };
+        self.counters.count_message(&message);
+        Some(Observation {
+            time: payload.time,
+            source: payload.source.ip(),
+            destination: payload.destination.ip(),
+            message,
+        })
+    }
+
     fn apply(&mut self, batch: &[Observation<'_>], shared: &Shared) {
         let applied = shared.table.apply(batch, &shared.rules, &mut self.routing);
         self.counters.applied.add(applied);
     }
 
-    /// Which of the frames last [`process`](Self::process)ed are fragments: their places among those, ascending.
+    /// Which of the frames last [`process`](Self::process)ed make sense only with others: their places among those,
+    /// ascending.
     #[must_use]
-    pub fn fragments(&self) -> &[usize] {
-        &self.fragments
+    pub fn asides(&self) -> &[usize] {
+        &self.asides
     }
 
     /// What processing led to. To be asked after each [`process`](Self::process): what stays here

@@ -85,7 +85,7 @@ fn path_of_one_capture(path: &Path) -> (u64, u64, u64) {
         let frames = chunks.iter().flat_map(Chunk::frames);
         let datagrams = frames.filter_map(|frame| decoder.decode(&frame, &mut counters));
         datagrams
-            .filter(|datagram| ringtap_sip::parse(datagram.payload).is_ok())
+            .filter(|datagram| ringtap_sip::parse(datagram.octets).is_ok())
             .count() as u64
     });
     for chunk in &chunks {

@@ -207,7 +207,7 @@ fn told(capture: &Path) -> BTreeSet<String> {
             let Some(datagram) = decoder.decode(&frame, &mut counters) else {
                 continue;
             };
-            let Ok(message) = ringtap_sip::parse(datagram.payload) else {
+            let Ok(message) = ringtap_sip::parse(datagram.octets) else {
                 continue;
             };
             let Some(Ok(said)) = registration(&message, Segment::Unknown, &plan) else {

@@ -24,16 +24,19 @@ pub enum GapKind {
     InterfaceDown,
     /// Fragments were given up whose datagram was not whole: one message, if it was one at all.
     FragmentsGivenUp,
+    /// Octets of a TCP stream or of an SCTP message did not come: some messages, if they were any.
+    StreamBroken,
     /// The capture began, or its clock was set anew: nothing is known of the time before.
     Began,
 }
 
 impl GapKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::FramesLost,
         Self::InterfaceDown,
         Self::FragmentsGivenUp,
+        Self::StreamBroken,
         Self::Began,
     ];
 
@@ -44,6 +47,7 @@ impl GapKind {
             Self::FramesLost => "frames lost",
             Self::InterfaceDown => "interface down",
             Self::FragmentsGivenUp => "fragments given up",
+            Self::StreamBroken => "stream broken",
             Self::Began => "capture began",
         }
     }

@@ -14,7 +14,7 @@ use ringtap_record::{Flag, GapStory, Outcome, Time};
 
 use story::{Hop, START, Story, branch, fixtures_config, gi};
 
-const ALL: [GapKind; 4] = GapKind::ALL;
+const ALL: [GapKind; 5] = GapKind::ALL;
 
 fn gap(kind: GapKind, from_ms: i64, until_ms: i64) -> Gap {
     Gap {

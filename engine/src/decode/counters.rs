@@ -4,6 +4,8 @@
 use ringtap_classify::Reason;
 
 use super::reassembly::ReassemblyCounters;
+use super::sctp::SctpCounters;
+use super::tcp::TcpCounters;
 
 /// Counters of one worker. Add those of several with [`DecodeCounters::merge`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,6 +13,8 @@ pub struct DecodeCounters {
     by_reason: [u64; Reason::COUNT],
     truncated: u64,
     reassembly: ReassemblyCounters,
+    tcp: TcpCounters,
+    sctp: SctpCounters,
 }
 
 impl DecodeCounters {
@@ -44,6 +48,18 @@ impl DecodeCounters {
         &self.reassembly
     }
 
+    /// What became of TCP segments from or to a SIP port, and of the messages in them.
+    #[must_use]
+    pub const fn tcp(&self) -> &TcpCounters {
+        &self.tcp
+    }
+
+    /// What became of SCTP packets from or to a SIP port, and of the messages in them.
+    #[must_use]
+    pub const fn sctp(&self) -> &SctpCounters {
+        &self.sctp
+    }
+
     /// Datagrams from or to a SIP port that were handed on: those of one frame, and those of several.
     #[must_use]
     pub fn datagrams(&self) -> u64 {
@@ -64,12 +80,28 @@ impl DecodeCounters {
         }
         self.truncated += other.truncated;
         self.reassembly.merge(&other.reassembly);
+        self.tcp.merge(&other.tcp);
+        self.sctp.merge(&other.sctp);
     }
 
-    /// Adds what a reassembler counted, and of `packets`, which came out of it, how many were not whole.
-    pub fn merge_reassembly(&mut self, reassembly: &ReassemblyCounters, packets: &Self) {
-        self.reassembly.merge(reassembly);
+    /// Adds of what was put together how much was not whole.
+    pub fn merge_set_aside(&mut self, packets: &Self) {
         self.truncated += packets.truncated;
+    }
+
+    /// Adds what a reassembler counted.
+    pub fn merge_reassembly(&mut self, reassembly: &ReassemblyCounters) {
+        self.reassembly.merge(reassembly);
+    }
+
+    /// Adds what was counted of TCP streams.
+    pub fn merge_tcp(&mut self, tcp: &TcpCounters) {
+        self.tcp.merge(tcp);
+    }
+
+    /// Adds what was counted of SCTP associations.
+    pub fn merge_sctp(&mut self, sctp: &SctpCounters) {
+        self.sctp.merge(sctp);
     }
 
     /// Counts one frame.

@@ -1,17 +1,21 @@
-//! From a frame to the UDP payload on a SIP port.
+//! From a frame to what the SIP parser reads.
 //!
 //! Owns the link headers that only capture files have, the choice by port and the counters. The walk
-//! through VLAN tags, IP and UDP is `ringtap-classify`'s, the same code that the XDP program runs. Fragments
-//! are told from the rest here and put together in [`reassembly`]. Tunnels, TCP and SCTP are recognised and
-//! counted; they are not opened here.
+//! through VLAN tags, IP and UDP is `ringtap-classify`'s, the same code that the XDP program runs. What makes sense only
+//! with other frames is told from the rest here, and kept by others: fragments by [`reassembly`], TCP segments by [`tcp`],
+//! SCTP packets by [`sctp`].
 
 mod counters;
 mod link;
+mod network;
 pub mod reassembly;
+pub mod sctp;
+pub mod tcp;
 #[cfg(test)]
 mod tests;
 
 pub use counters::DecodeCounters;
+pub use network::{Around, Network};
 pub use ringtap_classify::{PortSet, Reason};
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -20,32 +24,46 @@ use ringtap_classify::{IpSpan, IpVersion, Udp, Walk};
 use ringtap_record::Time;
 
 use crate::capture::Frame;
-use reassembly::Reassembler;
+use reassembly::{Piece, Reassembler};
 
-/// The content of one UDP datagram from or to a SIP port, borrowed from its frame.
+/// What the SIP parser is given: the content of a datagram, or one message out of a stream or an association. Borrowed
+/// from its frame, or from whoever put it together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Datagram<'a> {
-    /// When it was captured.
+pub struct Payload<'a> {
+    /// When its first octet was captured.
     pub time: Time,
     /// Who sent it.
     pub source: SocketAddr,
     /// To whom.
     pub destination: SocketAddr,
-    /// The payload, as much of it as was captured.
-    pub payload: &'a [u8],
-    /// The payload was longer on the wire.
+    /// As much of it as was captured.
+    pub octets: &'a [u8],
+    /// It was longer on the wire.
     pub truncated: bool,
 }
 
 /// What a frame is to who looks for SIP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decoded<'a> {
-    /// A datagram that is wanted.
-    Datagram(Datagram<'a>),
+    /// Something to be parsed.
+    Payload(Payload<'a>),
     /// An IP fragment: what is in it shows when the others are there, too.
-    Fragment,
+    Fragment(Piece<'a>),
+    /// A TCP segment from or to a SIP port: messages do not keep to segments.
+    Tcp(tcp::Segment<'a>),
+    /// An SCTP packet from or to a SIP port: messages do not keep to packets.
+    Sctp(sctp::Packet<'a>),
     /// Nothing that is wanted.
     Nothing,
+}
+
+impl Decoded<'_> {
+    /// Whether it makes sense only together with other frames.
+    #[inline]
+    #[must_use]
+    pub const fn is_aside(&self) -> bool {
+        matches!(self, Self::Fragment(_) | Self::Tcp(_) | Self::Sctp(_))
+    }
 }
 
 /// Finds SIP datagrams in frames. Never allocates, and never looks at a checksum: offload makes them
@@ -54,6 +72,8 @@ pub enum Decoded<'a> {
 pub struct Decoder {
     ports: PortSet,
     reassembly: reassembly::Limits,
+    tcp: tcp::Limits,
+    sctp: sctp::Limits,
 }
 
 impl Decoder {
@@ -63,6 +83,8 @@ impl Decoder {
         Self {
             ports,
             reassembly: reassembly::Limits::default(),
+            tcp: tcp::Limits::default(),
+            sctp: sctp::Limits::default(),
         }
     }
 
@@ -75,29 +97,64 @@ impl Decoder {
     /// What `frame` is. Each call counts the frame under exactly one reason.
     #[inline]
     pub fn sort<'a>(&self, frame: &Frame<'a>, counters: &mut DecodeCounters) -> Decoded<'a> {
-        let walk = link::walk(frame.link, frame.bytes);
-        let reason = walk.reason(|port| self.ports.contains(port));
-        let decoded = match (&walk, reason) {
-            (Walk::Udp(udp), Reason::Delivered) => {
-                datagram(frame, udp).map_or(Decoded::Nothing, Decoded::Datagram)
-            }
-            (Walk::Fragment(_), _) => Decoded::Fragment,
-            _ => Decoded::Nothing,
-        };
+        self.sort_within(frame, Around::default(), counters)
+    }
+
+    /// What `frame` is that was found within others. Counts as [`sort`](Self::sort) does.
+    #[inline]
+    pub fn sort_within<'a>(
+        &self,
+        frame: &Frame<'a>,
+        around: Around,
+        counters: &mut DecodeCounters,
+    ) -> Decoded<'a> {
+        let (decoded, reason) = self.look(frame, around);
         counters.count(
             reason,
-            matches!(decoded, Decoded::Datagram(Datagram { truncated: true, .. })),
+            matches!(decoded, Decoded::Payload(Payload { truncated: true, .. })),
         );
         decoded
     }
 
-    /// The datagram in `frame`, if it holds a whole one that is wanted. Counts as [`sort`](Self::sort) does.
+    /// What `frame` is, and why. Counts nothing.
     #[inline]
-    pub fn decode<'a>(&self, frame: &Frame<'a>, counters: &mut DecodeCounters) -> Option<Datagram<'a>> {
+    pub fn look<'a>(&self, frame: &Frame<'a>, around: Around) -> (Decoded<'a>, Reason) {
+        let walk = link::walk(frame.link, frame.bytes);
+        let is_sip = |port| self.ports.contains(port);
+        let reason = walk.reason(is_sip);
+        let decoded = match (&walk, reason) {
+            (Walk::Udp(udp), Reason::Delivered) => datagram(frame, udp).map(Decoded::Payload),
+            (Walk::Fragment(fragment), _) => Piece::read(frame, around, fragment).map(Decoded::Fragment),
+            (Walk::Tcp(segment), _) if is_sip(segment.source_port) || is_sip(segment.destination_port) => {
+                tcp::Segment::read(frame, around, segment).map(Decoded::Tcp)
+            }
+            (Walk::Sctp(segment), _) if is_sip(segment.source_port) || is_sip(segment.destination_port) => {
+                sctp::Packet::read(frame, around, segment).map(Decoded::Sctp)
+            }
+            _ => None,
+        };
+        (decoded.unwrap_or(Decoded::Nothing), reason)
+    }
+
+    /// The payload of `frame`, if it holds a whole one that is wanted. Counts as [`sort`](Self::sort) does.
+    #[inline]
+    pub fn decode<'a>(&self, frame: &Frame<'a>, counters: &mut DecodeCounters) -> Option<Payload<'a>> {
         match self.sort(frame, counters) {
-            Decoded::Datagram(datagram) => Some(datagram),
-            Decoded::Fragment | Decoded::Nothing => None,
+            Decoded::Payload(payload) => Some(payload),
+            _ => None,
         }
+    }
+
+    /// What keeps the TCP streams in which this decoder finds segments.
+    #[must_use]
+    pub fn streams(&self) -> tcp::Streams {
+        tcp::Streams::new(self.tcp)
+    }
+
+    /// What keeps the SCTP associations in which this decoder finds packets.
+    #[must_use]
+    pub fn associations(&self) -> sctp::Associations {
+        sctp::Associations::new(self.sctp)
     }
 
     /// A reassembler for the fragments which this decoder finds: it wants what the decoder wants.
@@ -108,27 +165,32 @@ impl Decoder {
 }
 
 #[inline]
-fn datagram<'a>(frame: &Frame<'a>, udp: &Udp) -> Option<Datagram<'a>> {
-    let (source, destination) = addresses(frame.bytes, udp)?;
-    let payload = frame
+fn datagram<'a>(frame: &Frame<'a>, udp: &Udp) -> Option<Payload<'a>> {
+    let (source, destination) = addresses(frame.bytes, udp.ip, udp.source_port, udp.destination_port)?;
+    let octets = frame
         .bytes
         .get(udp.payload.at..udp.payload.at + udp.payload.len)?;
-    Some(Datagram {
+    Some(Payload {
         time: frame.time,
         source,
         destination,
-        payload,
+        octets,
         truncated: udp.payload.cut,
     })
 }
 
 #[inline]
-fn addresses(bytes: &[u8], udp: &Udp) -> Option<(SocketAddr, SocketAddr)> {
+fn addresses(
+    bytes: &[u8],
+    ip: IpSpan,
+    source_port: u16,
+    destination_port: u16,
+) -> Option<(SocketAddr, SocketAddr)> {
     let IpSpan {
         version,
         source_at,
         destination_at,
-    } = udp.ip;
+    } = ip;
     let at = |at: usize, port| match version {
         IpVersion::V4 => {
             let octets: [u8; 4] = *bytes.get(at..)?.first_chunk()?;
@@ -144,8 +206,5 @@ fn addresses(bytes: &[u8], udp: &Udp) -> Option<(SocketAddr, SocketAddr)> {
             )))
         }
     };
-    Some((
-        at(source_at, udp.source_port)?,
-        at(destination_at, udp.destination_port)?,
-    ))
+    Some((at(source_at, source_port)?, at(destination_at, destination_port)?))
 }

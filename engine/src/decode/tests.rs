@@ -4,8 +4,7 @@
 use proptest::prelude::*;
 use ringtap_record::Time;
 
-use super::reassembly::Piece;
-use super::{Datagram, DecodeCounters, Decoder, PortSet, Reason};
+use super::{Around, DecodeCounters, Decoded, Decoder, Payload, PortSet, Reason};
 use crate::capture::real::{index_rows, real_captures};
 use crate::capture::{CaptureFile, Chunk, Frame, Link};
 
@@ -63,7 +62,7 @@ fn decoder() -> Decoder {
 }
 
 /// Decodes one frame; also checks that it was counted once, and as delivered only if it was.
-fn decode<'a>(frame: &Frame<'a>) -> (Option<Datagram<'a>>, Reason) {
+fn decode<'a>(frame: &Frame<'a>) -> (Option<Payload<'a>>, Reason) {
     let mut counters = DecodeCounters::new();
     let datagram = decoder().decode(frame, &mut counters);
     assert_eq!(counters.frames(), 1);
@@ -122,7 +121,7 @@ fn every_link_type() {
     ] {
         let (datagram, _) = decode(&frame(link, &bytes));
         let datagram = datagram.unwrap_or_else(|| panic!("{link:?}"));
-        assert_eq!(datagram.payload, PAYLOAD, "{link:?}");
+        assert_eq!(datagram.octets, PAYLOAD, "{link:?}");
         assert_eq!(datagram.source.to_string(), source, "{link:?}");
         assert_eq!(datagram.destination.to_string(), destination, "{link:?}");
         assert_eq!(datagram.time, Time::from_micros(42));
@@ -177,7 +176,7 @@ fn padding_and_cuts() {
     let padded = [&whole[..], &[0xee; 14]].concat();
     let (datagram, _) = decode(&frame(Link::Ethernet, &padded));
     assert_eq!(
-        datagram.map(|datagram| (datagram.payload, datagram.truncated)),
+        datagram.map(|datagram| (datagram.octets, datagram.truncated)),
         Some((&b"tiny"[..], false))
     );
 
@@ -185,7 +184,7 @@ fn padding_and_cuts() {
     cut.wire_len = u32::try_from(padded.len()).unwrap();
     let (datagram, _) = decode(&cut);
     assert_eq!(
-        datagram.map(|datagram| (datagram.payload, datagram.truncated)),
+        datagram.map(|datagram| (datagram.octets, datagram.truncated)),
         Some((&b"t"[..], true))
     );
 
@@ -236,7 +235,7 @@ proptest! {
     ) {
         if let (Some(datagram), _) = decode(&frame(link, &bytes)) {
             let inside = bytes.as_ptr_range();
-            let payload = datagram.payload.as_ptr_range();
+            let payload = datagram.octets.as_ptr_range();
             prop_assert!(inside.start <= payload.start && payload.end <= inside.end);
             prop_assert!(datagram.source.port() == 5060 || datagram.destination.port() == 5060);
         }
@@ -274,15 +273,15 @@ fn real_captures_give_the_sip_that_others_saw() {
         while file.next_chunk(&mut chunk).unwrap() {
             for frame in chunk.frames() {
                 let datagram = decoder.decode(&frame, &mut counters);
-                sip += u64::from(datagram.is_some_and(|datagram| looks_like_sip(datagram.payload)));
-                if let Some(piece) = Piece::of(&frame) {
+                sip += u64::from(datagram.is_some_and(|datagram| looks_like_sip(datagram.octets)));
+                if let (Decoded::Fragment(piece), _) = decoder.look(&frame, Around::default()) {
                     reassembler.put(&piece, &mut packets);
                 }
             }
         }
         for packet in &packets {
             let datagram = decoder.decode(&packet.frame(), &mut DecodeCounters::new());
-            sip += u64::from(datagram.is_some_and(|datagram| looks_like_sip(datagram.payload)));
+            sip += u64::from(datagram.is_some_and(|datagram| looks_like_sip(datagram.octets)));
         }
         assert_eq!(counters.frames(), number("packets"), "{}", path.display());
         all.merge(&counters);

@@ -26,9 +26,9 @@ use ringtap_calls::table::TableCounters;
 use ringtap_xsk::{Interface, Queue, Wakeup};
 use thiserror::Error;
 
+use crate::asides::Asides;
 use crate::cores::{self, CoreError};
 use crate::decode::Decoder;
-use crate::fragments::Fragments;
 use crate::settle::{Settled, SettlerThread};
 use crate::sink::{RecordSink, SinkError};
 use crate::worker::{Shared, Worker, WorkerCounters};
@@ -141,8 +141,8 @@ pub fn run(
         opened.extend(queues.into_iter().map(|queue| (number, queue)));
         ports.push(port);
     }
-    let fragments = Fragments::new(decoder);
-    let mut hands = Hands::start(&common, decoder, &fragments, options)?;
+    let asides = Asides::new(decoder);
+    let mut hands = Hands::start(&common, decoder, &asides, options)?;
     if opened.len() < readers {
         tracing::warn!(
             "{readers} cores, but only {} queues: the rest of the cores stays idle; `ethtool -L` sets the number of queues",
@@ -163,7 +163,7 @@ pub fn run(
         options.interfaces.join(", "),
         if readers == 1 { "reader" } else { "readers" }
     );
-    let mut ticker = Ticker::new(&common, fragments, settler.sender().clone());
+    let mut ticker = Ticker::new(&common, asides, settler.sender().clone());
     while !stop.load(Ordering::Relaxed) && options.stop_after.is_none_or(|after| began.elapsed() < after) {
         ticker.sleep();
         ticker.watch(&mut ports, &mut hands, stop);
@@ -183,7 +183,7 @@ pub fn run(
     let ended = hands.finish(&mut ticker, &mut ports);
     ticker.end();
     let mut seen = ended.seen;
-    ticker.into_fragments().add_to(&mut seen);
+    ticker.into_asides().add_to(&mut seen);
     let settled = settler.finish()?;
     if ended.has_panicked {
         return Err(LiveError::Reader);
@@ -225,7 +225,7 @@ impl Hands {
     fn start(
         common: &Arc<Common>,
         decoder: &Decoder,
-        fragments: &Fragments,
+        asides: &Asides,
         options: &Options,
     ) -> Result<Self, LiveError> {
         let cores: Vec<Option<usize>> = match options.cores.as_slice() {
@@ -242,7 +242,7 @@ impl Hands {
                 orders: inbox,
                 outbox: Arc::clone(&outbox),
                 worker: Worker::new(decoder.clone()),
-                fragments: fragments.sharing(decoder),
+                asides: asides.sharing(decoder),
                 is_busy: options.port.queue.wakeup == Wakeup::Busy,
                 lanes: Vec::new(),
                 closed: Vec::new(),
@@ -376,7 +376,7 @@ mod tests {
         }
         let decoder = Decoder::new([5060].into_iter().collect());
         let (lots, settler) = bounded(4);
-        let mut ticker = Ticker::new(&common, Fragments::new(&decoder), lots);
+        let mut ticker = Ticker::new(&common, Asides::new(&decoder), lots);
         let ended = hands.finish(&mut ticker, &mut []);
         assert!(ended.has_panicked);
         assert_eq!(ended.seen.bytes, 7);

@@ -14,8 +14,8 @@ use ringtap_xsk::{Queue, Ready, Statistics};
 
 use super::marks::Marks;
 use super::time::WallClock;
+use crate::asides::Asides;
 use crate::capture::{Frame, Link};
-use crate::fragments::Fragments;
 use crate::worker::{Shared, Taken, Worker, WorkerCounters};
 
 /// Batches taken from one queue before the next has its turn.
@@ -141,7 +141,7 @@ pub(super) struct Reader {
     pub(super) orders: Receiver<Order>,
     pub(super) outbox: Arc<Outbox>,
     pub(super) worker: Worker,
-    pub(super) fragments: Fragments,
+    pub(super) asides: Asides,
     /// Asks again at once instead of sleeping.
     pub(super) is_busy: bool,
     pub(super) lanes: Vec<Lane>,
@@ -245,7 +245,7 @@ impl Reader {
             common,
             outbox,
             worker,
-            fragments,
+            asides,
             lanes,
             ..
         } = self;
@@ -268,8 +268,8 @@ impl Reader {
                     wire_len: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
                 });
                 worker.process(frames.clone(), &common.shared);
-                if !worker.fragments().is_empty() {
-                    let taken = fragments.process(pick(frames, worker.fragments()), &common.shared);
+                if !worker.asides().is_empty() {
+                    let taken = asides.process(pick(frames, worker.asides()), &common.shared);
                     outbox.give(taken);
                 }
                 outbox.give(worker.take());
@@ -330,7 +330,7 @@ impl Reader {
 
     fn report(self) -> Report {
         let mut seen = self.worker.counters().clone();
-        self.fragments.add_packets_to(&mut seen);
+        self.asides.add_packets_to(&mut seen);
         let mut sockets = self.closed;
         sockets.extend(self.lanes.iter().map(Lane::counted));
         Report { seen, sockets }

@@ -12,7 +12,7 @@ use ringtap_record::Time;
 use super::Hands;
 use super::port::{Change, Port};
 use super::reader::{Common, Outbox};
-use crate::fragments::Fragments;
+use crate::asides::Asides;
 use crate::settle::Lot;
 use crate::worker::Taken;
 
@@ -34,7 +34,7 @@ const TELL: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Ticker {
     common: Arc<Common>,
-    fragments: Fragments,
+    asides: Asides,
     /// The way to the settler; `None` once that is gone.
     lots: Option<Sender<Lot>>,
     harvest: Harvest,
@@ -54,7 +54,7 @@ pub(super) struct Ticker {
 }
 
 impl Ticker {
-    pub(super) fn new(common: &Arc<Common>, fragments: Fragments, lots: Sender<Lot>) -> Self {
+    pub(super) fn new(common: &Arc<Common>, asides: Asides, lots: Sender<Lot>) -> Self {
         let now = common.clock.now();
         let harvest = Harvest {
             gaps: vec![Gap {
@@ -66,7 +66,7 @@ impl Ticker {
         };
         Self {
             common: Arc::clone(common),
-            fragments,
+            asides,
             lots: Some(lots),
             harvest,
             early_acks: EarlyAcks::default(),
@@ -152,7 +152,7 @@ impl Ticker {
         self.ripe_acks.append(early);
         self.gather(outboxes);
         let shared = Arc::clone(&self.common.shared);
-        let taken = self.fragments.advance(boundary, &shared);
+        let taken = self.asides.advance(boundary, &shared);
         self.keep(taken);
         self.join_ripe_acks();
         for shard in 0..shared.table.shards() {
@@ -174,9 +174,9 @@ impl Ticker {
     pub(super) fn end(&mut self) {
         let shared = Arc::clone(&self.common.shared);
         let now = self.common.clock.now();
-        let taken = self.fragments.advance(now, &shared);
+        let taken = self.asides.advance(now, &shared);
         self.keep(taken);
-        let taken = self.fragments.give_up(&shared);
+        let taken = self.asides.give_up(&shared);
         self.keep(taken);
         let early = std::mem::take(&mut self.early_acks);
         self.ripe_acks.append(early);
@@ -189,8 +189,8 @@ impl Ticker {
         self.send(None);
     }
 
-    pub(super) fn into_fragments(self) -> Fragments {
-        self.fragments
+    pub(super) fn into_asides(self) -> Asides {
+        self.asides
     }
 
     fn readers_have_passed(&mut self, boundary: Time) -> bool {
@@ -306,7 +306,7 @@ mod tests {
         });
         let decoder = Decoder::new([5060].into_iter().collect());
         let (lots, settler_inbox) = bounded(8);
-        let mut ticker = Ticker::new(&common, Fragments::new(&decoder), lots);
+        let mut ticker = Ticker::new(&common, Asides::new(&decoder), lots);
         let outboxes = [Arc::new(Outbox::default()), Arc::new(Outbox::default())];
         let before = wires.len() - acks;
         let (first, rest) = (chunk.frames().skip(before), chunk.frames().take(before));

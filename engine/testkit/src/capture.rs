@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use ringtap_record::Time;
+
 use crate::frame::{self, Frame};
 use crate::wire::Wire;
 
@@ -125,11 +127,26 @@ impl<W: Write> PcapWriter<W> {
     /// What writing gives.
     pub fn write(&mut self, wire: &Wire) -> io::Result<()> {
         for frame in frame::frames_by_name(wire) {
-            self.out
-                .write_all(&pcap_record(&frame, Bytes { big_endian: false }, false))?;
-            self.frames += 1;
+            self.write_frame(frame)?;
         }
         Ok(())
+    }
+
+    /// Adds an Ethernet frame as it is.
+    ///
+    /// # Errors
+    /// What writing gives.
+    pub fn write_octets(&mut self, time: Time, octets: &[u8]) -> io::Result<()> {
+        self.write_frame(Frame {
+            time,
+            bytes: octets.to_vec(),
+        })
+    }
+
+    fn write_frame(&mut self, frame: Frame) -> io::Result<()> {
+        self.frames += 1;
+        self.out
+            .write_all(&pcap_record(&frame, Bytes { big_endian: false }, false))
     }
 
     /// Ends the file; gives the number of frames.

@@ -6,7 +6,7 @@
 //! ([`mod@capture`]). [`fixtures`] has the people, numbers and configuration that go with them.
 //!
 //! [`workload`] makes any number of calls at once and says who must be told of what; [`mod@score`] compares that
-//! with the mails that [`sink`] has taken.
+//! with the mails that [`sink`] has taken. [`mod@attack`] is hostile traffic to go beside it.
 //!
 //! [`play`] puts a capture on a line, frame by frame in its own time; [`lab`] has a line for it, for tests of live
 //! capture.
@@ -30,6 +30,7 @@
     reason = "test support: its input is the corpus in this repository, and a fault there must stop the test"
 )]
 
+pub mod attack;
 pub mod capture;
 pub mod cast;
 mod compose;

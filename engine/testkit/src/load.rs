@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use ringtap_testkit::attack::{self, Attack};
 use ringtap_testkit::workload::{self, CallTruth, Event, Options, Workload};
 use ringtap_testkit::{PcapWriter, score, sink};
 
@@ -43,6 +44,15 @@ pub(crate) struct WorkloadArguments {
     /// Only kinds of calls whose name begins so, commas between; see --list
     #[arg(long, value_name = "KIND,…", value_delimiter = ',')]
     mix: Vec<String>,
+    /// Hostile traffic beside the calls
+    #[arg(long, value_name = "KIND")]
+    attack: Option<attack::Kind>,
+    /// How many frames of it in a second
+    #[arg(long, value_name = "R", default_value_t = 10_000.0)]
+    attack_rate: f64,
+    /// How many frames of it in all
+    #[arg(long, value_name = "N", default_value_t = u64::MAX)]
+    attack_frames: u64,
     /// Print the kinds of calls, and do nothing else
     #[arg(long)]
     list: bool,
@@ -80,10 +90,19 @@ pub(crate) fn workload(arguments: &WorkloadArguments) -> Result<()> {
     let mut pcap = PcapWriter::new(create(path)?)?;
     let (mut calls, mut mails, mut open_most) = (0_u64, 0, 0);
     let mut stream = workload.stream();
+    let mut attack = arguments.attack.map(|kind| {
+        let (rate, most) = (arguments.attack_rate, arguments.attack_frames);
+        Attack::new(kind, workload.office(), rate, most, arguments.seed)
+    });
     while let Some(event) = stream.next() {
         open_most = open_most.max(stream.open_calls());
         match event {
-            Event::Captured(wire) => pcap.write(&wire)?,
+            Event::Captured(wire) => {
+                if let Some(attack) = &mut attack {
+                    attack.until(wire.time, |at, octets| pcap.write_octets(at, octets))?;
+                }
+                pcap.write(&wire)?;
+            }
             Event::Ended(call) => {
                 calls += 1;
                 mails += call.mails.len();
@@ -97,7 +116,14 @@ pub(crate) fn workload(arguments: &WorkloadArguments) -> Result<()> {
     if let Some(mut truth) = truth {
         truth.flush()?;
     }
-    println!("{calls} calls in {frames} frames, {open_most} open at once; {mails} mails must come");
+    let hostile = attack.as_ref().map_or(0, Attack::sent);
+    println!(
+        "{calls} calls in {} frames, {open_most} open at once; {mails} mails must come",
+        frames - hostile
+    );
+    if hostile > 0 {
+        println!("{hostile} hostile frames");
+    }
     Ok(())
 }
 
@@ -116,6 +142,12 @@ fn options(arguments: &WorkloadArguments) -> Result<Options> {
             arguments.users,
             workload::USERS_MIN,
             workload::USERS_MAX
+        );
+    }
+    if arguments.attack_rate <= 0.0 {
+        bail!(
+            "--attack-rate {}: some frames must be sent",
+            arguments.attack_rate
         );
     }
     if arguments.cps <= 0.0 {

@@ -94,6 +94,8 @@ enum State {
 struct Open {
     /// When the first fragment that came was captured.
     time: Time,
+    /// How many encapsulations are around it.
+    depth: u8,
     /// What the first fragment of the datagram says is in it; that one has been seen, and is SIP's.
     protocol: Option<u8>,
     assembly: Assembly,
@@ -212,6 +214,7 @@ impl Reassembler {
         self.begun += 1;
         let open = Open {
             time: piece.time,
+            depth: piece.depth,
             protocol: None,
             assembly: Assembly::default(),
         };
@@ -269,9 +272,16 @@ impl Reassembler {
                     return;
                 };
                 datagrams.reassembled += 1;
-                out.push(Packet::new(open.time, &piece.key, protocol, len, |bytes| {
-                    open.assembly.copy_beginning(bytes);
-                }));
+                out.push(Packet::new(
+                    open.time,
+                    &piece.key,
+                    open.depth,
+                    protocol,
+                    len,
+                    |bytes| {
+                        open.assembly.copy_beginning(bytes);
+                    },
+                ));
                 State::Done(piece.time)
             }
         };
@@ -281,9 +291,16 @@ impl Reassembler {
 
     /// Whether a first fragment shows UDP from or to a SIP port.
     fn is_sip(&self, piece: &Piece<'_>) -> bool {
-        let packet = Packet::new(piece.time, &piece.key, piece.protocol, piece.len, |bytes| {
-            bytes.extend_from_slice(piece.bytes);
-        });
+        let packet = Packet::new(
+            piece.time,
+            &piece.key,
+            piece.depth,
+            piece.protocol,
+            piece.len,
+            |bytes| {
+                bytes.extend_from_slice(piece.bytes);
+            },
+        );
         let reason = classify::ip(packet.frame().bytes, 0).reason(|port| self.ports.contains(port));
         reason == Reason::Delivered
     }
@@ -309,6 +326,7 @@ impl Reassembler {
         out.push(Packet::new(
             open.time,
             key,
+            open.depth,
             protocol,
             open.assembly.len_min(),
             |bytes| {

@@ -3,11 +3,11 @@
 use std::fmt::{self, Debug, Formatter};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ringtap_classify::{Fragment, IpVersion, PROTOCOL_UDP, Vlans, Walk};
+use ringtap_classify::{Fragment, IpVersion, PROTOCOL_UDP};
 use ringtap_record::Time;
 
 use crate::capture::{Frame, Link};
-use crate::decode::link;
+use crate::decode::{Around, Network};
 
 /// An IP packet's length is a field of 16 bits; in IPv4 it counts the header too.
 const PACKET_BYTES_MAX: usize = 65_535;
@@ -26,10 +26,8 @@ pub struct Key {
     pub protocol: u8,
     /// Identification, of 16 bits in IPv4 and 32 in IPv6.
     pub id: u32,
-    /// VLAN tags of the frame: networks behind different tags may use the same addresses.
-    pub vlans: Vlans,
-    /// Link type of the frame.
-    pub link: Link,
+    /// The network in which these addresses are valid.
+    pub network: Network,
 }
 
 impl Key {
@@ -49,6 +47,8 @@ pub struct Piece<'a> {
     pub time: Time,
     /// The datagram that it is a part of.
     pub key: Key,
+    /// How many encapsulations are around it.
+    pub depth: u8,
     /// Protocol of what the fragments add up to. Only the first fragment's counts.
     pub protocol: u8,
     /// Where it belongs, in octets.
@@ -62,16 +62,8 @@ pub struct Piece<'a> {
 }
 
 impl<'a> Piece<'a> {
-    /// The fragment in `frame`; `None` if it holds something else.
-    #[must_use]
-    pub fn of(frame: &Frame<'a>) -> Option<Self> {
-        match link::walk(frame.link, frame.bytes) {
-            Walk::Fragment(fragment) => Self::read(frame, &fragment),
-            _ => None,
-        }
-    }
-
-    fn read(frame: &Frame<'a>, fragment: &Fragment) -> Option<Self> {
+    /// The fragment that the walk found in `frame`.
+    pub(in crate::decode) fn read(frame: &Frame<'a>, around: Around, fragment: &Fragment) -> Option<Self> {
         let address = |at: usize| -> Option<IpAddr> {
             let octets = frame.bytes.get(at..)?;
             Some(match fragment.ip.version {
@@ -90,9 +82,9 @@ impl<'a> Piece<'a> {
                     IpVersion::V6 => 0,
                 },
                 id: fragment.id,
-                vlans: fragment.vlans,
-                link: frame.link,
+                network: around.network_of(frame.link, fragment.vlans),
             },
+            depth: around.depth,
             protocol: fragment.protocol,
             offset: fragment.offset,
             more: fragment.more,
@@ -126,6 +118,8 @@ impl<'a> Piece<'a> {
 pub struct Packet {
     /// When the first of its fragments was captured, in the order in which they came.
     pub time: Time,
+    /// What is around it: the network of its fragments.
+    pub around: Around,
     bytes: Vec<u8>,
 }
 
@@ -135,6 +129,7 @@ impl Packet {
     pub(super) fn new(
         time: Time,
         key: &Key,
+        depth: u8,
         protocol: u8,
         len: usize,
         content: impl FnOnce(&mut Vec<u8>),
@@ -161,7 +156,11 @@ impl Packet {
             }
         }
         content(&mut bytes);
-        Self { time, bytes }
+        let around = Around {
+            network: Some(key.network),
+            depth,
+        };
+        Self { time, around, bytes }
     }
 
     /// As a frame without a link header.

@@ -9,7 +9,7 @@ use ringtap_record::Time;
 
 use super::{AGE_MAX_MS, COPY_US, Key, Limits, Packet, Piece, Reassembler};
 use crate::capture::{Frame, Link};
-use crate::decode::{DecodeCounters, Decoded, Decoder};
+use crate::decode::{Around, DecodeCounters, Decoded, Decoder, Network};
 
 const BEGIN: Time = Time::from_micros(1_700_000_000_000_000);
 const UDP: u8 = 17;
@@ -23,8 +23,15 @@ fn key(addresses: [&str; 2], id: u32) -> Key {
         destination,
         protocol: if source.is_ipv4() { UDP } else { 0 },
         id,
-        vlans: Vlans::default(),
-        link: Link::Ethernet,
+        network: Network::of(Link::Ethernet, Vlans::default()),
+    }
+}
+
+/// The fragment in `frame`; `None` if it holds something else.
+fn found<'a>(frame: &Frame<'a>) -> Option<Piece<'a>> {
+    match decoder().look(frame, Around::default()).0 {
+        Decoded::Fragment(piece) => Some(piece),
+        _ => None,
     }
 }
 
@@ -44,6 +51,7 @@ fn piece(key: Key, datagram: &[u8], from: usize, to: usize) -> Piece<'_> {
     Piece {
         time: BEGIN,
         key,
+        depth: 0,
         protocol: UDP,
         offset: u16::try_from(from).unwrap(),
         more: to < datagram.len(),
@@ -85,7 +93,7 @@ fn read(packet: &Packet) -> (String, Vec<u8>, bool) {
     assert_eq!(datagram.time, packet.time);
     (
         datagram.source.to_string(),
-        datagram.payload.to_vec(),
+        datagram.octets.to_vec(),
         datagram.truncated,
     )
 }
@@ -219,8 +227,8 @@ fn what_does_not_belong_together_stays_apart() {
     let whole = datagram([5060, 5060], 2_000);
     let one = key(V4, 7);
     let tagged = ethernet_frame(&[0x81, 0, 0, 100, 8, 0], &ipv4_fragment(&whole[..1_400], 0, true));
-    let vlans = Piece::of(&frame(Link::Ethernet, &tagged)).unwrap().key.vlans;
-    assert_ne!(vlans, Vlans::default());
+    let network = found(&frame(Link::Ethernet, &tagged)).unwrap().key.network;
+    assert_ne!(network, one.network);
     for other in [
         Key { id: 8, ..one },
         Key {
@@ -232,10 +240,10 @@ fn what_does_not_belong_together_stays_apart() {
             ..one
         },
         Key {
-            link: Link::LinuxSll,
+            network: Network::of(Link::LinuxSll, Vlans::default()),
             ..one
         },
-        Key { vlans, ..one },
+        Key { network, ..one },
     ] {
         let mut reassembler = reassembler(Limits::default());
         let sent = [piece(one, &whole, 0, 1_400), piece(other, &whole, 1_400, 2_008)];
@@ -657,7 +665,7 @@ fn ipv6_chains() {
             .collect();
         let read_in: Vec<_> = sent
             .iter()
-            .map(|bytes| Piece::of(&frame(Link::Ethernet, bytes)).expect("a fragment"))
+            .map(|bytes| found(&frame(Link::Ethernet, bytes)).expect("a fragment"))
             .collect();
         assert_eq!(read_in[0].key.id, 0xdead_beef);
         let out = put(&mut reassembler, &read_in);
@@ -673,11 +681,11 @@ fn atomic_fragments_are_whole() {
     let whole = datagram([5060, 5060], 300);
     let bytes = ipv6_fragment(UDP, &whole, 0, false);
     let frame = frame(Link::RawIp, &bytes);
-    assert_eq!(Piece::of(&frame), None);
-    let Decoded::Datagram(datagram) = decoder().sort(&frame, &mut DecodeCounters::new()) else {
+    assert_eq!(found(&frame), None);
+    let Decoded::Payload(datagram) = decoder().sort(&frame, &mut DecodeCounters::new()) else {
         panic!("not a datagram")
     };
-    assert_eq!(datagram.payload, payload(300).collect::<Vec<_>>());
+    assert_eq!(datagram.octets, payload(300).collect::<Vec<_>>());
 }
 
 /// Catches a fragment read at the wrong place of its frame: both versions, tags, padding, a cut.
@@ -701,15 +709,15 @@ fn fragments_in_frames() {
         (Link::RawIpv4, v4.clone(), V4),
         (Link::RawIp, v6.clone(), V6),
     ] {
-        let piece = Piece::of(&frame(link, &bytes)).unwrap();
+        let piece = found(&frame(link, &bytes)).unwrap();
         assert_eq!((piece.offset, piece.more, piece.len), (1_400, false, 608));
         assert_eq!(piece.bytes, &whole[1_400..]);
         let named = addresses.map(|address| address.parse::<IpAddr>().unwrap());
         assert_eq!([piece.key.source, piece.key.destination], named);
-        assert_eq!((piece.key.link, piece.protocol), (link, UDP));
+        assert_eq!(piece.protocol, UDP);
     }
-    let cut = Piece::of(&frame(Link::RawIp, &v4[..120])).map(|piece| (piece.len, piece.bytes.len()));
+    let cut = found(&frame(Link::RawIp, &v4[..120])).map(|piece| (piece.len, piece.bytes.len()));
     assert_eq!(cut, Some((608, 100)));
     let other = ipv4_fragment(&whole, 0, false);
-    assert_eq!(Piece::of(&frame(Link::RawIp, &other)), None, "a whole datagram");
+    assert_eq!(found(&frame(Link::RawIp, &other)), None, "a whole datagram");
 }
