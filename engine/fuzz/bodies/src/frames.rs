@@ -40,3 +40,17 @@ pub(crate) fn write<'a>(frames: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
     }
     data
 }
+
+/// A TCP segment in IPv4 in an Ethernet frame, from one SIP port to another.
+pub(crate) fn tcp(sequence: u32, flags: u8, octets: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(40 + octets.len()).unwrap_or(u16::MAX);
+    let mut frame = vec![0; 12];
+    frame.extend([0x08, 0x00, 0x45, 0]);
+    frame.extend(len.to_be_bytes());
+    frame.extend([0, 1, 0x40, 0, 64, 6, 0, 0, 10, 20, 0, 1, 10, 30, 0, 1]);
+    frame.extend(5060_u16.to_be_bytes().repeat(2));
+    frame.extend(sequence.to_be_bytes());
+    frame.extend([0, 0, 0, 0, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
+    frame.extend(octets);
+    frame
+}

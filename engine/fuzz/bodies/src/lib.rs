@@ -19,6 +19,7 @@ mod office;
 pub mod pcap;
 pub mod seeds;
 pub mod sip;
+pub mod streams;
 pub mod tracker;
 
 /// A body: takes any octets, and panics if something that was promised does not hold.
@@ -34,6 +35,7 @@ pub const BODIES: &[(&str, Body)] = &[
     ("identity", identity::run),
     ("pcap", pcap::run),
     ("sip", sip::run),
+    ("streams", streams::run),
     ("tracker", tracker::run),
 ];
 

@@ -48,6 +48,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
             .iter()
             .flat_map(|id| wires(id).into_iter().map(|wire| wire.payload).take(8))
             .collect(),
+        "streams" => streams(),
         "tracker" => STORIES.iter().map(|story| story.concat()).collect(),
         _ => Vec::new(),
     }
@@ -76,10 +77,12 @@ pub fn out_of(data: &Path, target: &str) -> io::Result<Vec<Vec<u8>>> {
                 let frames = frames_of(&file).into_iter().take(FROM_FILE_MAX);
                 found.extend(frames.map(|frame| [&[0xff, 0x01], &frame[..]].concat()));
             }
-            "decode" if is_capture(&file) => {
+            "decode" | "streams" if is_capture(&file) => {
                 let frames = frames_of(&file);
                 let chunks = frames.chunks(FRAMES).take(FROM_FILE_MAX / FRAMES);
-                found.extend(chunks.map(|some| frames::write(some.iter().map(Vec::as_slice))));
+                let some = chunks.map(|some| frames::write(some.iter().map(Vec::as_slice)));
+                let head: &[u8] = if target == "streams" { &[1] } else { &[] };
+                found.extend(some.map(|frames| [head, &frames[..]].concat()));
             }
             _ => {}
         }
@@ -201,6 +204,19 @@ fn sequences() -> Vec<Vec<u8>> {
         .collect();
     let file = capture(wires("S40").get(..1).unwrap_or_default(), Format::Pcap);
     found.push(frames::write(packets(&file)));
+    found
+}
+
+/// The messages of some scenarios as streams with their cuts, and all shapes of frames.
+fn streams() -> Vec<Vec<u8>> {
+    let mut found: Vec<Vec<u8>> = SCENARIOS
+        .iter()
+        .map(|id| {
+            let messages = wires(id).into_iter().take(4).map(|wire| wire.payload);
+            [vec![0, 4, 10, 0, 255, 3], messages.collect::<Vec<_>>().concat()].concat()
+        })
+        .collect();
+    found.extend(sequences().into_iter().map(|frames| [vec![1], frames].concat()));
     found
 }
 

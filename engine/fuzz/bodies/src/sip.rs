@@ -6,11 +6,11 @@ use ringtap_sip::{is_sip_start, parse};
 use crate::assert_within;
 
 #[path = "../../../sip/tests/everything/mod.rs"]
-#[allow(clippy::expect_used, reason = "shared with tests")]
+#[allow(clippy::expect_used, reason = "shared with the parser's own tests")]
 mod everything;
 
 /// Cuts of a message that are tried; all of them would cost more than they find.
-const CUTS: usize = 16;
+const CUTS: usize = 5;
 
 /// One datagram.
 pub fn run(data: &[u8]) {
@@ -22,22 +22,9 @@ pub fn run(data: &[u8]) {
             continue;
         };
         check(part);
-        let (Ok(whole), Ok(part)) = (&whole, parse(part)) else {
-            continue;
-        };
-        assert_eq!(part.start(), whole.start());
-        assert_eq!(part.call_id(), whole.call_id());
-        assert_eq!((part.cseq(), part.method()), (whole.cseq(), whole.method()));
-        assert_eq!(
-            (part.from_tag(), part.to_tag()),
-            (whole.from_tag(), whole.to_tag())
-        );
-        assert_eq!(part.top_via(), whole.top_via());
-        assert!(
-            part.headers()
-                .zip(whole.headers())
-                .all(|(part, whole)| part == whole)
-        );
+        if let (Ok(whole), Ok(part)) = (&whole, parse(part)) {
+            everything::agree(&part, whole);
+        }
     }
 }
 

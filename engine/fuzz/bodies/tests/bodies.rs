@@ -1,7 +1,7 @@
 //! Every body over its seeds and over changed seeds: what the fuzzer does with more time, on every machine and the same
 //! each time.
 
-#![allow(clippy::unwrap_used, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 
 use ringtap_fuzz_bodies::{BODIES, Body, seeds};
 
@@ -100,4 +100,4 @@ macro_rules! changed_seeds {
     };
 }
 
-changed_seeds!(classify config csv decode history_reason identity pcap sip tracker);
+changed_seeds!(classify config csv decode history_reason identity pcap sip streams tracker);

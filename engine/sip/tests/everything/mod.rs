@@ -48,6 +48,24 @@ pub(crate) fn slices<'a>(message: &Message<'a>, visit: &mut impl FnMut(&'a [u8])
     }
 }
 
+/// Panics unless what is read of a cut message is read of the whole one too.
+#[allow(dead_code, reason = "not everybody cuts")]
+pub(crate) fn agree(part: &Message<'_>, whole: &Message<'_>) {
+    assert_eq!(part.start(), whole.start());
+    assert_eq!(part.call_id(), whole.call_id());
+    assert_eq!((part.cseq(), part.method()), (whole.cseq(), whole.method()));
+    assert_eq!(
+        (part.from_tag(), part.to_tag()),
+        (whole.from_tag(), whole.to_tag())
+    );
+    assert_eq!(part.top_via(), whole.top_via());
+    assert!(
+        part.headers()
+            .zip(whole.headers())
+            .all(|(part, whole)| part == whole)
+    );
+}
+
 /// What any value gives to any parser of values: grammar does not keep hostile values from the wrong one.
 fn value_parts<'a>(value: &'a [u8], visit: &mut impl FnMut(&'a [u8])) {
     if let Some(address) = name_addr(value) {
