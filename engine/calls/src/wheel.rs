@@ -43,6 +43,8 @@ pub(crate) struct Wheel {
     heads: Vec<u32>,
     /// All slots before this one have been emptied.
     now: Option<i64>,
+    /// Entries in it: without any, no slot has to be looked at, however long it was.
+    armed: usize,
 }
 
 impl Wheel {
@@ -50,6 +52,7 @@ impl Wheel {
         Self {
             heads: vec![NIL; usize::try_from(SLOTS).unwrap_or_default()],
             now: None,
+            armed: 0,
         }
     }
 
@@ -71,6 +74,7 @@ impl Wheel {
             return;
         }
         self.disarm(slab, index);
+        self.armed += 1;
         let head = std::mem::replace(self.head(slot), index);
         if let Some(links) = slab.links(head) {
             links.previous = index;
@@ -95,6 +99,7 @@ impl Wheel {
         else {
             return;
         };
+        self.armed = self.armed.saturating_sub(1);
         match slab.links(previous) {
             Some(links) => links.next = next,
             None => *self.head(slot) = next,
@@ -112,7 +117,7 @@ impl Wheel {
             .now
             .unwrap_or(due.saturating_sub(SLOTS - 1))
             .max(due.saturating_sub(SLOTS - 1));
-        while slot <= due {
+        while slot <= due && self.armed > 0 {
             let head = *self.head(slot);
             if head != NIL {
                 self.now = Some(slot);
