@@ -6,7 +6,6 @@ use ringtap_sip::{is_sip_start, parse};
 use crate::assert_within;
 
 #[path = "../../../sip/tests/everything/mod.rs"]
-#[allow(clippy::expect_used, reason = "shared with the parser's own tests")]
 mod everything;
 
 /// Cuts of a message that are tried; all of them would cost more than they find.

@@ -50,6 +50,7 @@ struct Line {
     records: Vec<Judged>,
     /// Legs that the table gave away.
     closed: u64,
+    now: Time,
 }
 
 /// Plays the story into a table for `legs_max` legs, each message `copies` times.
@@ -61,6 +62,7 @@ fn play(story: &[Said], legs_max: usize, copies: usize) -> Vec<Judged> {
         routing: Routing::default(),
         records: Vec::new(),
         closed: 0,
+        now: Time::MIN,
     };
     for said in story {
         line.tick(said.time);
@@ -96,6 +98,7 @@ impl Line {
 
     /// The end of an epoch.
     fn tick(&mut self, now: Time) {
+        self.now = now;
         let early = std::mem::take(&mut self.routing.early_acks);
         self.table.join_early_acks(early, office::rules());
         let mut harvest = Harvest {
@@ -137,11 +140,7 @@ impl Line {
     }
 
     fn finish(&mut self) {
-        self.tick(
-            self.records
-                .last()
-                .map_or(Time::MIN, |judged| judged.record.ended),
-        );
+        self.tick(self.now);
         let mut rest = Harvest::default();
         self.table.close_all(office::rules(), &mut rest.closed);
         self.settle(Time::MAX, rest);

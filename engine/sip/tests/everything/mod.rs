@@ -43,7 +43,9 @@ pub(crate) fn slices<'a>(message: &Message<'a>, visit: &mut impl FnMut(&'a [u8])
     reasons(message).for_each(|reason| visit(reason.text));
     if let Some(description) = sdp::session_description(message) {
         visit(description);
-        let media = sdp::media(message).expect("there is a description");
+        let Some(media) = sdp::media(message) else {
+            panic!("a description without media");
+        };
         assert!(media.any || !(media.audio || media.video || media.message));
     }
 }

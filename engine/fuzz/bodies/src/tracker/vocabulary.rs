@@ -31,12 +31,14 @@ struct Step {
 pub(crate) const STEP_BYTES: usize = 8;
 
 const PAUSES_MS: [i64; 16] = [
-    0, 1, 5, 20, 60, 130, 400, 600, 1_000, 3_000, 5_100, 20_000, 45, 300, 2_000, 2_100,
+    0, 1, 5, 20, 60, 130, 400, 600, 1_000, 3_000, 5_100, 6_000, 45, 300, 2_000, 2_100,
 ];
-/// Beyond every timer. Rare, because the table walks its wheel through them.
+/// Up to beyond every timer. Rare, because the table walks its wheel through them.
 const LONG_PAUSES_MS: [i64; 4] = [45_000, 140_000, 201_000, 400_000];
-/// Upper bits of the octet that make a pause long.
-const LONG: u8 = 0xe0;
+/// Bits of the octet that make a pause long.
+const LONG: u8 = 0xec;
+/// A story is no longer than this.
+const STORY_MS: i64 = 900_000;
 
 const PHONE: [u8; 4] = [10, 10, 1, 1];
 const OTHER_PHONE: [u8; 4] = [10, 10, 2, 1];
@@ -117,7 +119,8 @@ const MORE: [&str; 32] = [
 /// The story that the octets stand for.
 pub(crate) fn story(data: &[u8], steps_max: usize) -> Vec<Said> {
     let mut octets = Unstructured::new(data);
-    let mut time = Time::from_micros(1_714_962_221_000_000);
+    let start = Time::from_micros(1_714_962_221_000_000);
+    let mut time = start;
     let mut story = Vec::new();
     while octets.len() >= STEP_BYTES && story.len() < steps_max {
         let Ok(step) = Step::arbitrary(&mut octets) else {
@@ -127,7 +130,7 @@ pub(crate) fn story(data: &[u8], steps_max: usize) -> Vec<Said> {
             LONG => of(&LONG_PAUSES_MS, step.pause),
             _ => of(&PAUSES_MS, step.pause),
         };
-        time = time.plus_ms(pause_ms);
+        time = time.plus_ms(pause_ms).min(start.plus_ms(STORY_MS));
         story.push(step.said(time));
     }
     story
