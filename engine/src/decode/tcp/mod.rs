@@ -47,7 +47,7 @@ impl Default for Limits {
     /// As in a configuration that says nothing of it.
     fn default() -> Self {
         Self {
-            bytes_max: 64 * 1024 * 1024,
+            bytes_max: 48 * 1024 * 1024,
         }
     }
 }
@@ -85,6 +85,13 @@ impl Streams {
             missed: Vec::new(),
             counters: TcpCounters::default(),
         }
+    }
+
+    /// These, none of which has begun, as `shards` parts that share the memory allowed.
+    #[must_use]
+    pub fn into_shards(self, shards: usize) -> Vec<Self> {
+        let bytes_max = self.limits.bytes_max / shards.max(1);
+        (0..shards).map(|_| Self::new(Limits { bytes_max })).collect()
     }
 
     /// Takes a segment. Each message that became whole by it is given to `sink`.

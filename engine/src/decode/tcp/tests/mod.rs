@@ -1,5 +1,7 @@
 //! Tests of streams: order, copies, holes, ends, limits. Random traffic is in [`oracle`].
 
+mod oracle;
+
 use ringtap_classify::Vlans;
 use ringtap_record::Time;
 
