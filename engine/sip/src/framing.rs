@@ -147,7 +147,9 @@ impl Framer {
     /// Tells, out of step, that a segment begins with `octets`; whether a message may begin with it. Then what was held before
     /// is of no use.
     pub fn begins(&mut self, octets: &[u8]) -> bool {
-        let may_begin = self.is_out_of_step() && is_sip_start(octets);
+        // Line ends in front may be those of a header, and a body behind them.
+        let is_start = || !matches!(octets, [b'\r' | b'\n', ..]) && is_sip_start(octets);
+        let may_begin = self.is_out_of_step() && is_start();
         if may_begin {
             *self = Self::at(State::Begin(Trust::Tried));
         }

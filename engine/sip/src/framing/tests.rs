@@ -160,6 +160,7 @@ fn segments_that_begin_a_message() {
     let one = with_body("v=0\r\n");
     let mut framer = Framer::out_of_step();
     assert!(!framer.begins(b"v=0\r\n"));
+    assert!(!framer.begins(format!("\r\n\r\n{one}").as_bytes()));
     assert!(framer.begins(one.as_bytes()));
     assert_eq!(messages(framer, &one), [one.clone()]);
     let mut in_step = Framer::in_step();
