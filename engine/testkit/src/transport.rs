@@ -67,15 +67,22 @@ pub fn capture_over(wires: &[Wire], transport: Transport, seed: u64, format: For
     file(&frames, format)
 }
 
-/// Who sends to whom.
-type Way = (SocketAddr, SocketAddr);
+/// Who sends to whom, in which VLAN: addresses mean something within one only.
+type Way = (SocketAddr, SocketAddr, Option<(u16, u16)>);
 
 fn way(wire: &Wire) -> Way {
-    (wire.source, wire.destination)
+    (wire.source, wire.destination, wire.link.vlan)
+}
+
+/// What copies of a datagram share. Stories that were put together number their datagrams each for itself.
+type Name<'a> = (u64, Way, &'a [u8]);
+
+fn name(wire: &Wire) -> Name<'_> {
+    (wire.datagram, way(wire), &wire.payload)
 }
 
 /// A number that a node chooses at random for each way.
-fn chosen((source, destination): Way, seed: u64) -> u32 {
+fn chosen((source, destination, _): Way, seed: u64) -> u32 {
     let mut random = Rng::with_seed(seed);
     for address in [source, destination] {
         let mixed = u64::from(u32::from(v4(address))) << 16 | u64::from(address.port());
@@ -84,23 +91,23 @@ fn chosen((source, destination): Way, seed: u64) -> u32 {
     random.u32(..)
 }
 
-struct Tcp {
+struct Tcp<'a> {
     is_opened: bool,
     segment_bytes: Option<usize>,
     random: Rng,
     /// The next sequence number of each stream.
     sent: HashMap<Way, u32>,
     /// The segments of each datagram, for its copies: their place among the frames.
-    datagrams: HashMap<u64, (usize, usize)>,
+    datagrams: HashMap<Name<'a>, (usize, usize)>,
     frames: Vec<Frame>,
 }
 
-impl Tcp {
-    fn frames(mut self, wires: &[Wire], together_us: i64) -> Vec<Frame> {
+impl<'a> Tcp<'a> {
+    fn frames(mut self, wires: &'a [Wire], together_us: i64) -> Vec<Frame> {
         // What waits to leave with the next message of its stream.
         let mut waiting: HashMap<Way, Vec<u8>> = HashMap::new();
         for (at, wire) in wires.iter().enumerate() {
-            if let Some((from, to)) = self.datagrams.get(&wire.datagram).copied() {
+            if let Some((from, to)) = self.datagrams.get(&name(wire)).copied() {
                 self.copy(from, to, wire);
                 continue;
             }
@@ -111,15 +118,15 @@ impl Tcp {
                 .unwrap_or_default()
                 .iter()
                 .find(|next| way(next) == way(wire));
-            let is_followed = next
-                .is_some_and(|next| next.datagram != wire.datagram && next.time - wire.time < together_us);
+            let is_followed =
+                next.is_some_and(|next| name(next) != name(wire) && next.time - wire.time < together_us);
             if is_followed {
                 continue;
             }
             let octets = waiting.remove(&way(wire)).unwrap_or_default();
             let from = self.frames.len();
             self.send(wire, &octets);
-            self.datagrams.insert(wire.datagram, (from, self.frames.len()));
+            self.datagrams.insert(name(wire), (from, self.frames.len()));
         }
         self.frames
     }
@@ -139,14 +146,14 @@ impl Tcp {
 
     /// Segments of these octets, each acknowledged.
     fn send(&mut self, wire: &Wire, mut octets: &[u8]) {
-        let (to, back) = (way(wire), (wire.destination, wire.source));
+        let (to, back) = (way(wire), (wire.destination, wire.source, wire.link.vlan));
         for way in [to, back] {
             if self.sent.contains_key(&way) {
                 continue;
             }
             let first = chosen(way, 1);
             if self.is_opened {
-                let opening = segment(way, wire, first, 0, 0x02, &[]);
+                let opening = segment(way, first, 0, 0x02, &[]);
                 self.frames.push(Frame {
                     time: wire.time.plus_us(-OPEN_US),
                     bytes: opening,
@@ -169,11 +176,11 @@ impl Tcp {
             self.sent.insert(to, behind);
             self.frames.push(Frame {
                 time,
-                bytes: segment(to, wire, first, answered, flags, now),
+                bytes: segment(to, first, answered, flags, now),
             });
             self.frames.push(Frame {
                 time: time.plus_us(ACK_US),
-                bytes: segment(back, wire, answered, behind, 0x10, &[]),
+                bytes: segment(back, answered, behind, 0x10, &[]),
             });
             time = time.plus_us(PIECE_US);
         }
@@ -181,14 +188,7 @@ impl Tcp {
 }
 
 /// One segment (RFC 9293 §3.1) in its frame.
-fn segment(
-    (source, destination): Way,
-    wire: &Wire,
-    first: u32,
-    answered: u32,
-    flags: u8,
-    octets: &[u8],
-) -> Vec<u8> {
+fn segment((source, destination, vlan): Way, first: u32, answered: u32, flags: u8, octets: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     bytes.extend(source.port().to_be_bytes());
     bytes.extend(destination.port().to_be_bytes());
@@ -205,7 +205,7 @@ fn segment(
     covered.extend(&bytes);
     let sum = checksum(&covered);
     bytes[16..18].copy_from_slice(&sum.to_be_bytes());
-    let mut frame = ethernet(source, destination, wire.link.vlan);
+    let mut frame = ethernet(source, destination, vlan);
     frame.extend(ipv4((source, destination), TCP, 0, 0, false, &bytes));
     frame
 }
@@ -213,11 +213,11 @@ fn segment(
 /// Packets with one chunk of data each (RFC 9260 §3).
 fn sctp(wires: &[Wire], chunk_bytes: usize, seed: u64) -> Vec<Frame> {
     let mut sent: HashMap<Way, (u32, u16)> = HashMap::new();
-    let mut datagrams: HashMap<u64, (u32, u16)> = HashMap::new();
+    let mut datagrams: HashMap<Name<'_>, (u32, u16)> = HashMap::new();
     let mut frames = Vec::new();
     for wire in wires {
         let count = wire.payload.len().div_ceil(chunk_bytes) as u32;
-        let (first, number) = *datagrams.entry(wire.datagram).or_insert_with(|| {
+        let (first, number) = *datagrams.entry(name(wire)).or_insert_with(|| {
             let next = sent.entry(way(wire)).or_insert((chosen(way(wire), seed), 0));
             let now = *next;
             *next = (now.0.wrapping_add(count), now.1.wrapping_add(1));
@@ -272,7 +272,7 @@ mod tests {
                 frames: Vec::new(),
             };
             let frames = tcp.frames(&wires, 0);
-            let (source, destination) = way(&wires[0]);
+            let (source, destination, _) = way(&wires[0]);
             let from = |frame: &&Frame| {
                 let ip = &frame.bytes[14..];
                 ip[12..16] == v4(source).octets()
@@ -289,7 +289,7 @@ mod tests {
                 next = Some(first.wrapping_add(syn + tcp.len() as u32 - 32));
                 stream.extend(&tcp[32..]);
             }
-            let sent = wires.iter().filter(|wire| way(wire) == (source, destination));
+            let sent = wires.iter().filter(|wire| way(wire) == way(&wires[0]));
             let wanted: Vec<u8> = sent.flat_map(|wire| wire.payload.clone()).collect();
             assert_eq!(stream, wanted);
         }
