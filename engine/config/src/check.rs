@@ -136,6 +136,8 @@ fn limits(limits: &Limits, source: &Source<'_>) -> Result<(), ConfigError> {
     // A slip of the hand should fail here, not by running out of memory at start.
     const CALLS_MAX: usize = 100_000_000;
     const REASSEMBLY_BYTES_MIN: usize = 64 * 1024;
+    // Live, this is divided among many parts, each of which has to hold some streams.
+    const STREAM_BYTES_MIN: usize = 16 * 1024 * 1024;
     if !(1..=CALLS_MAX).contains(&limits.calls_max) {
         let problem = format!("{} is out of bounds; give 1 to {CALLS_MAX}", limits.calls_max);
         return Err(source.fault("limits.calls_max", problem));
@@ -150,6 +152,13 @@ fn limits(limits: &Limits, source: &Source<'_>) -> Result<(), ConfigError> {
             limits.reassembly_bytes_max
         );
         return Err(source.fault("limits.reassembly_bytes_max", problem));
+    }
+    if limits.stream_bytes_max < STREAM_BYTES_MIN {
+        let problem = format!(
+            "{} holds too few streams; give at least {STREAM_BYTES_MIN}",
+            limits.stream_bytes_max
+        );
+        return Err(source.fault("limits.stream_bytes_max", problem));
     }
     Ok(())
 }

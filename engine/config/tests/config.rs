@@ -66,8 +66,12 @@ fn defaults() {
         [200_000, 180_000, 2_000, 86_400_000, 300]
     );
     assert_eq!(
-        (config.limits.calls_max, config.limits.reassembly_bytes_max),
-        (1_000_000, 67_108_864)
+        [
+            config.limits.calls_max,
+            config.limits.reassembly_bytes_max,
+            config.limits.stream_bytes_max
+        ],
+        [1_000_000, 67_108_864, 67_108_864]
     );
     assert_eq!(
         (config.journal.keep, config.journal.retention_days),
@@ -285,6 +289,12 @@ fn faults_name_file_line_and_key() {
             2,
             "limits.reassembly_bytes_max",
             "datagram",
+        ),
+        (
+            "[limits]\nstream_bytes_max = 1000",
+            2,
+            "limits.stream_bytes_max",
+            "streams",
         ),
         (
             "[journal]\nretention_days = 0",

@@ -12,7 +12,7 @@ use ringtap_config::Config;
 use super::core_list::CoreList;
 use super::outputs::{Outputs, display};
 use super::{Common, Failure, say};
-use crate::decode::{Decoder, PortSet, reassembly};
+use crate::decode::{Decoder, PortSet, reassembly, sctp, tcp};
 use crate::replay::{self, Options, Speed};
 use crate::stats::Summary;
 use crate::worker::Shared;
@@ -120,10 +120,25 @@ impl Replay {
 
 /// What finds SIP in frames, as the configuration wants it.
 pub(super) fn decoder(config: &Config) -> Decoder {
-    Decoder::new(ports(config)).with_reassembly(reassembly::Limits {
-        bytes_max: config.limits.reassembly_bytes_max,
-        salvage: config.capture.fragment_salvage,
-    })
+    let (tcp, sctp) = streams(config.limits.stream_bytes_max);
+    Decoder::new(ports(config))
+        .with_reassembly(reassembly::Limits {
+            bytes_max: config.limits.reassembly_bytes_max,
+            salvage: config.capture.fragment_salvage,
+        })
+        .with_tcp(tcp)
+        .with_sctp(sctp)
+}
+
+/// The memory for streams, three quarters of it for TCP: SCTP holds pieces of messages only.
+const fn streams(bytes_max: usize) -> (tcp::Limits, sctp::Limits) {
+    let quarter = bytes_max / 4;
+    (
+        tcp::Limits {
+            bytes_max: bytes_max - quarter,
+        },
+        sctp::Limits { bytes_max: quarter },
+    )
 }
 
 pub(super) fn ports(config: &Config) -> PortSet {

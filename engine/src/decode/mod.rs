@@ -5,6 +5,9 @@
 //! with other frames is told from the rest here, and kept by others: fragments by [`reassembly`], TCP segments by [`tcp`],
 //! SCTP packets by [`sctp`].
 
+#[macro_use]
+mod tally;
+
 mod counters;
 mod link;
 mod network;
@@ -92,6 +95,18 @@ impl Decoder {
     #[must_use]
     pub fn with_reassembly(self, reassembly: reassembly::Limits) -> Self {
         Self { reassembly, ..self }
+    }
+
+    /// This decoder with other limits for TCP streams.
+    #[must_use]
+    pub fn with_tcp(self, tcp: tcp::Limits) -> Self {
+        Self { tcp, ..self }
+    }
+
+    /// This decoder with other limits for SCTP associations.
+    #[must_use]
+    pub fn with_sctp(self, sctp: sctp::Limits) -> Self {
+        Self { sctp, ..self }
     }
 
     /// What `frame` is. Each call counts the frame under exactly one reason.
