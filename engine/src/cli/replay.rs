@@ -11,6 +11,7 @@ use ringtap_config::Config;
 
 use super::core_list::CoreList;
 use super::outputs::{Outputs, display};
+use super::run::take;
 use super::{Common, Failure, say};
 use crate::decode::{Decoder, PortSet, reassembly};
 use crate::replay::{self, Options, Speed};
@@ -120,10 +121,14 @@ impl Replay {
 
 /// What finds SIP in frames, as the configuration wants it.
 pub(super) fn decoder(config: &Config) -> Decoder {
-    Decoder::new(ports(config)).with_reassembly(reassembly::Limits {
+    let reassembly = reassembly::Limits {
         bytes_max: config.limits.reassembly_bytes_max,
         salvage: config.capture.fragment_salvage,
-    })
+    };
+    Decoder::new(ports(config))
+        .with_reassembly(reassembly)
+        .with_take(take(&config.capture))
+        .with_duplicates(config.capture.duplicate_ms)
 }
 
 pub(super) fn ports(config: &Config) -> PortSet {
