@@ -2,8 +2,8 @@
 //!
 //! The acceptance corpus of semantics.md §8 stands in `scenarios/*.scn` as readable text. This crate
 //! reads it ([`mod@scenario`], [`notation`], [`expected`]), makes the SIP messages of each case as they would
-//! cross the mirrored ports ([`messages`]), disturbs them ([`mutate`]) and writes them into capture files
-//! ([`mod@capture`]). [`fixtures`] has the people, numbers and configuration that go with them.
+//! cross the mirrored ports ([`messages`]), disturbs them ([`mutate`]), wraps them in tunnels ([`wrap`]) and writes them into
+//! capture files ([`mod@capture`]). [`fixtures`] has the people, numbers and configuration that go with them.
 //!
 //! [`workload`] makes any number of calls at once and says who must be told of what; [`mod@score`] compares that
 //! with the mails that [`sink`] has taken.
@@ -50,6 +50,7 @@ pub mod score;
 pub mod sink;
 mod wire;
 pub mod workload;
+pub mod wrap;
 
 pub use capture::{Format, PcapWriter, capture};
 pub use cast::Cast;

@@ -224,6 +224,7 @@ fn other_transports_and_tunnels() {
                 let kind = match protocol {
                     47 => TunnelKind::Gre,
                     4 => TunnelKind::Ipv4,
+                    50 => TunnelKind::Esp,
                     _ => TunnelKind::Ipv6,
                 };
                 assert_eq!(tunnel.kind, kind);
