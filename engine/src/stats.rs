@@ -85,11 +85,13 @@ impl Display for Summary<'_> {
         self.counts(f, "  outbox", [("given_up", outcome.given_up)])?;
         self.counts(f, "  clock", outcome.clock.iter())?;
         self.counts(f, "  frame", outcome.seen.frames.iter())?;
+        self.counts(f, "  tunnel", outcome.seen.frames.tunnels().iter())?;
         let reassembly = outcome.seen.frames.reassembly();
         let fragments = reassembly.fragments.iter();
         self.counts(f, "  fragment", fragments.map(|(name, count, _)| (name, count)))?;
         let datagrams = reassembly.datagrams.iter();
         self.counts(f, "  datagram", datagrams.map(|(name, count, _)| (name, count)))?;
+        self.counts(f, "  put together", outcome.seen.frames.put_together())?;
         self.streams(f)?;
         writeln!(
             f,

@@ -3,7 +3,7 @@
 
 use ringtap_identity::{Identity, Plan};
 
-use crate::capture::{RING_FRAMES_MAX, RING_FRAMES_MIN};
+use crate::capture::{DUPLICATE_MS_MAX, RING_FRAMES_MAX, RING_FRAMES_MIN};
 use crate::identities::{Identities, Learn, RawIdentities};
 use crate::network::Network;
 use crate::notifier::{NotifierConfig, SmtpConfig};
@@ -20,6 +20,7 @@ pub(crate) fn check(raw: Raw, source: &Source<'_>) -> Result<Config, ConfigError
     let identities = identities(raw.identities, &plan, source)?;
     learn(identities.learn, &raw.network, source)?;
     ring_frames(raw.capture.ring_frames, source)?;
+    duplicate_ms(raw.capture.duplicate_ms, source)?;
     timers(&raw.timers, source)?;
     limits(&raw.limits, source)?;
     at_least_one("journal.retention_days", raw.journal.retention_days, source)?;
@@ -109,6 +110,16 @@ fn ring_frames(frames: u32, source: &Source<'_>) -> Result<(), ConfigError> {
             "{frames} is no size for a ring; give a power of two from {RING_FRAMES_MIN} to {RING_FRAMES_MAX}"
         );
         return Err(source.fault("capture.ring_frames", problem));
+    }
+    Ok(())
+}
+
+fn duplicate_ms(time_ms: u32, source: &Source<'_>) -> Result<(), ConfigError> {
+    if time_ms > DUPLICATE_MS_MAX {
+        let problem = format!(
+            "{time_ms} is too long: what comes later than {DUPLICATE_MS_MAX} milliseconds may have been sent again"
+        );
+        return Err(source.fault("capture.duplicate_ms", problem));
     }
     Ok(())
 }

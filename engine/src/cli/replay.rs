@@ -11,6 +11,7 @@ use ringtap_config::Config;
 
 use super::core_list::CoreList;
 use super::outputs::{Outputs, display};
+use super::run::take;
 use super::{Common, Failure, say};
 use crate::decode::{Decoder, PortSet, reassembly, sctp, tcp};
 use crate::replay::{self, Options, Speed};
@@ -120,14 +121,17 @@ impl Replay {
 
 /// What finds SIP in frames, as the configuration wants it.
 pub(super) fn decoder(config: &Config) -> Decoder {
+    let reassembly = reassembly::Limits {
+        bytes_max: config.limits.reassembly_bytes_max,
+        salvage: config.capture.fragment_salvage,
+    };
     let (tcp, sctp) = streams(config.limits.stream_bytes_max);
     Decoder::new(ports(config))
-        .with_reassembly(reassembly::Limits {
-            bytes_max: config.limits.reassembly_bytes_max,
-            salvage: config.capture.fragment_salvage,
-        })
+        .with_reassembly(reassembly)
         .with_tcp(tcp)
         .with_sctp(sctp)
+        .with_take(take(&config.capture))
+        .with_duplicates(config.capture.duplicate_ms)
 }
 
 /// The memory for streams, three quarters of it for TCP: SCTP holds pieces of messages only.

@@ -40,11 +40,11 @@ const SNAPLEN_BYTES: u32 = 262_144;
 /// A capture file with the frames of all messages, ordered by time.
 #[must_use]
 pub fn capture(wires: &[Wire], format: Format) -> Vec<u8> {
-    file(&frame::frames(wires), format)
+    of_frames(&frame::frames(wires), format)
 }
 
 /// A capture file with these frames.
-pub(crate) fn file(frames: &[Frame], format: Format) -> Vec<u8> {
+pub(crate) fn of_frames(frames: &[Frame], format: Format) -> Vec<u8> {
     match format {
         Format::Pcap => pcap(frames, Bytes { big_endian: false }, false),
         Format::PcapNanos => pcap(frames, Bytes { big_endian: false }, true),

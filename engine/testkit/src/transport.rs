@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use fastrand::Rng;
 
-use crate::capture::{Format, file};
+use crate::capture::{Format, of_frames};
 use crate::frame::{Frame, checksum, ethernet, ipv4, v4};
 use crate::wire::Wire;
 
@@ -64,7 +64,7 @@ pub fn capture_over(wires: &[Wire], transport: Transport, seed: u64, format: For
         Transport::Sctp { chunk_bytes } => sctp(wires, chunk_bytes, seed),
     };
     frames.sort_by_key(|frame| frame.time);
-    file(&frames, format)
+    of_frames(&frames, format)
 }
 
 /// Who sends to whom, in which VLAN: addresses mean something within one only.

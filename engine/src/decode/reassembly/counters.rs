@@ -8,9 +8,9 @@ counters! {
         taken,
         /// Repeats what is there already: a frame copy.
         copy,
-        /// Of a protocol that cannot lead to SIP over UDP.
+        /// Of a protocol that cannot lead to SIP, or of a tunnel that is not opened.
         other_protocol,
-        /// Of a datagram on other ports.
+        /// Of a packet on other ports, or of another content.
         other_ports,
         /// Of a datagram that was refused.
         refused,
@@ -27,7 +27,7 @@ counters! {
         begun,
         /// Put together and handed on.
         reassembled,
-        /// Neither port is a SIP port, or the first fragment shows no UDP header.
+        /// Neither port is a SIP port, and the first fragment shows nothing else that is looked for.
         other_ports,
         /// Refused: fragments overlap with different content, or disagree about the datagram's end (RFC 5722).
         overlap,
