@@ -9,14 +9,14 @@ use std::hint::black_box;
 use std::path::Path;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use ringtap::capture::Chunk;
 use ringtap::capture::pcap::CaptureFile;
-use ringtap::decode::{DecodeCounters, Decoder, PortSet};
+use ringtap::capture::{Chunk, Frame};
+use ringtap::decode::{Around, DecodeCounters, Decoded, Decoder, Payload, PortSet};
 use ringtap::replay::{Options, Speed, table};
 use ringtap::worker::{Shared, Worker};
 use ringtap_calls::Rules;
 use ringtap_config::Config;
-use ringtap_testkit::{Format, capture, messages_salted};
+use ringtap_testkit::{Format, Transport, Wire, capture, capture_over, messages_salted};
 
 /// Messages looked at: more than fit into the caches.
 const MESSAGES_MAX: usize = 200_000;
@@ -39,7 +39,49 @@ fn chunks() -> Vec<Chunk> {
     chunks
 }
 
+/// Messages out of all streams in there.
+fn streamed<'c>(decoder: &Decoder, frames: impl Iterator<Item = Frame<'c>>) -> u64 {
+    let (mut streams, mut associations) = (decoder.streams(), decoder.associations());
+    let mut messages = 0;
+    let mut sink = |payload: &Payload<'_>| messages += u64::from(!black_box(payload).truncated);
+    for frame in frames {
+        match decoder.look(&frame, Around::default()).0 {
+            Decoded::Tcp(segment) => streams.put(&segment, &mut sink),
+            Decoded::Sctp(packet) => associations.put(&packet, &mut sink),
+            _ => {}
+        }
+    }
+    messages
+}
+
+const fn tcp(segment_bytes: Option<usize>) -> Transport {
+    Transport::Tcp {
+        is_opened: true,
+        segment_bytes,
+        together_us: 0,
+    }
+}
+
+/// The scenarios over another transport.
+fn chunks_over(transport: Transport) -> Vec<Chunk> {
+    let bytes = capture_over(&wires(), transport, 1, Format::Pcap);
+    let mut file =
+        CaptureFile::from_reader("scenarios", Box::new(std::io::Cursor::new(bytes))).expect("a capture");
+    let mut chunks = Vec::new();
+    loop {
+        let mut chunk = Chunk::new();
+        if !file.next_chunk(&mut chunk).expect("readable") {
+            return chunks;
+        }
+        chunks.push(chunk);
+    }
+}
+
 fn scenarios() -> Vec<u8> {
+    capture(&wires(), Format::Pcap)
+}
+
+fn wires() -> Vec<Wire> {
     let cases: Vec<_> = ringtap_testkit::all()
         .iter()
         .flat_map(|row| row.cases())
@@ -48,7 +90,7 @@ fn scenarios() -> Vec<u8> {
         .flat_map(|round| cases.iter().flat_map(move |case| messages_salted(case, round)))
         .collect();
     wires.sort_by_key(|wire| wire.time);
-    capture(&wires, Format::Pcap)
+    wires
 }
 
 fn stages(criterion: &mut Criterion) {
@@ -81,6 +123,20 @@ fn stages(criterion: &mut Criterion) {
                 .count()
         });
     });
+    for (name, transport) in [
+        ("TCP, a segment each", tcp(None)),
+        ("TCP, in segments of up to 500 octets", tcp(Some(500))),
+        ("SCTP, a chunk each", Transport::Sctp { chunk_bytes: 60_000 }),
+    ] {
+        let chunks = chunks_over(transport);
+        let frames = || chunks.iter().flat_map(Chunk::frames);
+        let messages = streamed(&decoder, frames());
+        group.throughput(Throughput::Elements(messages));
+        group.bench_function(format!("decode {name}"), |bencher| {
+            bencher.iter(|| black_box(streamed(&decoder, frames())));
+        });
+    }
+    group.throughput(Throughput::Elements(payloads.len() as u64));
     group.bench_function("parse", |bencher| {
         bencher.iter(|| {
             payloads

@@ -85,11 +85,14 @@ impl Display for Summary<'_> {
         self.counts(f, "  outbox", [("given_up", outcome.given_up)])?;
         self.counts(f, "  clock", outcome.clock.iter())?;
         self.counts(f, "  frame", outcome.seen.frames.iter())?;
+        self.counts(f, "  tunnel", outcome.seen.frames.tunnels().iter())?;
         let reassembly = outcome.seen.frames.reassembly();
         let fragments = reassembly.fragments.iter();
         self.counts(f, "  fragment", fragments.map(|(name, count, _)| (name, count)))?;
         let datagrams = reassembly.datagrams.iter();
         self.counts(f, "  datagram", datagrams.map(|(name, count, _)| (name, count)))?;
+        self.counts(f, "  put together", outcome.seen.frames.put_together())?;
+        self.streams(f)?;
         writeln!(
             f,
             "sip messages    {}  ({:.0}/s)",
@@ -208,6 +211,25 @@ impl Summary<'_> {
             self.counts(f, "  nic", [("lost", port.nic_lost)])?;
         }
         Ok(())
+    }
+
+    /// What became of TCP segments and SCTP packets on SIP ports.
+    fn streams(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let tcp = self.seen.frames.tcp();
+        let segments = tcp.segments.iter().map(|(name, count, _)| (name, count));
+        self.counts(f, "  tcp segment", segments)?;
+        let streams = tcp.streams.iter().map(|(name, count, _)| (name, count));
+        self.counts(f, "  tcp stream", streams)?;
+        let messages = tcp.messages.iter().map(|(name, count, _)| (name, count));
+        self.counts(f, "  tcp message", messages)?;
+        let sctp = self.seen.frames.sctp();
+        self.counts(f, "  sctp", [("packets", sctp.packets)])?;
+        let chunks = sctp.chunks.iter().map(|(name, count, _)| (name, count));
+        self.counts(f, "  sctp data", chunks)?;
+        let associations = sctp.associations.iter().map(|(name, count, _)| (name, count));
+        self.counts(f, "  sctp association", associations)?;
+        let messages = sctp.messages.iter().map(|(name, count, _)| (name, count));
+        self.counts(f, "  sctp message", messages)
     }
 
     /// The counts that are not zero, a line each.

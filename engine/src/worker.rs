@@ -10,6 +10,7 @@ use ringtap_record::Time;
 use ringtap_sip::{Fault, Message, Method, Start};
 
 use crate::capture::Frame;
+use crate::decode::duplicates::Duplicates;
 use crate::decode::{Around, DecodeCounters, Decoded, Decoder, Payload};
 
 /// What the workers share.
@@ -120,6 +121,7 @@ impl Taken {
 #[derive(Debug)]
 pub struct Worker {
     decoder: Decoder,
+    duplicates: Duplicates,
     routing: Routing,
     counters: WorkerCounters,
     asides: Vec<usize>,
@@ -130,6 +132,7 @@ impl Worker {
     #[must_use]
     pub fn new(decoder: Decoder) -> Self {
         Self {
+            duplicates: decoder.duplicates(),
             decoder,
             routing: Routing::default(),
             counters: WorkerCounters::default(),
@@ -144,7 +147,8 @@ impl Worker {
         self.asides.clear();
         for (at, frame) in frames.enumerate() {
             self.counters.bytes += frame.bytes.len() as u64;
-            let decoded = self.decoder.sort(&frame, &mut self.counters.frames);
+            let counters = &mut self.counters.frames;
+            let decoded = self.decoder.sort_once(&frame, &mut self.duplicates, counters);
             let Decoded::Payload(payload) = decoded else {
                 if decoded.is_aside() {
                     self.asides.push(at);

@@ -12,11 +12,12 @@ use std::path::{Path, PathBuf};
 
 use ringtap::capture::Chunk;
 use ringtap::capture::pcap::CaptureFile;
-use ringtap::decode::{Decoder, PortSet};
+use ringtap::decode::{Around, Decoded, Decoder, PortSet};
 use ringtap::replay::{Options, Speed, table};
 use ringtap::worker::{Shared, Worker};
 use ringtap_calls::Rules;
 use ringtap_config::Config;
+use ringtap_testkit::{Format, Transport, capture_over, messages_salted};
 
 struct Counting;
 
@@ -137,6 +138,49 @@ fn decode_parse_and_known_legs_allocate_nothing() {
     }
     assert!(all > 100, "only {all} messages were looked at");
     println!("{all} messages without an allocation");
+}
+
+/// Catches an allocation per message in streams that come in order: messages that stand whole in their segments and chunks,
+/// and, over TCP, those cut into several.
+#[test]
+fn streams_in_order_allocate_nothing() {
+    let case = &ringtap_testkit::scenario("S02").unwrap().cases()[0];
+    let mut wires: Vec<_> = (0..25_u64).flat_map(|salt| messages_salted(case, salt)).collect();
+    wires
+        .iter_mut()
+        .zip(0..)
+        .for_each(|(wire, at)| wire.time = wire.time.plus_ms(at * 10));
+    wires.sort_by_key(|wire| wire.time);
+    let tcp = |segment_bytes| Transport::Tcp {
+        is_opened: true,
+        segment_bytes,
+        together_us: 0,
+    };
+    for transport in [tcp(None), tcp(Some(200)), Transport::Sctp { chunk_bytes: 60_000 }] {
+        let bytes = capture_over(&wires, transport, 1, Format::Pcap);
+        let mut file = CaptureFile::from_reader("made", Box::new(std::io::Cursor::new(bytes))).unwrap();
+        let mut chunk = Chunk::new();
+        assert!(file.next_chunk(&mut chunk).unwrap());
+        let decoder = Decoder::new([5060].into_iter().collect::<PortSet>());
+        let (mut streams, mut associations) = (decoder.streams(), decoder.associations());
+        let mut found = 0;
+        let mut pass = |from: usize, to: usize| {
+            for at in from..to {
+                let (decoded, _) = decoder.look(&chunk.frame(at).unwrap(), Around::default());
+                match decoded {
+                    Decoded::Tcp(segment) => streams.put(&segment, &mut |_| found += 1),
+                    Decoded::Sctp(packet) => associations.put(&packet, &mut |_| found += 1),
+                    other => panic!("{other:?}"),
+                }
+            }
+        };
+        // Streams begin, and buffers grow to what is needed.
+        let warm = chunk.len() / 2;
+        pass(0, warm);
+        let (allocations, ()) = counted(|| pass(warm, chunk.len()));
+        assert_eq!(allocations, 0, "{transport:?}");
+        assert_eq!(found, wires.len(), "{transport:?}: {:?}", streams.counters());
+    }
 }
 
 /// Catches a counter that counts nothing.

@@ -116,11 +116,15 @@ fn every_capture_is_accounted_for() {
             "{name}: reasons"
         );
         let faults: u64 = seen.faults.iter().sum();
+        let (tcp, sctp) = (seen.frames.tcp(), seen.frames.sctp());
         assert_eq!(
-            seen.frames.datagrams(),
+            seen.frames.datagrams() + tcp.handed_on() + sctp.handed_on(),
             seen.messages() + faults,
-            "{name}: datagrams"
+            "{name}: datagrams, and messages of streams"
         );
+        let segments = tcp.segments.iter().map(|(_, count, _)| count).sum::<u64>();
+        assert!(segments <= seen.frames.of(Reason::Tcp), "{name}: segments");
+        assert!(sctp.packets <= seen.frames.of(Reason::Sctp), "{name}: packets");
         let fragments = seen.frames.reassembly().fragments.iter();
         assert_eq!(
             seen.frames.of(Reason::Fragment),
@@ -248,7 +252,7 @@ const KNOWN: &[Known] = &[
     (
         "omarhrc_CN-Trace-Analyzer__volte_calls_2.pcapng",
         &[4060, 5060, 6060],
-        20,
+        24,
         &[(1, "UNREACHABLE")],
     ),
     // VoLTE over several hops with preconditions (PRACK, UPDATE), answered.
@@ -258,6 +262,37 @@ const KNOWN: &[Known] = &[
         42,
         &[(1, "ANSWERED")],
     ),
+    // One side of a call over TCP: invited, answered, over two connections of which one was open before.
+    (
+        "open5gs_open5gs__nonipsec_to_ipsec_call.pcapng",
+        &[5060],
+        32,
+        &[(1, "ANSWERED")],
+    ),
+    ("open5gs_open5gs__volte.pcapng", &[5060], 17, &[(1, "ANSWERED")]),
+    // A call over TCP from its SYN to its BYE.
+    (
+        "sipcapture_heplify__sip_ipv4_tcp.pcap",
+        &[5060],
+        7,
+        &[(1, "ANSWERED")],
+    ),
+    // A REGISTER in two segments, and its answer.
+    (
+        "OISF_suricata-verify__sip-tcp-method__sip-tcp.pcap",
+        &[5060],
+        2,
+        &[],
+    ),
+    // An INVITE with a body of 64 KiB, more than is read: its header is.
+    (
+        "OISF_suricata-verify__sip-body-large.pcap",
+        &[5060],
+        2,
+        &[(1, "UNDETERMINED")],
+    ),
+    // HTTP on the SIP port.
+    ("ntop_nDPI__http_on_sip_port.pcap", &[5060], 0, &[]),
     // The INVITE was not captured, its 180 and 200 were (D84).
     (
         "seladb_PcapPlusPlus__sip_resp.pcap",

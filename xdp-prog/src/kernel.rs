@@ -25,6 +25,9 @@ const BLOCK_BYTES: usize = 16;
 /// All positions that the walk can come to, and ends of packets, are less.
 const POSITION_MASK: usize = 0x1_ffff;
 
+/// Most numbers that are forgotten at once.
+const KEPT_MAX: usize = 4;
+
 const _: () = assert!(HEAD_BYTES.is_power_of_two());
 
 /// The beginning of a frame. Only this program uses it.
@@ -36,6 +39,8 @@ pub(crate) struct Head {
     len: usize,
     /// Always 0, which nobody knows who sees the program only.
     zero: usize,
+    /// What is to be forgotten, while it is.
+    kept: [usize; KEPT_MAX],
 }
 
 /// The frame in hand.
@@ -57,18 +62,26 @@ impl Packet {
         // SAFETY: as above. Written and read again, so that neither compiler nor verifier follows one way
         // through the walk for each length.
         unsafe { len.write_volatile(copied) };
+        Some(Self::read(context.ctx, head))
+    }
+
+    /// The frame whose beginning has been copied. Of its length and of `zero` nobody knows anything who sees the program only.
+    #[inline(always)]
+    fn read(context: *mut xdp_md, head: *mut Head) -> Self {
+        // SAFETY: the entry is there as long as the program runs, and this CPU's alone.
+        let len = unsafe { &raw const (*head).len };
         // SAFETY: as above.
         let head_len = unsafe { len.read_volatile() };
         // SAFETY: as above.
         let zero = unsafe { &raw const (*head).zero };
         // SAFETY: as above.
         let zero = unsafe { zero.read_volatile() };
-        Some(Self {
-            context: context.ctx,
+        Self {
+            context,
             head,
             head_len,
             zero,
-        })
+        }
     }
 }
 
@@ -153,6 +166,18 @@ impl Octets for Packet {
             unsafe { bpf_xdp_load_bytes(self.context, at as u32, octets.as_mut_ptr().cast(), N as u32) };
         // SAFETY: it did.
         (status == 0).then(|| unsafe { octets.assume_init() })
+    }
+
+    #[inline(always)]
+    fn afresh<const N: usize, T>(&self, known: [usize; N], then: impl FnOnce(&Self, [usize; N]) -> T) -> T {
+        const { assert!(N <= KEPT_MAX) };
+        // SAFETY: the entry is there as long as the program runs, and this CPU's alone.
+        let kept = unsafe { &raw mut (*self.head).kept }.cast::<[usize; N]>();
+        // SAFETY: N numbers have room in `kept`, and are aligned like those in there.
+        unsafe { kept.write_volatile(known) };
+        // SAFETY: as above.
+        let known = unsafe { kept.read_volatile() };
+        then(&Self::read(self.context, self.head), known)
     }
 
     #[inline(always)]

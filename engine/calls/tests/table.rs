@@ -158,6 +158,34 @@ fn a_full_table_gives_up_finished_legs_first_then_idle_ones() {
     assert_eq!(records.len(), 408, "no call is lost");
 }
 
+/// Catches a flood of INVITEs that drives calls out of the table which ring: of idle legs those leave first to which nobody
+/// has responded.
+#[test]
+fn a_flood_without_responses_spares_calls_that_ring() {
+    // 8 shards of 200 legs: whatever the hash, the calls fit.
+    let mut bench = Bench::new(1_600);
+    let calls = 100;
+    for call in 0..calls {
+        bench.see(START, &invite(&format!("call{call}"), 1));
+        bench.see(START.plus_ms(10), &response(180, &format!("call{call}"), 1));
+    }
+    for flood in 0..10_000 {
+        // From somebody else each time: calls between the same two people at once may be one call.
+        let text = String::from_utf8(invite(&format!("flood{flood}"), 1)).unwrap();
+        let text = text.replace("+8613912345678", &format!("+861391{flood:07}"));
+        bench.see(START.plus_ms(20 + flood), text.as_bytes());
+    }
+    for call in 0..calls {
+        bench.see(START.plus_ms(11_000), &response(486, &format!("call{call}"), 1));
+    }
+    let (records, counters) = bench.end();
+    assert!(counters.evicted_open > 8_000, "{counters:?}");
+    let rang = records.iter().filter(|record| record.targets[0].alerted);
+    let rang = rang.collect::<Vec<_>>();
+    assert_eq!(rang.len(), calls);
+    assert!(rang.iter().all(|record| !record.has(Flag::Evicted)));
+}
+
 /// D90. Catches a redial under the same Call-ID taken for a retransmission, or named as the first attempt.
 #[test]
 fn a_redial_that_reuses_the_call_id_is_a_new_attempt() {

@@ -13,7 +13,7 @@ mod story;
 use ringtap_config::Config;
 use ringtap_record::{Flag, Outcome};
 
-use story::{CORE, Hop, MGCF, PCSCF, PHONE, PHONE_2, Story, branch, fixtures_config, gi, text};
+use story::{CORE, Hop, MGCF, PCSCF, PHONE, PHONE_2, Story, U1, branch, fixtures_config, gi, hop, text};
 
 /// The fixtures' numbering, but nobody knows who is who.
 fn no_roles() -> Config {
@@ -524,4 +524,22 @@ fn an_answer_stamped_before_its_invite() {
     let records = story.end();
     assert!(records[0].started <= records[0].ended, "{records:?}");
     assert_eq!(records[0].targets[0].outcome, Outcome::Answered);
+}
+
+/// Catches a mail to everybody whom a flood of INVITEs from the access network names: nothing shows that the network took
+/// them in, and `undetermined = "auto"` is silent about them. An INVITE that the P-CSCF passed on is another matter.
+#[test]
+fn an_invite_that_nobody_took_in_is_no_evidence() {
+    let go = hop(PHONE, PCSCF, &["go"], U1);
+    let mo = hop(PCSCF, CORE, &["mo", "go"], U1);
+    for (hops, is_silent) in [(vec![&go], true), (vec![&go, &mo], false)] {
+        let mut story = Story::new(&fixtures_config());
+        for (at, hop) in (0..).zip(&hops) {
+            story.see(at, hop, "INVITE");
+        }
+        story.tick(300_000);
+        let records = story.end();
+        assert_eq!(records[0].targets[0].outcome, Outcome::Undetermined);
+        assert_eq!(records[0].flags.contains(&Flag::Loss), is_silent, "{records:?}");
+    }
 }

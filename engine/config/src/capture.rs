@@ -1,6 +1,9 @@
 //! `[capture]`: which packets are SIP.
 
-use serde::de::Error as _;
+use std::fmt;
+
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{self, SeqAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// Most ports that can be listed, so that who filters packets may hold them in a fixed table.
@@ -11,14 +14,21 @@ pub const RING_FRAMES_MIN: u32 = 64;
 /// See [`RING_FRAMES_MIN`].
 pub const RING_FRAMES_MAX: u32 = 131_072;
 
+/// Most that `duplicate_ms` can be: nobody sends a message again within that time (semantics.md §5).
+pub const DUPLICATE_MS_MAX: u32 = 100;
+
 /// `[capture]`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Capture {
-    /// UDP and TCP ports taken as SIP.
+    /// UDP, TCP and SCTP ports taken as SIP.
     pub ports: PortList,
-    /// Tunnels that are taken off a live interface, for what they may carry.
+    /// Tunnels that are opened, and taken off a live interface.
     pub tunnels: Vec<Tunnel>,
+    /// ESP is read where it turns out to be unencrypted (RFC 2410).
+    pub esp_null: bool,
+    /// Copies of a datagram are dropped within this time; 0 keeps them all.
+    pub duplicate_ms: u32,
     /// The beginning of a fragmented datagram is read when the rest of it does not come.
     pub fragment_salvage: bool,
     /// Frames that may wait for the program, for each queue of an interface.
@@ -66,6 +76,8 @@ impl Default for Capture {
         Self {
             ports: PortList::default(),
             tunnels: Tunnel::ALL.to_vec(),
+            esp_null: false,
+            duplicate_ms: 5,
             fragment_salvage: true,
             ring_frames: 16_384,
             frame_bytes: FrameBytes::Auto,
@@ -73,14 +85,21 @@ impl Default for Capture {
     }
 }
 
-/// Ports in ascending order, each once; at least one, at most [`PORTS_MAX`].
+/// Ports in ascending order, each once; at least one, at most [`PORTS_MAX`]. Or any port: then these are the ones on which
+/// everything is SIP, and on others what begins like it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PortList(Vec<u16>);
+pub struct PortList {
+    ports: Vec<u16>,
+    any: bool,
+}
 
 impl Default for PortList {
     /// 5060 (RFC 3261 §19.1.2).
     fn default() -> Self {
-        Self(vec![5060])
+        Self {
+            ports: vec![5060],
+            any: false,
+        }
     }
 }
 
@@ -92,27 +111,64 @@ impl PortList {
         ports.sort_unstable();
         ports.dedup();
         let usable = !ports.is_empty() && ports.len() <= PORTS_MAX && !ports.contains(&0);
-        usable.then_some(Self(ports))
+        usable.then_some(Self { ports, any: false })
+    }
+
+    /// UDP on any port, where it begins like SIP.
+    #[must_use]
+    pub fn any() -> Self {
+        Self {
+            any: true,
+            ..Self::default()
+        }
+    }
+
+    /// Whether datagrams on other ports are looked at.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        self.any
     }
 
     /// Whether `port` is one of them.
     #[must_use]
     pub fn contains(&self, port: u16) -> bool {
-        self.0.contains(&port)
+        self.ports.contains(&port)
     }
 
     /// The ports.
     #[must_use]
     pub fn as_slice(&self) -> &[u16] {
-        &self.0
+        &self.ports
     }
 }
 
 impl<'de> Deserialize<'de> for PortList {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let ports = Vec::<u16>::deserialize(deserializer)?;
-        Self::new(&ports)
-            .ok_or_else(|| D::Error::custom(format!("wants 1 to {PORTS_MAX} ports, none of them 0")))
+        deserializer.deserialize_any(PortListVisitor)
+    }
+}
+
+/// Takes a list or a word. Not an untagged choice: an error in a list is to name the entry.
+struct PortListVisitor;
+
+impl<'de> Visitor<'de> for PortListVisitor {
+    type Value = PortList;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a sequence of ports, or \"any\"")
+    }
+
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<PortList, E> {
+        match word {
+            "any" => Ok(PortList::any()),
+            _ => Err(E::invalid_type(Unexpected::Str(word), &self)),
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, ports: A) -> Result<PortList, A::Error> {
+        let ports = Vec::<u16>::deserialize(SeqAccessDeserializer::new(ports))?;
+        PortList::new(&ports)
+            .ok_or_else(|| de::Error::custom(format!("wants 1 to {PORTS_MAX} ports, none of them 0")))
     }
 }
 
@@ -132,16 +188,28 @@ pub enum Tunnel {
     Gtpu,
     /// IP in IP: RFC 2003, RFC 2473, RFC 4213.
     Ipip,
+    /// RFC 3032.
+    Mpls,
+    /// RFC 2516.
+    Pppoe,
+    /// What agents of Homer send, version 3.
+    Hep,
+    /// What access points and routers send.
+    Tzsp,
 }
 
 impl Tunnel {
     /// Every tunnel.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 10] = [
         Self::Gre,
         Self::Erspan,
         Self::Vxlan,
         Self::Geneve,
         Self::Gtpu,
         Self::Ipip,
+        Self::Mpls,
+        Self::Pppoe,
+        Self::Hep,
+        Self::Tzsp,
     ];
 }

@@ -3,7 +3,7 @@
 
 use ringtap_identity::{Identity, Plan};
 
-use crate::capture::{RING_FRAMES_MAX, RING_FRAMES_MIN};
+use crate::capture::{DUPLICATE_MS_MAX, RING_FRAMES_MAX, RING_FRAMES_MIN};
 use crate::identities::{Identities, Learn, RawIdentities};
 use crate::network::Network;
 use crate::notifier::{NotifierConfig, SmtpConfig};
@@ -20,6 +20,7 @@ pub(crate) fn check(raw: Raw, source: &Source<'_>) -> Result<Config, ConfigError
     let identities = identities(raw.identities, &plan, source)?;
     learn(identities.learn, &raw.network, source)?;
     ring_frames(raw.capture.ring_frames, source)?;
+    duplicate_ms(raw.capture.duplicate_ms, source)?;
     timers(&raw.timers, source)?;
     limits(&raw.limits, source)?;
     at_least_one("journal.retention_days", raw.journal.retention_days, source)?;
@@ -113,6 +114,16 @@ fn ring_frames(frames: u32, source: &Source<'_>) -> Result<(), ConfigError> {
     Ok(())
 }
 
+fn duplicate_ms(time_ms: u32, source: &Source<'_>) -> Result<(), ConfigError> {
+    if time_ms > DUPLICATE_MS_MAX {
+        let problem = format!(
+            "{time_ms} is too long: what comes later than {DUPLICATE_MS_MAX} milliseconds may have been sent again"
+        );
+        return Err(source.fault("capture.duplicate_ms", problem));
+    }
+    Ok(())
+}
+
 fn timers(timers: &Timers, source: &Source<'_>) -> Result<(), ConfigError> {
     for (name, value_ms, min_ms) in timers.bounds() {
         if !(min_ms..=TIMER_MS_MAX).contains(&value_ms) {
@@ -136,6 +147,8 @@ fn limits(limits: &Limits, source: &Source<'_>) -> Result<(), ConfigError> {
     // A slip of the hand should fail here, not by running out of memory at start.
     const CALLS_MAX: usize = 100_000_000;
     const REASSEMBLY_BYTES_MIN: usize = 64 * 1024;
+    // Live, this is divided among many parts, each of which has to hold some streams.
+    const STREAM_BYTES_MIN: usize = 16 * 1024 * 1024;
     if !(1..=CALLS_MAX).contains(&limits.calls_max) {
         let problem = format!("{} is out of bounds; give 1 to {CALLS_MAX}", limits.calls_max);
         return Err(source.fault("limits.calls_max", problem));
@@ -150,6 +163,13 @@ fn limits(limits: &Limits, source: &Source<'_>) -> Result<(), ConfigError> {
             limits.reassembly_bytes_max
         );
         return Err(source.fault("limits.reassembly_bytes_max", problem));
+    }
+    if limits.stream_bytes_max < STREAM_BYTES_MIN {
+        let problem = format!(
+            "{} holds too few streams; give at least {STREAM_BYTES_MIN}",
+            limits.stream_bytes_max
+        );
+        return Err(source.fault("limits.stream_bytes_max", problem));
     }
     Ok(())
 }

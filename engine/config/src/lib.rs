@@ -24,7 +24,9 @@ use std::path::{Path, PathBuf};
 
 use ringtap_identity::Plan;
 
-pub use capture::{Capture, FrameBytes, PORTS_MAX, PortList, RING_FRAMES_MAX, RING_FRAMES_MIN, Tunnel};
+pub use capture::{
+    Capture, DUPLICATE_MS_MAX, FrameBytes, PORTS_MAX, PortList, RING_FRAMES_MAX, RING_FRAMES_MIN, Tunnel,
+};
 pub use error::ConfigError;
 pub use identities::{Identities, Learn};
 pub use network::Network;

@@ -61,8 +61,10 @@ pub struct Limits {
     pub calls_max: usize,
     /// Registered contacts that are remembered.
     pub bindings_max: usize,
-    /// Memory for datagrams and streams that are not complete yet.
+    /// Memory for fragments of datagrams that are not complete yet.
     pub reassembly_bytes_max: usize,
+    /// Memory for what is known of TCP streams and SCTP associations, and for messages in them that are not complete yet.
+    pub stream_bytes_max: usize,
 }
 
 impl Default for Limits {
@@ -71,6 +73,7 @@ impl Default for Limits {
             calls_max: 1_000_000,
             bindings_max: 200_000,
             reassembly_bytes_max: 64 * 1024 * 1024,
+            stream_bytes_max: 64 * 1024 * 1024,
         }
     }
 }

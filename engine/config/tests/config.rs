@@ -66,8 +66,12 @@ fn defaults() {
         [200_000, 180_000, 2_000, 86_400_000, 300]
     );
     assert_eq!(
-        (config.limits.calls_max, config.limits.reassembly_bytes_max),
-        (1_000_000, 67_108_864)
+        [
+            config.limits.calls_max,
+            config.limits.reassembly_bytes_max,
+            config.limits.stream_bytes_max
+        ],
+        [1_000_000, 67_108_864, 67_108_864]
     );
     assert_eq!(
         (config.journal.keep, config.journal.retention_days),
@@ -210,11 +214,13 @@ fn faults_name_file_line_and_key() {
         ),
         ("[capture]\nports = []", 2, "capture.ports", "ports"),
         (
-            "[capture]\ntunnels = ['gre', 'mpls']",
+            "[capture]\ntunnels = ['gre', 'l2tp']",
             2,
             "capture.tunnels[1]",
-            "mpls",
+            "l2tp",
         ),
+        ("[capture]\nports = 'all'", 2, "capture.ports", "or \"any\""),
+        ("[capture]\nduplicate_ms = 101", 2, "capture.duplicate_ms", "101"),
         ("[timers]\nsettle_ms = -1", 2, "timers.settle_ms", "-1"),
         ("[journal]\nkeep = 'some'", 2, "journal.keep", "some"),
         (
@@ -285,6 +291,12 @@ fn faults_name_file_line_and_key() {
             2,
             "limits.reassembly_bytes_max",
             "datagram",
+        ),
+        (
+            "[limits]\nstream_bytes_max = 1000",
+            2,
+            "limits.stream_bytes_max",
+            "streams",
         ),
         (
             "[journal]\nretention_days = 0",
@@ -437,6 +449,12 @@ fn default_file_may_be_absent() {
 fn port_lists() {
     assert!(PortList::new(&[0]).is_none());
     assert!(PortList::new(&(1..=33).collect::<Vec<u16>>()).is_none());
+    let any = from_toml("[capture]\nports = 'any'", "test")
+        .unwrap()
+        .capture
+        .ports;
+    assert_eq!((any.is_any(), any.as_slice()), (true, &[5060][..]));
     let ports = PortList::new(&[5080, 5060]).unwrap();
+    assert!(!ports.is_any());
     assert!(ports.contains(5080) && !ports.contains(5070));
 }

@@ -13,6 +13,7 @@
 pub mod addr;
 pub mod dialog;
 mod fault;
+pub mod framing;
 mod header;
 mod lex;
 mod message;

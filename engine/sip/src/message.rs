@@ -41,6 +41,16 @@ pub enum ContentLength {
     Ambiguous,
 }
 
+impl ContentLength {
+    /// What this field and those before it say together: several equal ones are one, different ones are none (semantics.md §6).
+    pub(crate) fn and(self, before: Option<Self>) -> Self {
+        match before {
+            Some(before) if before != self => Self::Ambiguous,
+            _ => self,
+        }
+    }
+}
+
 /// The start line in spans.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum StartSpan {

@@ -164,11 +164,7 @@ impl<'a> Essentials<'a> {
 
     /// Several equal Content-Length are one; different ones are none (semantics.md §6).
     fn note_content_length(&mut self, value: &[u8]) {
-        let said = content_length(value);
-        self.content_length = Some(match self.content_length {
-            Some(before) if before != said => ContentLength::Ambiguous,
-            _ => said,
-        });
+        self.content_length = Some(content_length(value).and(self.content_length));
     }
 
     /// Reads what the pass found. In a frame that was cut a missing field is the cut's fault.
@@ -318,6 +314,37 @@ fn usual_tag(value: &[u8]) -> Option<Option<&[u8]>> {
     let tag = text.get(..end)?;
     let plain = !is_lws(*tag.last()?) && !is_lws(*tag.first()?) && tag.first() != Some(&b'"');
     plain.then_some(Some(tag))
+}
+
+/// What [`parse`] reads as Content-Length in a whole header, start line and empty line included.
+pub(crate) fn content_length_within(header: &[u8]) -> ContentLength {
+    let mut found = None;
+    let mut rest = find(b'\n', header)
+        .and_then(|end| header.get(end + 1..))
+        .unwrap_or_default();
+    while !matches!(rest, [b'\n', ..] | [b'\r', b'\n', ..]) {
+        let Some((field, behind)) = field(rest) else { break };
+        if let Some(said) = length_field(field, rest) {
+            found = Some(said.and(found));
+        }
+        rest = behind;
+    }
+    found.unwrap_or(ContentLength::Absent)
+}
+
+/// What a line says of the body's length, if it is a whole Content-Length.
+pub(crate) fn content_length_of(line: &[u8]) -> Option<ContentLength> {
+    length_field(line, line)
+}
+
+/// What a field says of the body's length, if it is a Content-Length. Most fields are told by their first octet.
+fn length_field(field: &[u8], rest: &[u8]) -> Option<ContentLength> {
+    let first = *field.first()?;
+    if !(matches!(first, b'c' | b'C' | b'l' | b'L') || is_lws(first)) {
+        return None;
+    }
+    let (name, value) = name_and_value(field, rest)?;
+    (name == Some(Header::ContentLength)).then(|| content_length(trim_line(value)))
 }
 
 /// What one Content-Length says. What does not fit is larger than any frame, whatever it is (RFC 4475

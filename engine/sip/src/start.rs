@@ -23,6 +23,11 @@ pub(crate) fn start_line(line: &[u8]) -> Result<(Start<'_>, &[u8]), Fault> {
     }
 }
 
+/// Whether a line with its end is a start line, or was meant to be one.
+pub(crate) fn is_start_line(line: &[u8]) -> bool {
+    !matches!(start_line(trim(line)), Err(Fault::NotSip))
+}
+
 /// A line with single spaces, the version in capitals and a known method, which is what everybody sends. The
 /// combinators behind it read the same out of it, at three times the cost.
 fn usual(line: &[u8]) -> Option<(Start<'_>, &[u8])> {

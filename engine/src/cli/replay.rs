@@ -11,8 +11,9 @@ use ringtap_config::Config;
 
 use super::core_list::CoreList;
 use super::outputs::{Outputs, display};
+use super::run::take;
 use super::{Common, Failure, say};
-use crate::decode::{Decoder, PortSet, reassembly};
+use crate::decode::{Decoder, PortSet, reassembly, sctp, tcp};
 use crate::replay::{self, Options, Speed};
 use crate::stats::Summary;
 use crate::worker::Shared;
@@ -120,10 +121,28 @@ impl Replay {
 
 /// What finds SIP in frames, as the configuration wants it.
 pub(super) fn decoder(config: &Config) -> Decoder {
-    Decoder::new(ports(config)).with_reassembly(reassembly::Limits {
+    let reassembly = reassembly::Limits {
         bytes_max: config.limits.reassembly_bytes_max,
         salvage: config.capture.fragment_salvage,
-    })
+    };
+    let (tcp, sctp) = streams(config.limits.stream_bytes_max);
+    Decoder::new(ports(config))
+        .with_reassembly(reassembly)
+        .with_tcp(tcp)
+        .with_sctp(sctp)
+        .with_take(take(&config.capture))
+        .with_duplicates(config.capture.duplicate_ms)
+}
+
+/// The memory for streams, three quarters of it for TCP: SCTP holds pieces of messages only.
+const fn streams(bytes_max: usize) -> (tcp::Limits, sctp::Limits) {
+    let quarter = bytes_max / 4;
+    (
+        tcp::Limits {
+            bytes_max: bytes_max - quarter,
+        },
+        sctp::Limits { bytes_max: quarter },
+    )
 }
 
 pub(super) fn ports(config: &Config) -> PortSet {

@@ -29,9 +29,9 @@ const _: () = assert!(ringtap_config::RING_FRAMES_MAX == ringtap_xsk::RING_FRAME
 /// Capture from network interfaces (XDP, AF_XDP) until SIGINT or SIGTERM, and record missed calls in the journal
 ///
 /// Every queue of an interface is read; queues are dealt out to the cores in turn. Interfaces are made promiscuous
-/// as long as this runs. SIP over UDP, TCP and SCTP is taken off the interface, and what may carry it: fragments of UDP, MPLS,
-/// PPPoE, and the tunnels in capture.tunnels. The rest passes to the kernel untouched, unless --dedicated says otherwise. A second
-/// SIGINT or SIGTERM ends it at once, with status 1.
+/// as long as this runs. SIP over UDP, TCP and SCTP is taken off the interface, and what may carry it: IP fragments,
+/// the tunnels in capture.tunnels, and ESP if capture.esp_null is set. The rest passes to the kernel untouched, unless --dedicated says
+/// otherwise. A second SIGINT or SIGTERM ends it at once, with status 1.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     ringtap run --interface ens2f0 --cores 2,3\n  \
@@ -205,10 +205,16 @@ impl Run {
     }
 }
 
-/// What the XDP program takes beside UDP: what the host counts or opens, and the tunnels that are switched on.
-fn take(capture: &Capture) -> Take {
-    let always = Take::TCP | Take::SCTP | Take::MPLS | Take::PPPOE;
-    capture.tunnels.iter().fold(always, |take, tunnel| {
+/// What is looked for beside UDP on SIP ports, by the XDP program and by the decoder.
+pub(super) fn take(capture: &Capture) -> Take {
+    let mut take = Take::TCP | Take::SCTP;
+    if capture.esp_null {
+        take = take | Take::ESP;
+    }
+    if capture.ports.is_any() {
+        take = take | Take::CONTENT;
+    }
+    capture.tunnels.iter().fold(take, |take, tunnel| {
         take | match tunnel {
             Tunnel::Gre => Take::GRE,
             Tunnel::Erspan => Take::ERSPAN,
@@ -216,6 +222,10 @@ fn take(capture: &Capture) -> Take {
             Tunnel::Geneve => Take::GENEVE,
             Tunnel::Gtpu => Take::GTPU,
             Tunnel::Ipip => Take::IPIP,
+            Tunnel::Mpls => Take::MPLS,
+            Tunnel::Pppoe => Take::PPPOE,
+            Tunnel::Hep => Take::HEP,
+            Tunnel::Tzsp => Take::TZSP,
         }
     })
 }
@@ -239,10 +249,25 @@ mod tests {
     /// Catches a tunnel that is switched off and taken all the same, or the other way round.
     #[test]
     fn tunnels_are_switched() {
-        let config = |text| ringtap_config::from_toml(text, "test").unwrap().capture;
-        assert_eq!(take(&config("")), Take::ALL);
-        let take = take(&config("[capture]\ntunnels = [\"vxlan\"]"));
-        assert!(take.any_of(Take::VXLAN) && take.any_of(Take::TCP));
-        assert!(!take.any_of(Take::GRE | Take::ERSPAN | Take::GENEVE | Take::GTPU | Take::IPIP));
+        let config = |text: &str| ringtap_config::from_toml(text, "test").unwrap().capture;
+        let by_default = Take::ALL.without(Take::ESP | Take::CONTENT);
+        assert_eq!(take(&config("")), by_default);
+        let all = config("[capture]\nports = \"any\"\nesp_null = true");
+        assert_eq!(take(&all), Take::ALL);
+        for (name, kind) in [
+            ("gre", Take::GRE),
+            ("erspan", Take::ERSPAN),
+            ("vxlan", Take::VXLAN),
+            ("geneve", Take::GENEVE),
+            ("gtpu", Take::GTPU),
+            ("ipip", Take::IPIP),
+            ("mpls", Take::MPLS),
+            ("pppoe", Take::PPPOE),
+            ("hep", Take::HEP),
+            ("tzsp", Take::TZSP),
+        ] {
+            let one = config(&format!("[capture]\ntunnels = [\"{name}\"]"));
+            assert_eq!(take(&one), Take::TCP | Take::SCTP | kind, "{name}");
+        }
     }
 }

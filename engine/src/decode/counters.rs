@@ -6,12 +6,16 @@ use ringtap_classify::Reason;
 use super::reassembly::ReassemblyCounters;
 use super::sctp::SctpCounters;
 use super::tcp::TcpCounters;
+use super::tunnel::TunnelCounters;
 
 /// Counters of one worker. Add those of several with [`DecodeCounters::merge`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DecodeCounters {
     by_reason: [u64; Reason::COUNT],
+    /// Of IP packets that were put together, likewise.
+    put_together: [u64; Reason::COUNT],
     truncated: u64,
+    pub(super) tunnels: TunnelCounters,
     reassembly: ReassemblyCounters,
     tcp: TcpCounters,
     sctp: SctpCounters,
@@ -48,6 +52,19 @@ impl DecodeCounters {
         &self.reassembly
     }
 
+    /// What became of encapsulations.
+    #[must_use]
+    pub const fn tunnels(&self) -> &TunnelCounters {
+        &self.tunnels
+    }
+
+    /// What the IP packets were that were put together of fragments: each reason's name with its packets, zeros included.
+    /// Together they are those that a reassembler handed on.
+    pub fn put_together(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        let names = Reason::ALL.iter().map(|reason| reason.as_str());
+        names.zip(self.put_together.iter().copied())
+    }
+
     /// What became of TCP segments from or to a SIP port, and of the messages in them.
     #[must_use]
     pub const fn tcp(&self) -> &TcpCounters {
@@ -60,10 +77,11 @@ impl DecodeCounters {
         &self.sctp
     }
 
-    /// Datagrams from or to a SIP port that were handed on: those of one frame, and those of several.
+    /// Datagrams that were handed on: those of one frame, and those of several.
     #[must_use]
     pub fn datagrams(&self) -> u64 {
-        self.of(Reason::Delivered) + self.reassembly.handed_on()
+        let put_together = self.put_together.get(Reason::Delivered.index());
+        self.of(Reason::Delivered) + put_together.copied().unwrap_or_default()
     }
 
     /// Each reason's name with its frames, zeros included, in the order of [`Reason::ALL`].
@@ -75,18 +93,20 @@ impl DecodeCounters {
 
     /// Adds the counts of `other`.
     pub fn merge(&mut self, other: &Self) {
-        for (mine, theirs) in self.by_reason.iter_mut().zip(&other.by_reason) {
-            *mine += theirs;
-        }
+        add(&mut self.by_reason, &other.by_reason);
+        add(&mut self.put_together, &other.put_together);
         self.truncated += other.truncated;
+        self.tunnels.merge(&other.tunnels);
         self.reassembly.merge(&other.reassembly);
         self.tcp.merge(&other.tcp);
         self.sctp.merge(&other.sctp);
     }
 
-    /// Adds of what was put together how much was not whole.
+    /// Adds what packets that were put together turned out to be: they are no frames.
     pub fn merge_set_aside(&mut self, packets: &Self) {
+        add(&mut self.put_together, &packets.by_reason);
         self.truncated += packets.truncated;
+        self.tunnels.merge(&packets.tunnels);
     }
 
     /// Adds what a reassembler counted.
@@ -111,6 +131,12 @@ impl DecodeCounters {
             *counter += 1;
         }
         self.truncated += u64::from(truncated);
+    }
+}
+
+fn add(sums: &mut [u64], others: &[u64]) {
+    for (sum, other) in sums.iter_mut().zip(others) {
+        *sum += other;
     }
 }
 

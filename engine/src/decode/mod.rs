@@ -1,11 +1,15 @@
 //! From a frame to what the SIP parser reads.
 //!
-//! Owns the link headers that only capture files have, the choice by port and the counters. The walk
-//! through VLAN tags, IP and UDP is `ringtap-classify`'s, the same code that the XDP program runs. What makes sense only
-//! with other frames is told from the rest here, and kept by others: fragments by [`reassembly`], TCP segments by [`tcp`],
-//! SCTP packets by [`sctp`].
+//! Owns the link headers that only capture files have, the choice by port and content, and the counters. The walk
+//! through VLAN tags, IP and UDP is `ringtap-classify`'s, the same code that the XDP program runs; encapsulations are opened by
+//! [`tunnel`], copies found by [`duplicates`]. What makes sense only with other frames is told from the rest here, and kept by
+//! others: fragments by [`reassembly`], TCP segments by [`tcp`], SCTP packets by [`sctp`].
+
+#[macro_use]
+mod tally;
 
 mod counters;
+pub mod duplicates;
 mod link;
 mod network;
 pub mod reassembly;
@@ -13,18 +17,21 @@ pub mod sctp;
 pub mod tcp;
 #[cfg(test)]
 mod tests;
+pub mod tunnel;
 
 pub use counters::DecodeCounters;
 pub use network::{Around, Network};
-pub use ringtap_classify::{PortSet, Reason};
+pub use ringtap_classify::{PortSet, Reason, Take, TunnelKind};
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
-use ringtap_classify::{IpSpan, IpVersion, Udp, Walk};
+use ringtap_classify::{self as classify, IpSpan, IpVersion, Octets as _, Udp, Walk};
 use ringtap_record::Time;
 
 use crate::capture::Frame;
+use duplicates::Duplicates;
 use reassembly::{Piece, Reassembler};
+use tunnel::{Capsule, Closed, Inside, Layer, Layers, Opening, TunnelCounters};
 
 /// What the SIP parser is given: the content of a datagram, or one message out of a stream or an association. Borrowed
 /// from its frame, or from whoever put it together.
@@ -66,22 +73,35 @@ impl Decoded<'_> {
     }
 }
 
+/// What a frame is, and what it is counted as.
+#[derive(Clone, Copy, Debug)]
+struct Found<'a> {
+    decoded: Decoded<'a>,
+    reason: Reason,
+    /// The identification that the sender gave a datagram, by which copies of it are known; 0 if it gave none.
+    id: u16,
+}
+
 /// Finds SIP datagrams in frames. Never allocates, and never looks at a checksum: offload makes them
 /// wrong on a mirror (semantics.md §5).
 #[derive(Clone, Debug)]
 pub struct Decoder {
     ports: PortSet,
+    take: Take,
+    duplicate_ms: u32,
     reassembly: reassembly::Limits,
     tcp: tcp::Limits,
     sctp: sctp::Limits,
 }
 
 impl Decoder {
-    /// A decoder which takes datagrams from or to one of `ports`.
+    /// A decoder which takes datagrams from or to one of `ports`. The rest is as in a configuration that says nothing of it.
     #[must_use]
     pub fn new(ports: PortSet) -> Self {
         Self {
             ports,
+            take: Take::ALL.without(Take::ESP | Take::CONTENT),
+            duplicate_ms: 5,
             reassembly: reassembly::Limits::default(),
             tcp: tcp::Limits::default(),
             sctp: sctp::Limits::default(),
@@ -94,10 +114,54 @@ impl Decoder {
         Self { reassembly, ..self }
     }
 
+    /// This decoder with other limits for TCP streams.
+    #[must_use]
+    pub fn with_tcp(self, tcp: tcp::Limits) -> Self {
+        Self { tcp, ..self }
+    }
+
+    /// This decoder with other limits for SCTP associations.
+    #[must_use]
+    pub fn with_sctp(self, sctp: sctp::Limits) -> Self {
+        Self { sctp, ..self }
+    }
+
+    /// This decoder, which looks for SIP in what `take` says: the same set that the XDP program is given.
+    #[must_use]
+    pub fn with_take(self, take: Take) -> Self {
+        Self { take, ..self }
+    }
+
+    /// This decoder, whose workers drop copies within that time; 0 keeps them all.
+    #[must_use]
+    pub fn with_duplicates(self, duplicate_ms: u32) -> Self {
+        Self { duplicate_ms, ..self }
+    }
+
     /// What `frame` is. Each call counts the frame under exactly one reason.
     #[inline]
     pub fn sort<'a>(&self, frame: &Frame<'a>, counters: &mut DecodeCounters) -> Decoded<'a> {
         self.sort_within(frame, Around::default(), counters)
+    }
+
+    /// As [`sort`](Self::sort), but for copies of datagrams that `duplicates` remembers: they are counted as such, and nothing.
+    #[inline]
+    pub fn sort_once<'a>(
+        &self,
+        frame: &Frame<'a>,
+        duplicates: &mut Duplicates,
+        counters: &mut DecodeCounters,
+    ) -> Decoded<'a> {
+        let mut found = self.find(frame, Around::default(), &mut counters.tunnels);
+        if let Decoded::Payload(payload) = &found.decoded
+            && found.id != 0
+            && duplicates.is_copy(found.id, payload)
+        {
+            found.decoded = Decoded::Nothing;
+            found.reason = Reason::Duplicate;
+        }
+        count(&found, counters);
+        found.decoded
     }
 
     /// What `frame` is that was found within others. Counts as [`sort`](Self::sort) does.
@@ -108,32 +172,149 @@ impl Decoder {
         around: Around,
         counters: &mut DecodeCounters,
     ) -> Decoded<'a> {
-        let (decoded, reason) = self.look(frame, around);
-        counters.count(
-            reason,
-            matches!(decoded, Decoded::Payload(Payload { truncated: true, .. })),
-        );
-        decoded
+        let found = self.find(frame, around, &mut counters.tunnels);
+        count(&found, counters);
+        found.decoded
     }
 
     /// What `frame` is, and why. Counts nothing.
     #[inline]
     pub fn look<'a>(&self, frame: &Frame<'a>, around: Around) -> (Decoded<'a>, Reason) {
+        let found = self.find(frame, around, &mut TunnelCounters::default());
+        (found.decoded, found.reason)
+    }
+
+    #[inline]
+    fn find<'a>(&self, frame: &Frame<'a>, around: Around, tunnels: &mut TunnelCounters) -> Found<'a> {
         let walk = link::walk(frame.link, frame.bytes);
-        let is_sip = |port| self.ports.contains(port);
-        let reason = walk.reason(is_sip);
-        let decoded = match (&walk, reason) {
-            (Walk::Udp(udp), Reason::Delivered) => datagram(frame, udp).map(Decoded::Payload),
-            (Walk::Fragment(fragment), _) => Piece::read(frame, around, fragment).map(Decoded::Fragment),
-            (Walk::Tcp(segment), _) if is_sip(segment.source_port) || is_sip(segment.destination_port) => {
-                tcp::Segment::read(frame, around, segment).map(Decoded::Tcp)
+        // Nearly everything is this.
+        if let Walk::Udp(udp) = &walk
+            && (self.is_sip(udp.source_port) || self.is_sip(udp.destination_port))
+        {
+            return self.datagram(frame, udp, Reason::Delivered);
+        }
+        self.find_within(frame, walk, around, tunnels)
+    }
+
+    /// What is in there, through all encapsulations that are switched on.
+    #[inline(never)]
+    fn find_within<'a>(
+        &self,
+        frame: &Frame<'a>,
+        mut walk: Walk,
+        around: Around,
+        tunnels: &mut TunnelCounters,
+    ) -> Found<'a> {
+        let mut layers = Layers::new(around);
+        // Ends where the innermost packet does; positions count from the beginning of the outermost.
+        let mut frame = *frame;
+        loop {
+            let reason = classify::reason(frame.bytes, &walk, |port| self.is_sip(port), self.take);
+            let Some(capsule) = self.capsule(&walk, reason) else {
+                return self.plain(&frame, &walk, reason, &layers);
+            };
+            if layers.is_deepest() {
+                return Found::nothing(Reason::TooDeep);
             }
-            (Walk::Sctp(segment), _) if is_sip(segment.source_port) || is_sip(segment.destination_port) => {
-                sctp::Packet::read(frame, around, segment).map(Decoded::Sctp)
+            let opened = capsule.open(&frame, |port| self.is_sip(port));
+            tunnels.count(
+                capsule.kind,
+                match opened {
+                    Ok(_) => Opening::Opened,
+                    Err(Closed::NothingInside) => Opening::Empty,
+                    Err(Closed::Compressed) => Opening::Compressed,
+                    Err(Closed::Malformed) => Opening::Malformed,
+                },
+            );
+            match opened {
+                Ok(Inside::Walked {
+                    walk: inside,
+                    end,
+                    id,
+                }) => {
+                    layers.push(Layer::new(&capsule, id));
+                    frame.bytes = frame.bytes.get(..end).unwrap_or(frame.bytes);
+                    walk = inside;
+                }
+                Ok(Inside::Payload(payload)) => {
+                    return Found {
+                        decoded: Decoded::Payload(payload),
+                        reason: Reason::Delivered,
+                        id: 0,
+                    };
+                }
+                Err(_) => return Found::nothing(reason),
+            }
+        }
+    }
+
+    /// What is no encapsulation, or one that is not opened.
+    fn plain<'a>(&self, frame: &Frame<'a>, walk: &Walk, reason: Reason, layers: &Layers) -> Found<'a> {
+        let decoded = match walk {
+            Walk::Udp(udp) if reason == Reason::Delivered => return self.datagram(frame, udp, reason),
+            Walk::Fragment(fragment) => {
+                Piece::read(frame, layers.around(frame), fragment).map(Decoded::Fragment)
+            }
+            Walk::Tcp(segment) if segment.is_on(|port| self.is_sip(port)) => {
+                tcp::Segment::read(frame, layers.around(frame), segment).map(Decoded::Tcp)
+            }
+            Walk::Sctp(segment) if segment.is_on(|port| self.is_sip(port)) => {
+                sctp::Packet::read(frame, layers.around(frame), segment).map(Decoded::Sctp)
             }
             _ => None,
         };
-        (decoded.unwrap_or(Decoded::Nothing), reason)
+        Found {
+            decoded: decoded.unwrap_or(Decoded::Nothing),
+            reason,
+            id: 0,
+        }
+    }
+
+    /// The datagram, which is on a SIP port or begins like SIP.
+    #[inline]
+    fn datagram<'a>(&self, frame: &Frame<'a>, udp: &Udp, reason: Reason) -> Found<'a> {
+        let Some(payload) = datagram(frame, udp) else {
+            return Found::nothing(reason);
+        };
+        let on_sip_port = self.is_sip(udp.source_port) || self.is_sip(udp.destination_port);
+        if !on_sip_port && !ringtap_sip::is_sip_start(payload.octets) {
+            return Found::nothing(Reason::NotSipPort);
+        }
+        Found {
+            decoded: Decoded::Payload(payload),
+            reason,
+            id: identification(frame.bytes, udp.ip),
+        }
+    }
+
+    /// The encapsulation that was found, if it is one that is opened.
+    fn capsule(&self, walk: &Walk, reason: Reason) -> Option<Capsule> {
+        let capsule = match (walk, reason) {
+            (Walk::Tunnel(tunnel), _) => Capsule::of_tunnel(tunnel),
+            (Walk::Udp(udp), Reason::Esp) => Capsule::of_udp(TunnelKind::Esp, udp),
+            (Walk::Udp(udp), Reason::UdpTunnel) => {
+                Capsule::of_udp(TunnelKind::over_udp(udp.destination_port)?, udp)
+            }
+            _ => return None,
+        };
+        let is_on = capsule.kind == TunnelKind::Snap || self.take.any_of(Take::tunnel(capsule.kind));
+        is_on.then_some(capsule)
+    }
+
+    #[inline]
+    fn is_sip(&self, port: u16) -> bool {
+        self.ports.contains(port)
+    }
+
+    /// Whether the beginning of a packet, which `frame` holds, shows something that is looked for.
+    fn wants(&self, frame: &Frame<'_>) -> bool {
+        let walk = link::walk(frame.link, frame.bytes);
+        let reason = classify::reason(frame.bytes, &walk, |port| self.is_sip(port), self.take);
+        match &walk {
+            Walk::Tcp(segment) | Walk::Sctp(segment) => segment.is_on(|port| self.is_sip(port)),
+            Walk::Udp(_) if reason == Reason::Delivered => true,
+            _ => self.capsule(&walk, reason).is_some(),
+        }
     }
 
     /// The payload of `frame`, if it holds a whole one that is wanted. Counts as [`sort`](Self::sort) does.
@@ -160,7 +341,44 @@ impl Decoder {
     /// A reassembler for the fragments which this decoder finds: it wants what the decoder wants.
     #[must_use]
     pub fn reassembler(&self) -> Reassembler {
-        Reassembler::new(self.ports.clone(), self.reassembly)
+        Reassembler::new(self.clone(), self.reassembly)
+    }
+
+    /// What remembers the datagrams of one worker.
+    #[must_use]
+    pub fn duplicates(&self) -> Duplicates {
+        Duplicates::new(self.duplicate_ms)
+    }
+}
+
+impl Found<'_> {
+    const fn nothing(reason: Reason) -> Self {
+        Self {
+            decoded: Decoded::Nothing,
+            reason,
+            id: 0,
+        }
+    }
+}
+
+#[inline]
+fn count(found: &Found<'_>, counters: &mut DecodeCounters) {
+    let truncated = matches!(found.decoded, Decoded::Payload(Payload { truncated: true, .. }));
+    counters.count(found.reason, truncated);
+}
+
+/// What the sender numbered a datagram with. In IPv6 only fragments have that.
+#[inline]
+fn identification(bytes: &[u8], ip: IpSpan) -> u16 {
+    /// From there to the source address.
+    const BEFORE_SOURCE: usize = 8;
+    match ip.version {
+        IpVersion::V4 => ip
+            .source_at
+            .checked_sub(BEFORE_SOURCE)
+            .and_then(|at| bytes.be16_at(at))
+            .unwrap_or(0),
+        IpVersion::V6 => 0,
     }
 }
 

@@ -141,7 +141,7 @@ pub fn run(
         opened.extend(queues.into_iter().map(|queue| (number, queue)));
         ports.push(port);
     }
-    let asides = Asides::new(decoder);
+    let asides = Asides::for_several(decoder);
     let mut hands = Hands::start(&common, decoder, &asides, options)?;
     if opened.len() < readers {
         tracing::warn!(

@@ -40,13 +40,17 @@ const SNAPLEN_BYTES: u32 = 262_144;
 /// A capture file with the frames of all messages, ordered by time.
 #[must_use]
 pub fn capture(wires: &[Wire], format: Format) -> Vec<u8> {
-    let frames = frame::frames(wires);
+    of_frames(&frame::frames(wires), format)
+}
+
+/// A capture file with these frames.
+pub(crate) fn of_frames(frames: &[Frame], format: Format) -> Vec<u8> {
     match format {
-        Format::Pcap => pcap(&frames, Bytes { big_endian: false }, false),
-        Format::PcapNanos => pcap(&frames, Bytes { big_endian: false }, true),
-        Format::PcapBigEndian => pcap(&frames, Bytes { big_endian: true }, false),
-        Format::PcapNanosBigEndian => pcap(&frames, Bytes { big_endian: true }, true),
-        Format::PcapNg => pcapng(&frames),
+        Format::Pcap => pcap(frames, Bytes { big_endian: false }, false),
+        Format::PcapNanos => pcap(frames, Bytes { big_endian: false }, true),
+        Format::PcapBigEndian => pcap(frames, Bytes { big_endian: true }, false),
+        Format::PcapNanosBigEndian => pcap(frames, Bytes { big_endian: true }, true),
+        Format::PcapNg => pcapng(frames),
     }
 }
 

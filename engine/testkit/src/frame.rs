@@ -1,4 +1,4 @@
-//! Frames out of messages: UDP, IPv4 with its fragments, QinQ, Ethernet.
+//! Frames out of messages: UDP, IPv4 with its fragments, QinQ, Ethernet. TCP and SCTP are [`crate::transport`]'s.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -68,8 +68,8 @@ fn frames_of(wire: &Wire, identification: u16) -> Vec<Frame> {
             let more = offset_bytes + piece.len() < datagram.len();
             let mut bytes = ethernet(source, destination, wire.link.vlan);
             bytes.extend(ipv4(
-                source,
-                destination,
+                (source, destination),
+                UDP,
                 identification,
                 offset_bytes,
                 more,
@@ -88,14 +88,14 @@ fn frames_of(wire: &Wire, identification: u16) -> Vec<Frame> {
     packets.into_iter().zip(0_i64..).map(frame).collect()
 }
 
-fn v4(address: SocketAddr) -> Ipv4Addr {
+pub(crate) fn v4(address: SocketAddr) -> Ipv4Addr {
     match address.ip() {
         IpAddr::V4(address) => address,
         IpAddr::V6(address) => panic!("the fixtures have no IPv6 node: {address}"),
     }
 }
 
-fn ethernet(source: Ipv4Addr, destination: Ipv4Addr, vlan: Option<(u16, u16)>) -> Vec<u8> {
+pub(crate) fn ethernet(source: Ipv4Addr, destination: Ipv4Addr, vlan: Option<(u16, u16)>) -> Vec<u8> {
     // Locally administered MAC addresses which repeat the IP address.
     let mac = |address: Ipv4Addr| [&[0x02, 0x00][..], &address.octets()].concat();
     let mut bytes = [mac(destination), mac(source)].concat();
@@ -109,9 +109,9 @@ fn ethernet(source: Ipv4Addr, destination: Ipv4Addr, vlan: Option<(u16, u16)>) -
     bytes
 }
 
-fn ipv4(
-    source: Ipv4Addr,
-    destination: Ipv4Addr,
+pub(crate) fn ipv4(
+    (source, destination): (Ipv4Addr, Ipv4Addr),
+    protocol: u8,
     identification: u16,
     offset_bytes: usize,
     more: bool,
@@ -123,7 +123,7 @@ fn ipv4(
     header.extend(total.to_be_bytes());
     header.extend(identification.to_be_bytes());
     header.extend((offset | if more { 0x2000 } else { 0 }).to_be_bytes());
-    header.extend([64, UDP, 0, 0]);
+    header.extend([64, protocol, 0, 0]);
     header.extend(source.octets());
     header.extend(destination.octets());
     let sum = checksum(&header);
@@ -156,7 +156,7 @@ fn udp(wire: &Wire) -> Vec<u8> {
 }
 
 /// The Internet checksum (RFC 1071).
-fn checksum(bytes: &[u8]) -> u16 {
+pub(crate) fn checksum(bytes: &[u8]) -> u16 {
     let word = |pair: &[u8]| u32::from(pair[0]) << 8 | pair.get(1).copied().map_or(0, u32::from);
     let mut sum: u32 = bytes.chunks(2).map(word).sum();
     while sum > 0xffff {

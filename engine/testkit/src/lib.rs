@@ -2,8 +2,9 @@
 //!
 //! The acceptance corpus of semantics.md §8 stands in `scenarios/*.scn` as readable text. This crate
 //! reads it ([`mod@scenario`], [`notation`], [`expected`]), makes the SIP messages of each case as they would
-//! cross the mirrored ports ([`messages`]), disturbs them ([`mutate`]) and writes them into capture files
-//! ([`mod@capture`]). [`fixtures`] has the people, numbers and configuration that go with them.
+//! cross the mirrored ports ([`messages`]), disturbs them ([`mutate`]), wraps them in tunnels ([`wrap`]) and writes them into
+//! capture files ([`mod@capture`]), over UDP or, by [`transport`], over TCP and SCTP. [`fixtures`] has the people, numbers and
+//! configuration that go with them.
 //!
 //! [`workload`] makes any number of calls at once and says who must be told of what; [`mod@score`] compares that
 //! with the mails that [`sink`] has taken. [`mod@attack`] is hostile traffic to go beside it.
@@ -49,12 +50,15 @@ pub mod sample;
 pub mod scenario;
 pub mod score;
 pub mod sink;
+pub mod transport;
 mod wire;
 pub mod workload;
+pub mod wrap;
 
 pub use capture::{Format, PcapWriter, capture};
 pub use cast::Cast;
 pub use expected::{Expected, ExpectedCaller, ExpectedMail};
 pub use generate::{BASE, messages, messages_salted, transmitted};
 pub use scenario::{Case, Scenario, ScenarioError, all, scenario};
+pub use transport::{Transport, capture_over};
 pub use wire::{Label, Link, Wire};

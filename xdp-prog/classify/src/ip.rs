@@ -19,15 +19,18 @@ const IPV6_OFFSET_MASK: u16 = 0xfff8;
 
 const PROTOCOL_HOP_BY_HOP: u8 = 0;
 const PROTOCOL_ICMP: u8 = 1;
-pub(crate) const PROTOCOL_IPV4: u8 = 4;
-pub(crate) const PROTOCOL_TCP: u8 = 6;
+/// Protocol number of IPv4 in IP.
+pub const PROTOCOL_IPV4: u8 = 4;
+/// Protocol number of TCP.
+pub const PROTOCOL_TCP: u8 = 6;
 /// Protocol number of UDP.
 pub const PROTOCOL_UDP: u8 = 17;
-pub(crate) const PROTOCOL_IPV6: u8 = 41;
+/// Protocol number of IPv6 in IP.
+pub const PROTOCOL_IPV6: u8 = 41;
 const PROTOCOL_ROUTING: u8 = 43;
 const PROTOCOL_FRAGMENT: u8 = 44;
 pub(crate) const PROTOCOL_GRE: u8 = 47;
-const PROTOCOL_ESP: u8 = 50;
+pub(crate) const PROTOCOL_ESP: u8 = 50;
 const PROTOCOL_AUTHENTICATION: u8 = 51;
 const PROTOCOL_ICMPV6: u8 = 58;
 const PROTOCOL_DESTINATION_OPTIONS: u8 = 60;
@@ -71,6 +74,19 @@ impl Packet {
             cut: there < end,
         }
     }
+}
+
+/// Walks a frame from `at`, where the header of a transport protocol begins that was found behind an IP header and
+/// something that the walk does not follow, and that ends at `end`.
+#[inline(always)]
+pub fn transport_at<O: Octets + ?Sized>(
+    frame: &O,
+    (ip, vlans): (IpSpan, Vlans),
+    protocol: u8,
+    at: usize,
+    end: usize,
+) -> Walk {
+    transport(frame, &Packet { ip, vlans, end }, protocol, at).unwrap_or_else(Walk::Other)
 }
 
 /// RFC 791 §3.1.
@@ -212,7 +228,7 @@ fn transport<O: Octets + ?Sized>(
         PROTOCOL_IPV4 => Ok(tunnel(frame, packet, TunnelKind::Ipv4, at)),
         PROTOCOL_IPV6 => Ok(tunnel(frame, packet, TunnelKind::Ipv6, at)),
         PROTOCOL_ICMP | PROTOCOL_ICMPV6 => Err(Reason::Icmp),
-        PROTOCOL_ESP => Err(Reason::Esp),
+        PROTOCOL_ESP => Ok(tunnel(frame, packet, TunnelKind::Esp, at)),
         _ => Err(Reason::OtherProtocol),
     }
 }

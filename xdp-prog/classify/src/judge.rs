@@ -2,8 +2,14 @@
 
 use core::ops::BitOr;
 
-use crate::ip::{PROTOCOL_GRE, PROTOCOL_IPV4, PROTOCOL_IPV6, PROTOCOL_SCTP, PROTOCOL_TCP};
-use crate::{Fragment, Octets, PROTOCOL_UDP, Reason, Segment, TunnelKind, Walk, ethernet};
+use crate::ip::{PROTOCOL_ESP, PROTOCOL_GRE, PROTOCOL_SCTP};
+use crate::{
+    Fragment, IpVersion, Octets, PROTOCOL_IPV4, PROTOCOL_IPV6, PROTOCOL_TCP, PROTOCOL_UDP, Reason,
+    TunnelKind, Udp, Walk, begins_like_sip, ethernet,
+};
+
+/// ESP and its key exchange share this port (RFC 3948 §2), at either end: translators change the other one.
+const ESP_PORT: u16 = 4500;
 
 /// What is taken beside UDP datagrams on SIP ports and fragments of UDP, which always are. A set with one bit
 /// for each kind.
@@ -33,8 +39,16 @@ impl Take {
     pub const MPLS: Self = Self(1 << 8);
     /// Frames of PPPoE sessions.
     pub const PPPOE: Self = Self(1 << 9);
+    /// HEP.
+    pub const HEP: Self = Self(1 << 10);
+    /// TZSP.
+    pub const TZSP: Self = Self(1 << 11);
+    /// ESP, in IP or in UDP.
+    pub const ESP: Self = Self(1 << 12);
+    /// UDP datagrams on any ports that begin like SIP.
+    pub const CONTENT: Self = Self(1 << 13);
     /// All of these.
-    pub const ALL: Self = Self((1 << 10) - 1);
+    pub const ALL: Self = Self((1 << 14) - 1);
 
     /// As a number, one bit for each kind: what the XDP program is given.
     #[inline(always)]
@@ -63,7 +77,7 @@ impl Take {
         Self(self.0 & !other.0)
     }
 
-    /// The kind under which an encapsulation is taken.
+    /// The kind under which an encapsulation is taken; none for SNAP, which always is.
     #[inline(always)]
     #[must_use]
     pub const fn tunnel(kind: TunnelKind) -> Self {
@@ -76,6 +90,10 @@ impl Take {
             TunnelKind::Ipv4 | TunnelKind::Ipv6 => Self::IPIP,
             TunnelKind::Mpls => Self::MPLS,
             TunnelKind::Pppoe => Self::PPPOE,
+            TunnelKind::Hep => Self::HEP,
+            TunnelKind::Tzsp => Self::TZSP,
+            TunnelKind::Esp => Self::ESP,
+            TunnelKind::Snap => Self::NOTHING,
         }
     }
 }
@@ -101,32 +119,108 @@ pub struct Judgement {
 #[inline(always)]
 pub fn judge<O: Octets + ?Sized>(frame: &O, is_sip: impl Fn(u16) -> bool, take: Take) -> Judgement {
     let walk = ethernet(frame);
-    let reason = walk.reason(&is_sip);
-    let on_sip_port = |segment: &Segment| is_sip(segment.source_port) || is_sip(segment.destination_port);
+    let by_port = walk.reason(&is_sip);
     let takes = match &walk {
-        Walk::Udp(udp) => match (reason, TunnelKind::over_udp(udp.destination_port)) {
-            (Reason::UdpTunnel, Some(kind)) => take.any_of(Take::tunnel(kind)),
-            (reason, _) => matches!(reason, Reason::Delivered),
-        },
-        Walk::Tcp(segment) => take.any_of(Take::TCP) && on_sip_port(segment),
-        Walk::Sctp(segment) => take.any_of(Take::SCTP) && on_sip_port(segment),
-        Walk::Fragment(fragment) => takes_fragment(fragment, take),
+        Walk::Udp(udp) if !matches!(by_port, Reason::Delivered) => {
+            return other_ports(frame, udp, by_port, take);
+        }
+        Walk::Udp(_) => true,
+        Walk::Tcp(segment) => take.any_of(Take::TCP) && segment.is_on(is_sip),
+        Walk::Sctp(segment) => take.any_of(Take::SCTP) && segment.is_on(is_sip),
+        Walk::Fragment(fragment) => take.fragment(fragment),
+        // Hardly any network has these, so it costs nothing not to look at their ports.
+        Walk::Tunnel(tunnel) if matches!(tunnel.kind, TunnelKind::Snap) => true,
         Walk::Tunnel(tunnel) => take.any_of(Take::tunnel(tunnel.kind)),
         Walk::Other(_) => false,
     };
+    let reason = by_port;
     Judgement { reason, takes }
 }
 
-/// Only the first fragment shows ports, or what kind of GRE it is: all that may hold what is taken are. A mirror's
-/// encapsulation makes full frames too long for their way, so its outer packets come in fragments.
+/// Judges a datagram on other ports than SIP's.
 #[inline(always)]
-fn takes_fragment(fragment: &Fragment, take: Take) -> bool {
-    fragment.may_hold(PROTOCOL_UDP)
-        || match fragment.protocol {
-            PROTOCOL_TCP => take.any_of(Take::TCP),
-            PROTOCOL_SCTP => take.any_of(Take::SCTP),
-            PROTOCOL_GRE => take.any_of(Take(Take::GRE.0 | Take::ERSPAN.0)),
-            PROTOCOL_IPV4 | PROTOCOL_IPV6 => take.any_of(Take::IPIP),
-            _ => false,
+fn other_ports<O: Octets + ?Sized>(frame: &O, udp: &Udp, by_port: Reason, take: Take) -> Judgement {
+    let tunnel = TunnelKind::over_udp(udp.destination_port);
+    let takes_tunnel = tunnel.is_some_and(|kind| take.any_of(Take::tunnel(kind)));
+    let known = [
+        udp.payload.at,
+        usize::from(matches!(by_port, Reason::UdpTunnel)),
+        usize::from(takes_tunnel),
+        usize::from(may_be_esp(udp)),
+    ];
+    frame.afresh(
+        known,
+        |frame, [at, is_tunnel, takes_tunnel, may_be_esp]| match shows(frame, at, may_be_esp != 0, take) {
+            Some(reason @ Reason::Esp) => Judgement {
+                reason,
+                takes: take.any_of(Take::ESP),
+            },
+            Some(reason) => Judgement { reason, takes: true },
+            None if is_tunnel != 0 => Judgement {
+                reason: Reason::UdpTunnel,
+                takes: takes_tunnel != 0,
+            },
+            None => Judgement {
+                reason: Reason::NotSipPort,
+                takes: false,
+            },
+        },
+    )
+}
+
+/// The counter that what `walk` found in `frame` belongs under: what [`judge`] says, for a frame that was walked already.
+#[inline(always)]
+pub fn reason<O: Octets + ?Sized>(
+    frame: &O,
+    walk: &Walk,
+    is_sip: impl Fn(u16) -> bool,
+    take: Take,
+) -> Reason {
+    match (walk.reason(is_sip), walk) {
+        (by_port @ (Reason::NotSipPort | Reason::UdpTunnel), Walk::Udp(udp)) => {
+            shows(frame, udp.payload.at, may_be_esp(udp), take).unwrap_or(by_port)
         }
+        (by_port, _) => by_port,
+    }
+}
+
+/// What a datagram on other ports than SIP's shows by its first octets to be.
+#[inline(always)]
+fn shows<O: Octets + ?Sized>(frame: &O, at: usize, may_be_esp: bool, take: Take) -> Option<Reason> {
+    if take.any_of(Take::CONTENT) && begins_like_sip(frame, at) {
+        return Some(Reason::Delivered);
+    }
+    // ESP begins with its SPI, which is never 0; the key exchange begins with four zero octets there, and what keeps a
+    // translator's binding alive is shorter (RFC 3948 §2).
+    (may_be_esp && frame.chunk(at).is_some_and(|spi| spi != [0; 4])).then_some(Reason::Esp)
+}
+
+#[inline(always)]
+const fn may_be_esp(udp: &Udp) -> bool {
+    udp.source_port == ESP_PORT || udp.destination_port == ESP_PORT
+}
+
+impl Take {
+    /// Whether a fragment may hold something that is taken. Only the first one shows ports, or what kind of GRE it is. A mirror's
+    /// encapsulation makes full frames too long for their way, so its outer packets come in fragments.
+    #[inline(always)]
+    #[must_use]
+    pub const fn fragment(self, fragment: &Fragment) -> bool {
+        self.fragment_of(fragment.ip.version, fragment.protocol)
+    }
+
+    /// As [`fragment`](Self::fragment), by the IP header.
+    #[inline(always)]
+    #[must_use]
+    pub const fn fragment_of(self, version: IpVersion, protocol: u8) -> bool {
+        version.fragment_may_hold(protocol, PROTOCOL_UDP)
+            || match protocol {
+                PROTOCOL_TCP => self.any_of(Self::TCP),
+                PROTOCOL_SCTP => self.any_of(Self::SCTP),
+                PROTOCOL_GRE => self.any_of(Self(Self::GRE.0 | Self::ERSPAN.0)),
+                PROTOCOL_IPV4 | PROTOCOL_IPV6 => self.any_of(Self::IPIP),
+                PROTOCOL_ESP => self.any_of(Self::ESP),
+                _ => false,
+            }
+    }
 }

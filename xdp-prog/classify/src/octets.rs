@@ -37,6 +37,13 @@ pub trait Octets {
         position
     }
 
+    /// `then`, given this frame and what is `known` of it. In the kernel, its verifier knows nothing of either from here on:
+    /// it follows what comes then once, and not once more for each way that leads to it.
+    #[inline(always)]
+    fn afresh<const N: usize, T>(&self, known: [usize; N], then: impl FnOnce(&Self, [usize; N]) -> T) -> T {
+        then(self, known)
+    }
+
     /// Whether there are none.
     #[inline(always)]
     fn is_empty(&self) -> bool {

@@ -42,7 +42,7 @@ counters! {
     /// What one frame is. Each frame is counted under exactly one of these, so their sum is
     /// the number of frames. The order is the layout of the per-CPU counter array: append only.
     Reason {
-        /// UDP datagram from or to a SIP port: handed on.
+        /// UDP datagram from or to a SIP port, or with what begins like SIP where any port is taken: handed on.
         Delivered = "delivered",
         /// Whole UDP datagram, neither port is a SIP port.
         NotSipPort = "not_sip_port",
@@ -52,7 +52,7 @@ counters! {
         Tcp = "tcp",
         /// SCTP packet.
         Sctp = "sctp",
-        /// Encapsulation: GRE, IP in IP, IPv6 in IP, MPLS or PPPoE.
+        /// Encapsulation that is not opened or holds no packet: GRE, IP in IP, IPv6 in IP, MPLS or PPPoE.
         Tunnel = "tunnel",
         /// ESP packet: encrypted, or unreadable without knowing that it is not.
         Esp = "esp",
@@ -62,7 +62,7 @@ counters! {
         OtherProtocol = "other_protocol",
         /// ARP frame.
         Arp = "arp",
-        /// IEEE 802.3 frame with a length instead of a type (LLC: spanning tree, discovery protocols).
+        /// IEEE 802.3 frame with a length instead of a type, that is not opened or holds no packet (LLC: spanning tree, discovery protocols).
         Llc = "llc",
         /// Frame of another ethertype or address family.
         NotIp = "not_ip",
@@ -76,8 +76,14 @@ counters! {
         TooManyHeaders = "too_many_headers",
         /// Link type of the capture that is not understood.
         UnsupportedLink = "unsupported_link",
-        /// Encapsulation inside UDP, by its destination port: VXLAN, Geneve or GTP-U.
+        /// Encapsulation inside UDP, by its destination port, that is not opened or holds no packet: VXLAN, Geneve, GTP-U, HEP or TZSP.
         UdpTunnel = "udp_tunnel",
+        /// TCP segment from or to 5061, which is not taken as a SIP port: SIP over TLS, which nobody can read.
+        Tls = "tls",
+        /// Encapsulations nested deeper than they are opened.
+        TooDeep = "too_deep",
+        /// Copy of a datagram that was captured a moment before: the mirror shows it twice.
+        Duplicate = "duplicate",
     }
 }
 

@@ -22,6 +22,8 @@ const ETHERTYPE_AT: usize = 12;
 const ETHERNET_LEN: usize = 14;
 const VLAN_TAG_LEN: usize = 4;
 const VLAN_ID_MASK: u16 = 0x0fff;
+/// Where a SNAP header has its ethertype, counted from the LLC header.
+const SNAP_ETHERTYPE_AT: usize = 6;
 
 /// What a frame is. All positions count from the frame's first byte, and every span lies inside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,17 +43,20 @@ pub enum Walk {
 }
 
 impl Walk {
-    /// The counter this frame belongs under. `is_sip` answers for one port; a datagram is SIP's
-    /// if either of its ports is.
+    /// The counter this frame belongs under, by its headers alone. `is_sip` answers for one port; a datagram is SIP's
+    /// if either of its ports is. What [`reason`](crate::reason) adds are datagrams that show by their content what they are.
     #[inline(always)]
     pub fn reason(&self, is_sip: impl Fn(u16) -> bool) -> Reason {
         match self {
             Self::Udp(udp) if is_sip(udp.source_port) || is_sip(udp.destination_port) => Reason::Delivered,
             Self::Udp(udp) if TunnelKind::over_udp(udp.destination_port).is_some() => Reason::UdpTunnel,
             Self::Udp(_) => Reason::NotSipPort,
+            Self::Tcp(segment) if segment.may_be_tls() && !segment.is_on(is_sip) => Reason::Tls,
             Self::Tcp(_) => Reason::Tcp,
             Self::Sctp(_) => Reason::Sctp,
             Self::Fragment(_) => Reason::Fragment,
+            Self::Tunnel(tunnel) if matches!(tunnel.kind, TunnelKind::Esp) => Reason::Esp,
+            Self::Tunnel(tunnel) if matches!(tunnel.kind, TunnelKind::Snap) => Reason::Llc,
             Self::Tunnel(_) => Reason::Tunnel,
             Self::Other(reason) => *reason,
         }
@@ -86,6 +91,22 @@ pub struct Segment {
     pub destination_port: u16,
     /// The segment, beginning with its transport header.
     pub segment: Span,
+}
+
+impl Segment {
+    /// SIP over TLS (RFC 3261 §19.1.2): which TCP port it has unless somebody says otherwise.
+    const TLS_PORT: u16 = 5061;
+
+    /// Whether either of its ports is one of these.
+    #[inline(always)]
+    pub fn is_on(&self, is_port: impl Fn(u16) -> bool) -> bool {
+        is_port(self.source_port) || is_port(self.destination_port)
+    }
+
+    #[inline(always)]
+    const fn may_be_tls(&self) -> bool {
+        self.source_port == Self::TLS_PORT || self.destination_port == Self::TLS_PORT
+    }
 }
 
 /// A piece of an IP datagram.
@@ -160,6 +181,15 @@ pub enum TunnelKind {
     Geneve,
     /// GTP-U (TS 29.281).
     GtpU,
+    /// HEP, in which agents of a capturing system send the messages that they saw.
+    Hep,
+    /// TZSP, in which access points and routers send the frames that they saw.
+    Tzsp,
+    /// ESP (IP protocol 50), in which packets may be readable though they are protected (RFC 2410).
+    Esp,
+    /// LLC and SNAP headers (RFC 1042), behind which an ethertype follows. What is inside begins with that. The kernel's verifier does
+    /// not bear another way to IP, so the walk ends here.
+    Snap,
 }
 
 impl TunnelKind {
@@ -172,6 +202,8 @@ impl TunnelKind {
             4789 | 8472 => Some(Self::Vxlan),
             6081 => Some(Self::Geneve),
             2152 => Some(Self::GtpU),
+            9060 => Some(Self::Hep),
+            37_008 => Some(Self::Tzsp),
             _ => None,
         }
     }
@@ -255,8 +287,14 @@ const _: () = assert!(MAX_VLAN_TAGS * Vlans::ID_BITS <= Vlans::COUNT_SHIFT);
 /// Walks a frame that begins with an Ethernet header.
 #[inline(always)]
 pub fn ethernet<O: Octets + ?Sized>(frame: &O) -> Walk {
-    match frame.be16_at(ETHERTYPE_AT) {
-        Some(ethertype) => network(frame, ethertype, ETHERNET_LEN),
+    ethernet_at(frame, 0)
+}
+
+/// Walks a frame from `at`, where an Ethernet header begins: one inside a tunnel.
+#[inline(always)]
+pub fn ethernet_at<O: Octets + ?Sized>(frame: &O, at: usize) -> Walk {
+    match frame.be16_at(at + ETHERTYPE_AT) {
+        Some(ethertype) => network(frame, ethertype, at + ETHERNET_LEN),
         None => Walk::Other(Reason::TooShort),
     }
 }
@@ -284,11 +322,22 @@ pub fn network<O: Octets + ?Sized>(frame: &O, ethertype: u16, at: usize) -> Walk
         ETHERTYPE_MPLS | ETHERTYPE_MPLS_MULTICAST => Ok(shim(frame, TunnelKind::Mpls, at, vlans)),
         ETHERTYPE_PPPOE_SESSION => Ok(shim(frame, TunnelKind::Pppoe, at, vlans)),
         ETHERTYPE_ARP => Err(Reason::Arp),
-        length if length < FIRST_ETHERTYPE => Err(Reason::Llc),
+        length if length < FIRST_ETHERTYPE => snap(frame, at, vlans),
         tag if VLAN_TYPES.contains(&tag) => Err(Reason::TooManyTags),
         _ => Err(Reason::NotIp),
     };
     walk.unwrap_or_else(Walk::Other)
+}
+
+/// A frame with a length instead of an ethertype. How long it is by that does not matter: IP has a length of its own.
+#[inline(always)]
+fn snap<O: Octets + ?Sized>(frame: &O, at: usize, vlans: Vlans) -> Result<Walk, Reason> {
+    match frame.chunk(at) {
+        Some([0xaa, 0xaa, 0x03, 0, 0, 0, _, _]) => {
+            Ok(shim(frame, TunnelKind::Snap, at + SNAP_ETHERTYPE_AT, vlans))
+        }
+        _ => Err(Reason::Llc),
+    }
 }
 
 /// An encapsulation directly over the link layer: everything to the frame's end is inside.

@@ -219,6 +219,12 @@ impl LegFacts {
         !self.hops.iter().any(|hop| hop.has(Hop::INVITE))
     }
 
+    /// Whether anybody has responded to an INVITE of this leg.
+    pub(crate) fn is_responded(&self) -> bool {
+        let mut hops = self.hops.iter();
+        hops.any(|hop| hop.first.seen() || hop.final_at.seen())
+    }
+
     /// The identity behind an index.
     pub(crate) fn identity(&self, index: IdentityIndex) -> Option<&Identity> {
         self.identities.get(usize::from(index.0))

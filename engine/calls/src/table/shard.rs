@@ -23,6 +23,10 @@ pub(super) enum Found {
     No,
 }
 
+/// Idle legs that are passed over in search of one without a response, before any idle one will do. A flood of
+/// INVITEs fills the table with such legs, and calls that ring outlive it.
+const SPARED_MAX: usize = 64;
+
 /// A message at a leg's door.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Visit<'v, 'm> {
@@ -260,7 +264,8 @@ impl Shard {
         index
     }
 
-    /// Makes room for one leg: the oldest finished one leaves, else an idle open one (design decision 3).
+    /// Makes room for one leg: the oldest finished one leaves, else an idle open one (design decision 3), if one is near by to
+    /// which nobody has responded.
     fn evict(&mut self, rules: &Rules, evicted: &mut Vec<LegFacts>) {
         while let Some((index, key)) = self.finished.pop_front() {
             let stale = self
@@ -274,6 +279,7 @@ impl Shard {
             }
         }
         // Two rounds suffice: the first clears every mark.
+        let mut to_spare = SPARED_MAX.min(self.slab.slots.len().saturating_sub(1));
         for _ in 0..self.slab.slots.len() * 2 {
             let index = self.hand;
             self.hand = if usize::try_from(self.hand).unwrap_or_default() + 1 >= self.slab.slots.len() {
@@ -284,12 +290,17 @@ impl Shard {
             let Some(slot) = self.slab.slot_mut(index) else {
                 continue;
             };
-            if slot.state == State::Open && !std::mem::take(&mut slot.touched) {
-                self.counters.evicted_open += 1;
-                self.close(index, rules, Closing::Evicted, evicted);
-                self.forget(index);
-                return;
+            if slot.state != State::Open || std::mem::take(&mut slot.touched) {
+                continue;
             }
+            if to_spare > 0 && slot.facts.is_responded() {
+                to_spare -= 1;
+                continue;
+            }
+            self.counters.evicted_open += 1;
+            self.close(index, rules, Closing::Evicted, evicted);
+            self.forget(index);
+            return;
         }
     }
 

@@ -10,7 +10,7 @@ mod explain;
 mod target;
 
 use compact_str::CompactString;
-use ringtap_identity::{Diversion, Identity, NameFrom};
+use ringtap_identity::{Diversion, Identity, NameFrom, Segment};
 use ringtap_record::{CallRecord, Caller, Explanation, Flag, NameSource, Outcome, Target, Time};
 
 use crate::facts::hop::Hop;
@@ -79,6 +79,7 @@ pub fn judge(call: &Call, rules: &Rules, explains_all: bool) -> Option<Judged> {
     };
     let targets: Vec<Target> = verdicts.into_iter().map(|verdict| verdict.target).collect();
     let ended = targets.iter().map(|target| target.ended).max().unwrap_or(started);
+    let flags = flags(call, &case, &targets);
     let record = CallRecord {
         call: hex(&origin.name),
         // Of two capture queues the one that brings the end may be ahead of the one that brings the INVITE.
@@ -102,7 +103,7 @@ pub fn judge(call: &Call, rules: &Rules, explains_all: bool) -> Option<Judged> {
             .map(|identity| CompactString::from(identity.as_str())),
         targets,
         legs: u32::try_from(call.legs.len() + usize::from(call.pickup.is_some())).unwrap_or(u32::MAX),
-        flags: flags(call, &case),
+        flags,
     };
     Some(Judged { record, explanation })
 }
@@ -209,6 +210,17 @@ impl<'a> Case<'a> {
     fn lost_a_final(&self) -> bool {
         let acknowledged = self.paths.hops().any(|seen| seen.hop.ack.seen());
         acknowledged && !self.paths.hops().any(|seen| seen.hop.final_at.seen())
+    }
+
+    /// D37 on the access side alone: nothing shows that the network took the INVITE in, neither a response nor the next hop's
+    /// copy. Anybody there can send such requests in any other's name, so alone they are no more than what an ACK on GO is
+    /// to pooling d.
+    fn was_not_taken_in(&self) -> bool {
+        let hops = || self.paths.hops();
+        hops().next().is_some()
+            && hops().all(|seen| {
+                seen.hop.segment == Segment::Go && !seen.hop.first.seen() && !seen.hop.final_at.seen()
+            })
     }
 
     /// Whether any number of messages may have been missed between these times, or at one of them.
@@ -418,8 +430,11 @@ fn caller_of(call: &Call) -> Caller {
     }
 }
 
-fn flags(call: &Call, case: &Case<'_>) -> Vec<Flag> {
+fn flags(call: &Call, case: &Case<'_>, targets: &[Target]) -> Vec<Flag> {
     let legs = || call.legs.iter();
+    let is_undetermined = targets
+        .iter()
+        .any(|target| target.outcome == Outcome::Undetermined);
     let partial = legs().all(LegFacts::is_partial);
     [
         (Flag::Partial, partial),
@@ -428,6 +443,7 @@ fn flags(call: &Call, case: &Case<'_>) -> Vec<Flag> {
             legs().any(|leg| matches!(leg.closing, Closing::EndOfInput | Closing::Evicted))
                 || !call.gaps.is_empty()
                 || case.lost_a_final()
+                || (is_undetermined && case.was_not_taken_in())
                 || call.is_cut
                 || case.may_be_of_a_dialog(),
         ),

@@ -335,6 +335,8 @@ impl<'a> Case<'a> {
         };
         if !branch.has_response() && is_over {
             by("D36", Outcome::Unreachable)
+        } else if self.was_not_taken_in() {
+            by("D37, GO only", Outcome::Undetermined)
         } else {
             by("D37", Outcome::Undetermined)
         }

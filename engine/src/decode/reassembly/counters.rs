@@ -1,25 +1,5 @@
 //! What became of fragments, and of the datagrams that they are parts of.
 
-/// Declares a set of counters once: field, name and documentation stand in one place.
-macro_rules! counters {
-    ($(#[$meta:meta])* $set:ident { $(#[doc = $doc:literal] $field:ident,)* }) => {
-        $(#[$meta])*
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub struct $set { $(#[doc = $doc] pub $field: u64,)* }
-
-        impl $set {
-            /// Name, value and one sentence for the operator of each.
-            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64, &'static str)> + use<> {
-                [$((stringify!($field), self.$field, $doc.trim_ascii()),)*].into_iter()
-            }
-
-            fn add(&mut self, other: &Self) {
-                $(self.$field += other.$field;)*
-            }
-        }
-    };
-}
-
 counters! {
     /// Fragments by what became of each. They add up to the frames counted as `fragment` which a reassembler
     /// was given.
@@ -28,9 +8,9 @@ counters! {
         taken,
         /// Repeats what is there already: a frame copy.
         copy,
-        /// Of a protocol that cannot lead to SIP over UDP.
+        /// Of a protocol that cannot lead to SIP, or of a tunnel that is not opened.
         other_protocol,
-        /// Of a datagram on other ports.
+        /// Of a packet on other ports, or of another content.
         other_ports,
         /// Of a datagram that was refused.
         refused,
@@ -47,7 +27,7 @@ counters! {
         begun,
         /// Put together and handed on.
         reassembled,
-        /// Neither port is a SIP port, or the first fragment shows no UDP header.
+        /// Neither port is a SIP port, and the first fragment shows nothing else that is looked for.
         other_ports,
         /// Refused: fragments overlap with different content, or disagree about the datagram's end (RFC 5722).
         overlap,

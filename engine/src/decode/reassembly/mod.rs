@@ -2,8 +2,8 @@
 //!
 //! Owns the datagrams that are not complete yet, in buffers of its own, and the memory of those that were dealt
 //! with a moment ago. It knows nothing of files and reads no clock: whoever feeds it says what time it is. What
-//! it gives back are IP packets for [`Decoder`](super::Decoder), which decides what is in them; here the ports
-//! of a first fragment only save the memory for datagrams that nobody wants.
+//! it gives back are IP packets for [`Decoder`], which decides what is in them; here what it says of
+//! a first fragment only saves the memory for packets that nobody wants.
 //!
 //! What comes out depends on the order in which fragments are put in only where somebody sends fragments that
 //! contradict each other, so a replay feeds one reassembler in the order of the frames.
@@ -19,9 +19,9 @@ pub use piece::{Key, Packet, Piece};
 
 use std::collections::{BTreeMap, HashMap};
 
-use ringtap_classify::{self as classify, PortSet, Reason};
 use ringtap_record::Time;
 
+use super::Decoder;
 use assembly::{Assembly, Refusal};
 
 /// How long fragments are waited for, and datagrams remembered that were dealt with.
@@ -52,10 +52,11 @@ impl Default for Limits {
     }
 }
 
-/// Puts fragments together. Every packet that leaves it is UDP from or to a SIP port.
+/// Puts fragments together. Every packet that leaves it holds something that its decoder looks for, as far as the first
+/// fragment shows.
 #[derive(Debug)]
 pub struct Reassembler {
-    ports: PortSet,
+    wanted: Decoder,
     limits: Limits,
     entries: HashMap<Key, Entry>,
     /// The keys of all entries, oldest first.
@@ -84,7 +85,7 @@ enum State {
     Open(Open),
     /// Complete since a fragment of this time.
     Done(Time),
-    /// The first fragment showed ports that are nobody's.
+    /// The first fragment showed ports that are nobody's, or what else is not wanted.
     OtherPorts,
     /// All of it is discarded, "including those not yet received" (RFC 5722 §4).
     Refused,
@@ -96,17 +97,17 @@ struct Open {
     time: Time,
     /// How many encapsulations are around it.
     depth: u8,
-    /// What the first fragment of the datagram says is in it; that one has been seen, and is SIP's.
+    /// What the first fragment of the datagram says is in it; that one has been seen, and is wanted.
     protocol: Option<u8>,
     assembly: Assembly,
 }
 
 impl Reassembler {
-    /// One which hands on UDP from or to one of `ports`.
+    /// One which hands on what `wanted` looks for.
     #[must_use]
-    pub fn new(ports: PortSet, limits: Limits) -> Self {
+    pub fn new(wanted: Decoder, limits: Limits) -> Self {
         Self {
-            ports,
+            wanted,
             limits,
             entries: HashMap::new(),
             order: BTreeMap::new(),
@@ -125,7 +126,7 @@ impl Reassembler {
             fragments.malformed += 1;
             return;
         }
-        if !piece.may_be_udp() {
+        if !piece.may_be_wanted(self.wanted.take) {
             fragments.other_protocol += 1;
             return;
         }
@@ -139,7 +140,7 @@ impl Reassembler {
                 fragments.copy += 1;
                 return;
             }
-            Some(State::OtherPorts) if piece.offset > 0 || !self.is_sip(piece) => {
+            Some(State::OtherPorts) if piece.offset > 0 || !self.is_wanted(piece) => {
                 self.counters.fragments.other_ports += 1;
                 return;
             }
@@ -233,7 +234,7 @@ impl Reassembler {
 
     /// Puts a fragment into its datagram, which is open.
     fn add(&mut self, piece: &Piece<'_>, out: &mut Vec<Packet>) {
-        let is_sip = piece.offset == 0 && self.is_sip(piece);
+        let is_wanted = piece.offset == 0 && self.is_wanted(piece);
         let Some(entry) = self.entries.get_mut(&piece.key) else {
             return;
         };
@@ -254,7 +255,7 @@ impl Reassembler {
                 } += 1;
                 State::Refused
             }
-            Ok(_) if piece.offset == 0 && open.protocol.is_none() && !is_sip => {
+            Ok(_) if piece.offset == 0 && open.protocol.is_none() && !is_wanted => {
                 fragments.other_ports += 1;
                 datagrams.other_ports += 1;
                 State::OtherPorts
@@ -265,7 +266,7 @@ impl Reassembler {
                 } else {
                     &mut fragments.copy
                 }) += 1;
-                if is_sip {
+                if is_wanted {
                     open.protocol.get_or_insert(piece.protocol);
                 }
                 let (Some(protocol), Some(len)) = (open.protocol, open.assembly.whole()) else {
@@ -289,8 +290,8 @@ impl Reassembler {
         entry.state = next;
     }
 
-    /// Whether a first fragment shows UDP from or to a SIP port.
-    fn is_sip(&self, piece: &Piece<'_>) -> bool {
+    /// Whether a first fragment shows something that is wanted.
+    fn is_wanted(&self, piece: &Piece<'_>) -> bool {
         let packet = Packet::new(
             piece.time,
             &piece.key,
@@ -301,8 +302,7 @@ impl Reassembler {
                 bytes.extend_from_slice(piece.bytes);
             },
         );
-        let reason = classify::ip(packet.frame().bytes, 0).reason(|port| self.ports.contains(port));
-        reason == Reason::Delivered
+        self.wanted.wants(&packet.frame())
     }
 
     /// Drops the oldest until memory suffices.

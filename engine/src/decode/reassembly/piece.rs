@@ -3,7 +3,7 @@
 use std::fmt::{self, Debug, Formatter};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ringtap_classify::{Fragment, IpVersion, PROTOCOL_UDP};
+use ringtap_classify::{Fragment, IpVersion, Take};
 use ringtap_record::Time;
 
 use crate::capture::{Frame, Link};
@@ -103,13 +103,13 @@ impl<'a> Piece<'a> {
         self.len == 0 || (self.more && !self.len.is_multiple_of(8))
     }
 
-    /// Whether UDP may be in there, as the XDP program sees it too. In IPv6 the first fragment decides.
-    pub(super) const fn may_be_udp(&self) -> bool {
+    /// Whether something that is taken may be in there, as the XDP program sees it too. In IPv6 the first fragment decides.
+    pub(super) const fn may_be_wanted(&self, take: Take) -> bool {
         let version = match self.key.source {
             IpAddr::V4(_) => IpVersion::V4,
             IpAddr::V6(_) => IpVersion::V6,
         };
-        version.fragment_may_hold(self.protocol, PROTOCOL_UDP)
+        take.fragment_of(version, self.protocol)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use ringtap_classify::{IpSpan, IpVersion};
 use ringtap_record::Time;
 
 use crate::capture::Frame;
@@ -35,7 +36,38 @@ pub struct Segment<'a> {
     pub octets: &'a [u8],
 }
 
+/// Flags of the header (RFC 9293 §3.1).
+const FIN: u8 = 0x01;
+const SYN: u8 = 0x02;
+const RST: u8 = 0x04;
+/// The shortest header.
+const HEADER_BYTES: usize = 20;
+
 impl<'a> Segment<'a> {
+    /// Opens a stream.
+    #[must_use]
+    pub const fn is_syn(&self) -> bool {
+        self.flags & SYN != 0
+    }
+
+    /// Ends a stream.
+    #[must_use]
+    pub const fn is_fin(&self) -> bool {
+        self.flags & FIN != 0
+    }
+
+    /// Breaks a connection off.
+    #[must_use]
+    pub const fn is_rst(&self) -> bool {
+        self.flags & RST != 0
+    }
+
+    /// The sequence number of the first octet that it carries: SYN counts as one before that (RFC 9293 §3.4).
+    #[must_use]
+    pub fn first(&self) -> u32 {
+        self.sequence.wrapping_add(u32::from(self.is_syn()))
+    }
+
     /// The segment that the walk found in `frame`; `None` if its header contradicts itself or was cut.
     pub(in crate::decode) fn read(
         frame: &Frame<'a>,
@@ -50,9 +82,16 @@ impl<'a> Segment<'a> {
         )?;
         let span = segment.segment;
         let bytes = frame.bytes.get(span.at..span.at + span.len)?;
-        let header: [u8; 20] = *bytes.first_chunk()?;
+        let header: [u8; HEADER_BYTES] = *bytes.first_chunk()?;
         let [_, _, _, _, s0, s1, s2, s3, _, _, _, _, offset, flags, ..] = header;
-        let octets = bytes.get(usize::from(offset >> 4).max(5) * 4..)?;
+        let header_bytes = usize::from(offset >> 4) * 4;
+        let len = wire_len(frame.bytes, segment)
+            .unwrap_or(span.len)
+            .max(span.len)
+            .checked_sub(header_bytes)?;
+        if header_bytes < HEADER_BYTES {
+            return None;
+        }
         Some(Self {
             time: frame.time,
             flow: Flow {
@@ -62,8 +101,34 @@ impl<'a> Segment<'a> {
             },
             sequence: u32::from_be_bytes([s0, s1, s2, s3]),
             flags,
-            len: octets.len(),
-            octets,
+            len,
+            // Options may have been cut as well: then nothing is there of what it carried.
+            octets: bytes.get(header_bytes..).unwrap_or_default(),
         })
+    }
+}
+
+/// How long the segment was on the wire, its header included, by the IP header; `None` if that does not say (offloaded or jumbo
+/// packets: what was captured is all there is).
+fn wire_len(bytes: &[u8], segment: &ringtap_classify::Segment) -> Option<usize> {
+    let IpSpan {
+        version, source_at, ..
+    } = segment.ip;
+    let at = segment.segment.at;
+    let field = |at: usize| {
+        let octets: [u8; 2] = *bytes.get(at..)?.first_chunk()?;
+        Some(usize::from(u16::from_be_bytes(octets))).filter(|len| *len > 0)
+    };
+    match version {
+        // Total length, of header and all (RFC 791 §3.1).
+        IpVersion::V4 => {
+            let header_at = source_at.checked_sub(12)?;
+            (header_at + field(header_at + 2)?).checked_sub(at)
+        }
+        // What follows the fixed header, extension headers included (RFC 8200 §3).
+        IpVersion::V6 => {
+            let header_at = source_at.checked_sub(8)?;
+            (header_at + 40 + field(header_at + 4)?).checked_sub(at)
+        }
     }
 }

@@ -29,6 +29,8 @@ pub struct Case {
     pub reason: Reason,
     /// When it is taken.
     pub taken: Taken,
+    /// It begins like SIP: where that counts, it is SIP.
+    pub is_sip_by_content: bool,
 }
 
 /// When a frame is taken.
@@ -52,6 +54,12 @@ impl Case {
     /// What `judge` is to say.
     #[must_use]
     pub const fn judgement(&self, take: Take) -> Judgement {
+        if self.is_sip_by_content && take.any_of(Take::CONTENT) {
+            return Judgement {
+                reason: Reason::Delivered,
+                takes: true,
+            };
+        }
         Judgement {
             reason: self.reason,
             takes: match self.taken {
@@ -71,6 +79,9 @@ pub fn verdicts() -> Vec<Case> {
         segments(),
         fragments(),
         tunnels(),
+        esp(),
+        snap(),
+        content(),
         others(),
         unreadable(),
     ]
@@ -83,6 +94,7 @@ fn case(name: impl Into<String>, frame: Vec<u8>, reason: Reason, taken: Taken) -
         frame,
         reason,
         taken,
+        is_sip_by_content: false,
     }
 }
 
@@ -146,6 +158,13 @@ fn segments() -> Vec<Case> {
     let mut cases = Vec::new();
     for (protocol, reason, take) in [(TCP, Reason::Tcp, Take::TCP), (SCTP, Reason::Sctp, Take::SCTP)] {
         for ethertype in [IPV4, IPV6] {
+            for (source, destination) in [(5061, 40_000), (40_000, 5061)] {
+                let reason = if protocol == TCP { Reason::Tls } else { reason };
+                let frame = packet(ethertype, protocol, &udp(source, destination, &[0; 12]));
+                cases.push(case("TLS", frame, reason, Taken::Never));
+            }
+            let frame = packet(ethertype, protocol, &udp(5061, SIP, &[0; 12]));
+            cases.push(case("5061 to a SIP port", frame, reason, Taken::If(take)));
             for (source, destination, taken) in [
                 (SIP, 40_000, Taken::If(take)),
                 (40_000, SIP, Taken::If(take)),
@@ -179,7 +198,7 @@ fn fragments() -> Vec<Case> {
             (IPIP, Taken::If(Take::IPIP)),
             (IPV6_IN_IP, Taken::If(Take::IPIP)),
             (1, Taken::Never),
-            (50, Taken::Never),
+            (50, Taken::If(Take::ESP)),
         ] {
             let fragment = ipv4_fragment(protocol, 7, offset, more, &piece);
             let frame = ethernet_frame(&tagged(&[(0x8100, 5)], IPV4, &fragment));
@@ -233,6 +252,8 @@ fn tunnels() -> Vec<Case> {
             ("VXLAN on its old port", 8472, Take::VXLAN),
             ("Geneve", 6081, Take::GENEVE),
             ("GTP-U", 2152, Take::GTPU),
+            ("HEP", 9060, Take::HEP),
+            ("TZSP", 37_008, Take::TZSP),
         ] {
             let to = |source, destination| udp(source, destination, &[&[0; 8][..], &inner].concat());
             cases.push(case(
@@ -262,12 +283,129 @@ fn tunnels() -> Vec<Case> {
     cases
 }
 
+fn esp() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for ethertype in [IPV4, IPV6] {
+        let frame = packet(ethertype, 50, &udp(SIP, SIP, b"inner"));
+        cases.push(case("ESP", frame, Reason::Esp, Taken::If(Take::ESP)));
+        for (source, destination) in [(4500, 40_000), (40_000, 4500)] {
+            for (name, content, reason, taken) in [
+                (
+                    "ESP in UDP",
+                    &[0, 0, 0, 1, 9, 9, 9, 9][..],
+                    Reason::Esp,
+                    Taken::If(Take::ESP),
+                ),
+                (
+                    "key exchange",
+                    &[0, 0, 0, 0, 9, 9, 9, 9],
+                    Reason::NotSipPort,
+                    Taken::Never,
+                ),
+                ("keep-alive", &[0xff], Reason::NotSipPort, Taken::Never),
+            ] {
+                let frame = packet(ethertype, UDP, &udp(source, destination, content));
+                cases.push(case(name, frame, reason, taken));
+            }
+        }
+        let frame = packet(ethertype, UDP, &udp(4500, SIP, &[1; 8]));
+        cases.push(case("SIP from 4500", frame, Reason::Delivered, Taken::Always));
+    }
+    cases
+}
+
+fn snap() -> Vec<Case> {
+    let ip = ipv4(UDP, &udp(SIP, SIP, b"inner"));
+    let frame = |length: u16, header: [u8; 8]| {
+        let content = [&header[..], &ip].concat();
+        ethernet_frame(&tagged(&[(0x8100, 1)], length, &content))
+    };
+    vec![
+        case(
+            "SNAP",
+            frame(60, [0xaa, 0xaa, 3, 0, 0, 0, 8, 0]),
+            Reason::Llc,
+            Taken::Always,
+        ),
+        case(
+            "SNAP of Cisco's",
+            frame(60, [0xaa, 0xaa, 3, 0, 0, 12, 8, 0]),
+            Reason::Llc,
+            Taken::Never,
+        ),
+        case(
+            "spanning tree",
+            frame(38, [0x42, 0x42, 3, 0, 0, 0, 0, 0]),
+            Reason::Llc,
+            Taken::Never,
+        ),
+    ]
+}
+
+/// Datagrams on ports that nobody named.
+fn content() -> Vec<Case> {
+    let via = "\r\nVia: SIP/2.0/UDP 10.20.0.1:6060";
+    let mut cases = Vec::new();
+    let ports = [
+        (6060, 40_000, Reason::NotSipPort),
+        (40_000, 4789, Reason::UdpTunnel),
+    ];
+    for (source, destination, reason) in ports {
+        let taken = match reason {
+            Reason::UdpTunnel => Taken::If(Take::VXLAN),
+            _ => Taken::Never,
+        };
+        for (text, is_sip_by_content) in [
+            ("INVITE sip:+862583091001@ims.office.test SIP/2.0", true),
+            ("SUBSCRIBE SIPS:a@ims.office.test SIP/2.0", true),
+            ("ACK tel:110 SIP/2.0", true),
+            ("\r\n\r\nINVITE urn:service:sos SIP/2.0", true),
+            ("ABCDEFGHIJKLMNOP sip:a SIP/2.0", true),
+            ("\r\nSIP/2.0 180 Ringing", true),
+            ("ABCDEFGHIJKLMNOPQ sip:a SIP/2.0", false),
+            ("NO sip:a SIP/2.0", false),
+            ("SIP/2.0 none", false),
+            ("NOTIFY * HTTP/1.1", false),
+            ("M-SEARCH * HTTP/1.1", false),
+            ("OPTIONS rtsp://a.test/live RTSP/1.0", false),
+            ("GET http://a.test/ HTTP/1.1", false),
+            ("INVITE sipx:a SIP/2.0", false),
+        ] {
+            let datagram = udp(source, destination, &[text, via].concat().into_bytes());
+            for (name, content, ethertype, _) in shapes(&datagram) {
+                cases.push(Case {
+                    is_sip_by_content,
+                    ..case(
+                        format!("{text:?} to {destination}, {name}"),
+                        ethernet_frame(&tagged(&[], ethertype, &content)),
+                        reason,
+                        taken,
+                    )
+                });
+            }
+        }
+        // Less than any message has.
+        let short = udp(source, destination, b"INVITE sip:a@b SIP/2.0");
+        cases.push(case(
+            "a start line alone",
+            packet(IPV4, UDP, &short),
+            reason,
+            taken,
+        ));
+        let rtp = udp(
+            source,
+            destination,
+            &[&[0x80, 8, 0, 1][..], &[0xd5; 168]].concat(),
+        );
+        cases.push(case("RTP", packet(IPV4, UDP, &rtp), reason, taken));
+    }
+    cases
+}
+
 fn others() -> Vec<Case> {
     let mut cases = Vec::new();
     let content = udp(SIP, SIP, b"inner");
     for (name, ethertype, protocol, reason) in [
-        ("ESP", IPV4, 50, Reason::Esp),
-        ("ESP", IPV6, 50, Reason::Esp),
         ("ICMP", IPV4, 1, Reason::Icmp),
         ("ICMPv6", IPV6, 58, Reason::Icmp),
         ("OSPF", IPV4, 89, Reason::OtherProtocol),

@@ -106,8 +106,8 @@ fn every_port_of_the_set() {
     }
     let counters = program.counters().unwrap();
     assert_eq!(counters.of(Reason::Delivered), ports.len() as u64);
-    // VXLAN has two ports, Geneve and GTP-U one each.
-    assert_eq!(counters.of(Reason::UdpTunnel), 4);
+    // VXLAN has two ports, Geneve, GTP-U, HEP and TZSP one each.
+    assert_eq!(counters.of(Reason::UdpTunnel), 6);
     assert_eq!(counters.frames(), 65_536);
     for port in ports {
         frame[36..38].copy_from_slice(&port.to_be_bytes());

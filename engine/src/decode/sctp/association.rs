@@ -1,0 +1,384 @@
+//! One direction of an association: which data was seen, and pieces of messages that are not whole yet.
+
+use std::net::SocketAddr;
+
+use ringtap_record::Time;
+use ringtap_sip::is_sip_start;
+
+use super::counters::SctpCounters;
+use super::packet::{Data, MessageKey, Packet};
+use crate::decode::Payload;
+
+/// Most memory for pieces of one association, and most pieces.
+const BYTES_MAX: usize = 256 * 1024;
+const PIECES_MAX: usize = 256;
+/// What a piece costs beside its octets, in a list that has just grown.
+const PIECE_BYTES: usize = 2 * size_of::<Piece>();
+/// How long pieces and holes are waited for. SCTP repeats what was lost after one second, then after two (RFC 9260 §6.3).
+pub(super) const AGE_MS: i64 = 4_000;
+/// How far back it is known of each TSN whether it was seen.
+const WINDOW: u64 = 128;
+/// A TSN further away than that is of another association that has the tag now.
+const JUMP: u64 = 1 << 16;
+/// TSNs are counted on beyond 32 bits, from here.
+const FIRST: u64 = 1 << 33;
+
+/// One direction of an association.
+#[derive(Debug)]
+pub(super) struct State {
+    /// The newest TSN seen, counted on.
+    newest: u64,
+    /// Which TSNs up to that were seen: the lowest bit is that of the newest.
+    seen: u128,
+    /// The oldest TSN that is missing: the one behind the newest if none is.
+    next: u64,
+    /// Since when it has been missing.
+    hole_since: Option<Time>,
+    /// By message and place.
+    pieces: Vec<Piece>,
+    bytes: usize,
+    is_sip: bool,
+    /// Its place among those that wait.
+    pub(super) waits: Option<(Time, u64)>,
+    /// When data was last seen.
+    pub(super) used: Time,
+}
+
+#[derive(Debug)]
+struct Piece {
+    message: MessageKey,
+    /// Those of one message follow on one another.
+    place: u64,
+    is_begin: bool,
+    is_end: bool,
+    is_cut: bool,
+    /// When it was captured, and by the clock.
+    time: Time,
+    since: Time,
+    /// For the first piece: who sent it to whom, and whether it is wanted.
+    ends: (SocketAddr, SocketAddr),
+    is_wanted: bool,
+    octets: Box<[u8]>,
+}
+
+/// What an association works with that is not its own.
+pub(super) struct Desk<'a, S> {
+    pub(super) now: Time,
+    pub(super) counters: &'a mut SctpCounters,
+    /// Where pieces are put together.
+    pub(super) scratch: &'a mut Vec<u8>,
+    pub(super) missed: &'a mut Vec<Time>,
+    pub(super) sink: &'a mut S,
+}
+
+impl State {
+    /// An association whose first data that was seen has that TSN.
+    pub(super) fn begin(tsn: u32, now: Time) -> Self {
+        // The low half is the TSN; the piece itself is still to come.
+        let newest = (FIRST + u64::from(tsn)) - 1;
+        Self {
+            newest,
+            seen: 0,
+            next: newest + 1,
+            hole_since: None,
+            pieces: Vec::new(),
+            bytes: 0,
+            is_sip: false,
+            waits: None,
+            used: now,
+        }
+    }
+
+    /// Memory that it takes beside itself.
+    pub(super) const fn held_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Since when it has waited for something.
+    pub(super) fn waits_since(&self) -> Option<Time> {
+        let pieces = self.pieces.iter().map(|piece| piece.since);
+        pieces.chain(self.hole_since).min()
+    }
+
+    /// Whether it waits for something.
+    pub(super) const fn is_waiting(&self) -> bool {
+        self.hole_since.is_some() || !self.pieces.is_empty()
+    }
+
+    /// Stamps are not the clock, whose first time this is.
+    pub(super) fn begin_time(&mut self, now: Time) {
+        self.used = now;
+        for piece in &mut self.pieces {
+            piece.since = now;
+        }
+        self.hole_since = self.hole_since.map(|_| now);
+    }
+
+    /// Takes data.
+    pub(super) fn put<S: FnMut(&Payload<'_>)>(
+        &mut self,
+        packet: &Packet<'_>,
+        data: &Data<'_>,
+        desk: &mut Desk<'_, S>,
+    ) {
+        let mut tsn = self.count_on(data.tsn);
+        if tsn.abs_diff(self.newest) > JUMP {
+            self.end(desk);
+            let (waits, used) = (self.waits, self.used);
+            desk.counters.associations.begun += 1;
+            *self = Self {
+                waits,
+                ..Self::begin(data.tsn, used)
+            };
+            tsn = self.newest + 1;
+        }
+        if !self.see(tsn, packet.time, desk) {
+            desk.counters.chunks.copy += 1;
+            return;
+        }
+        let is_wanted = !data.is_begin || data.protocol == 0 || is_sip_start(data.octets);
+        if data.is_begin && data.is_end {
+            if !is_wanted {
+                desk.counters.chunks.other_protocol += 1;
+                return;
+            }
+            desk.counters.chunks.whole += 1;
+            let messages = &mut desk.counters.messages;
+            *(if data.is_cut {
+                &mut messages.truncated
+            } else {
+                &mut messages.in_place
+            }) += 1;
+            self.is_sip |= is_sip_start(data.octets);
+            (desk.sink)(&Payload {
+                time: packet.time,
+                source: packet.source,
+                destination: packet.destination,
+                octets: data.octets,
+                truncated: data.is_cut,
+            });
+            return;
+        }
+        desk.counters.chunks.piece += 1;
+        while self.pieces.len() >= PIECES_MAX
+            || (!self.pieces.is_empty() && self.bytes + data.octets.len() > BYTES_MAX)
+        {
+            self.give_up_oldest(desk);
+        }
+        let piece = Piece {
+            message: data.message,
+            place: data.fragment.map_or(tsn, u64::from),
+            is_begin: data.is_begin,
+            is_end: data.is_end,
+            is_cut: data.is_cut,
+            time: packet.time,
+            since: desk.now,
+            ends: (packet.source, packet.destination),
+            is_wanted,
+            octets: data.octets.into(),
+        };
+        let order = (piece.message, piece.place);
+        let at = self
+            .pieces
+            .partition_point(|other| (other.message, other.place) < order);
+        self.bytes += piece.octets.len() + PIECE_BYTES;
+        self.pieces.insert(at, piece);
+        let (from, to) = self.run(at);
+        let run = self.pieces.get(from..to).unwrap_or_default();
+        if let ([first, ..], [.., last]) = (run, run)
+            && first.is_begin
+            && last.is_end
+        {
+            self.hand_on(from, to, false, desk);
+        }
+    }
+
+    /// The sender has given up what it has sent up to this TSN: nothing of it is waited for.
+    pub(super) fn forward(&mut self, tsn: u32, desk: &Desk<'_, impl Sized>) {
+        let tsn = self.count_on(tsn);
+        if tsn.abs_diff(self.newest) > JUMP || tsn < self.next {
+            return;
+        }
+        if tsn > self.newest {
+            self.shift(tsn);
+        }
+        self.next = tsn + 1;
+        self.follow(desk.now);
+    }
+
+    /// Gives up what has been missing for too long.
+    pub(super) fn give_up_old<S: FnMut(&Payload<'_>)>(&mut self, desk: &mut Desk<'_, S>) {
+        let is_old = |since: Time| since.plus_ms(AGE_MS) < desk.now;
+        if self.hole_since.is_some_and(is_old) {
+            self.give_up_hole(desk.now, desk);
+        }
+        while let Some(oldest) = self.pieces.iter().map(|piece| piece.since).min()
+            && oldest.plus_ms(AGE_MS) < desk.now
+        {
+            self.give_up_oldest(desk);
+        }
+    }
+
+    /// Nothing more will come.
+    pub(super) fn end<S: FnMut(&Payload<'_>)>(&mut self, desk: &mut Desk<'_, S>) {
+        while !self.pieces.is_empty() {
+            self.give_up_oldest(desk);
+        }
+        while self.hole_since.is_some() {
+            self.give_up_hole(desk.now, desk);
+        }
+    }
+
+    /// A TSN counted on beyond 32 bits: that nearest to the newest.
+    fn count_on(&self, tsn: u32) -> u64 {
+        let low = self.newest & u64::from(u32::MAX);
+        let ahead = tsn.wrapping_sub(u32::try_from(low).unwrap_or_default());
+        if ahead <= u32::MAX / 2 {
+            self.newest + u64::from(ahead)
+        } else {
+            self.newest - u64::from(ahead.wrapping_neg())
+        }
+    }
+
+    /// Notes that a TSN was seen; whether it is new.
+    fn see<S>(&mut self, tsn: u64, time: Time, desk: &mut Desk<'_, S>) -> bool {
+        if tsn > self.newest {
+            self.shift(tsn);
+            if self.newest - self.next >= WINDOW {
+                // Too far behind to know more of it.
+                self.next = self.newest - WINDOW + 1;
+                self.count_hole(time, desk);
+            }
+        }
+        let back = self.newest - tsn;
+        if back >= WINDOW || self.seen >> back & 1 == 1 {
+            return false;
+        }
+        self.seen |= 1 << back;
+        self.follow(desk.now);
+        true
+    }
+
+    /// Makes a TSN the newest.
+    fn shift(&mut self, tsn: u64) {
+        let by = tsn - self.newest;
+        self.seen = u32::try_from(by)
+            .ok()
+            .and_then(|by| self.seen.checked_shl(by))
+            .unwrap_or(0);
+        self.newest = tsn;
+    }
+
+    /// Finds the oldest that is missing.
+    fn follow(&mut self, now: Time) {
+        let before = self.next;
+        while self.next <= self.newest && self.is_seen(self.next) {
+            self.next += 1;
+        }
+        if self.next > self.newest {
+            self.hole_since = None;
+        } else if self.next != before {
+            self.hole_since = Some(now);
+        } else {
+            self.hole_since.get_or_insert(now);
+        }
+    }
+
+    fn is_seen(&self, tsn: u64) -> bool {
+        let back = self.newest - tsn;
+        back >= WINDOW || self.seen >> back & 1 == 1
+    }
+
+    /// Nothing of the oldest that is missing will come.
+    fn give_up_hole<S>(&mut self, time: Time, desk: &mut Desk<'_, S>) {
+        while self.next <= self.newest && !self.is_seen(self.next) {
+            self.next += 1;
+        }
+        self.count_hole(time, desk);
+        self.follow(desk.now);
+    }
+
+    fn count_hole<S>(&self, time: Time, desk: &mut Desk<'_, S>) {
+        desk.counters.associations.holes += 1;
+        if self.is_sip {
+            desk.missed.push(self.hole_since.unwrap_or(time));
+        }
+    }
+
+    /// From where to where the pieces follow on one another that this one is among.
+    fn run(&self, at: usize) -> (usize, usize) {
+        let follows = |one: &Piece, other: &Piece| {
+            one.message == other.message && one.place + 1 == other.place && !one.is_end && !other.is_begin
+        };
+        let pair = |at: usize| Some((self.pieces.get(at)?, self.pieces.get(at + 1)?));
+        let (mut from, mut to) = (at, at + 1);
+        while from > 0 && pair(from - 1).is_some_and(|(one, other)| follows(one, other)) {
+            from -= 1;
+        }
+        while pair(to - 1).is_some_and(|(one, other)| follows(one, other)) {
+            to += 1;
+        }
+        (from, to)
+    }
+
+    /// Gives up the message of the piece that has waited longest, and hands on its beginning, if that is there.
+    fn give_up_oldest<S: FnMut(&Payload<'_>)>(&mut self, desk: &mut Desk<'_, S>) {
+        let oldest = self
+            .pieces
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, piece)| piece.since);
+        let Some((at, _)) = oldest else { return };
+        let (from, to) = self.run(at);
+        desk.counters.associations.given_up += 1;
+        self.hand_on(from, to, true, desk);
+    }
+
+    /// Takes out pieces that follow on one another and hands on what they begin with.
+    fn hand_on<S: FnMut(&Payload<'_>)>(
+        &mut self,
+        from: usize,
+        to: usize,
+        is_unfinished: bool,
+        desk: &mut Desk<'_, S>,
+    ) {
+        desk.scratch.clear();
+        let (mut head, mut is_cut) = (None, false);
+        for piece in self.pieces.drain(from..to) {
+            self.bytes -= piece.octets.len() + PIECE_BYTES;
+            if piece.is_begin {
+                head = Some((piece.time, piece.ends, piece.is_wanted));
+            }
+            // Behind a cut nothing fits on.
+            if !is_cut {
+                desk.scratch.extend_from_slice(&piece.octets);
+            }
+            is_cut |= piece.is_cut;
+        }
+        let truncated = is_unfinished || is_cut;
+        match head {
+            Some((time, (source, destination), true)) => {
+                self.is_sip |= is_sip_start(desk.scratch);
+                let messages = &mut desk.counters.messages;
+                *(if truncated {
+                    &mut messages.truncated
+                } else {
+                    &mut messages.joined
+                }) += 1;
+                (desk.sink)(&Payload {
+                    time,
+                    source,
+                    destination,
+                    octets: desk.scratch,
+                    truncated,
+                });
+            }
+            Some(_) => {}
+            None => {
+                if self.is_sip {
+                    desk.missed.push(desk.now);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! The corpus through every encapsulation, and through stacks of them: the records of the messages as they are.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
+
+mod corpus;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+
+use ringtap_testkit::wrap::{Wrap, hep, wrapped};
+use ringtap_testkit::{Format, Wire, capture, fixtures};
+use tempfile::TempDir;
+
+struct Lab {
+    folder: TempDir,
+}
+
+/// Records, sorted, and the summary's lines by name.
+type Replayed = (Vec<String>, BTreeMap<String, u64>);
+
+impl Lab {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().expect("a folder"),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A replay with these lines in `[capture]`.
+    fn replay(&self, settings: &str, capture: &[u8], more: &[&str]) -> Replayed {
+        let config = fixtures::config_toml("journal.db", "notifier.db", "smtp://127.0.0.1:25");
+        std::fs::write(
+            self.path("ringtap.toml"),
+            format!("{config}\n[capture]\n{settings}\n"),
+        )
+        .expect("written");
+        std::fs::write(self.path("capture.pcap"), capture).expect("written");
+        let output = Command::new(env!("CARGO_BIN_EXE_ringtap"))
+            .args(["replay", "--records", "-", "--records-all", "--stats", "--config"])
+            .arg(self.path("ringtap.toml"))
+            .args(more)
+            .arg(self.path("capture.pcap"))
+            .output()
+            .expect("the program starts");
+        let summary = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{summary}");
+        let mut records: Vec<_> = String::from_utf8(output.stdout)
+            .unwrap()
+            .lines()
+            .map(str::to_owned)
+            .collect();
+        records.sort();
+        let counts = summary.lines().filter_map(|line| {
+            let (name, count) = line.trim().rsplit_once(' ')?;
+            let words: Vec<_> = name.split_whitespace().collect();
+            Some((words.join(" "), count.parse().ok()?))
+        });
+        (records, counts.collect())
+    }
+}
+
+/// Each frame has one reason, and each packet that was put together as well.
+fn assert_counted(counts: &BTreeMap<String, u64>, frames: u64) {
+    let sum = |of: &str| -> u64 {
+        let of = counts.iter().filter(|(name, _)| {
+            name.strip_prefix(of)
+                .is_some_and(|name| !name.trim().contains(' ') && name.starts_with(' '))
+        });
+        of.map(|(_, count)| count).sum()
+    };
+    assert_eq!(sum("frame"), frames, "{counts:?}");
+    let of = |name: &str| counts.get(name).copied().unwrap_or(0);
+    assert_eq!(
+        sum("put together"),
+        of("datagram reassembled") + of("datagram salvaged"),
+        "{counts:?}"
+    );
+}
+
+/// How many frames a pcap file has.
+fn frames(pcap: &[u8]) -> u64 {
+    let (mut at, mut frames) = (24, 0);
+    while let Some(len) = pcap.get(at + 8..at + 12) {
+        at += 16 + u32::from_le_bytes(len.try_into().unwrap()) as usize;
+        frames += 1;
+    }
+    frames
+}
+
+/// The corpus; every third message in fragments of its own.
+fn wires() -> Vec<Wire> {
+    let mut wires = corpus::wires();
+    for wire in wires.iter_mut().step_by(3) {
+        wire.link.fragment_bytes = Some(552);
+    }
+    wires
+}
+
+/// Catches an encapsulation that is not opened, or opened at the wrong place, whole or in fragments, with fragments inside;
+/// a message that is lost or comes twice on the way; frames that are counted otherwise than once.
+#[test]
+fn every_encapsulation_gives_the_records() {
+    let lab = Lab::new();
+    let wires = wires();
+    let whole: Vec<_> = wires
+        .iter()
+        .map(|wire| {
+            let mut wire = wire.clone();
+            wire.link = Default::default();
+            wire
+        })
+        .collect();
+    let (wanted, _) = lab.replay("", &capture(&wires, Format::Pcap), &[]);
+    assert!(wanted.len() > 50, "{} records", wanted.len());
+    let settings = "esp_null = true";
+    for wrap in Wrap::ALL {
+        for outer_bytes in [None, Some(600)] {
+            // Transport mode protects whole datagrams: fragments are made of what it gives.
+            let wires = if wrap == Wrap::EspNull { &whole } else { &wires };
+            let capture = wrapped(wires, &[wrap], outer_bytes);
+            let (records, counts) = lab.replay(settings, &capture, &[]);
+            assert!(records == wanted, "{wrap:?}, {outer_bytes:?}: {counts:?}");
+            assert_counted(&counts, frames(&capture));
+        }
+    }
+    for fragment_bytes in [None, Some(552)] {
+        let mut wires = hep(&whole);
+        for wire in &mut wires {
+            wire.link.fragment_bytes = fragment_bytes;
+        }
+        let capture = capture(&wires, Format::Pcap);
+        let (records, counts) = lab.replay("", &capture, &[]);
+        assert!(records == wanted, "HEP, {fragment_bytes:?}: {counts:?}");
+        assert_counted(&counts, frames(&capture));
+    }
+}
+
+/// Catches stacks of encapsulations that are not followed to the inside, that are followed without end, or whose records depend on
+/// the number of cores.
+#[test]
+fn stacks_of_encapsulations() {
+    let lab = Lab::new();
+    let wires = wires();
+    let (wanted, _) = lab.replay("", &capture(&wires, Format::Pcap), &[]);
+    let stacks: [&[Wrap]; 5] = [
+        &[Wrap::GtpU, Wrap::Vxlan],
+        &[Wrap::GtpUExtended, Wrap::Mpls, Wrap::ErspanII],
+        &[Wrap::Pppoe, Wrap::Pseudowire, Wrap::Geneve, Wrap::Tzsp],
+        &[Wrap::InIpv4, Wrap::InIpv6, Wrap::InIpv4, Wrap::Gre],
+        &[
+            Wrap::GreFull,
+            Wrap::InIpv6,
+            Wrap::GreEthernet,
+            Wrap::Snap,
+            Wrap::ErspanIII,
+            Wrap::EspNullTunnel,
+            Wrap::Vxlan,
+            Wrap::ErspanI,
+        ],
+    ];
+    for stack in stacks {
+        let capture = wrapped(&wires, stack, Some(600));
+        let (records, counts) = lab.replay("esp_null = true", &capture, &[]);
+        assert!(records == wanted, "{stack:?}: {counts:?}");
+        assert_counted(&counts, frames(&capture));
+        let (records, on_two) = lab.replay("esp_null = true", &capture, &["--cores", "0,1"]);
+        assert!(records == wanted, "{stack:?}, two cores: {on_two:?}");
+    }
+    let nine = [Wrap::InIpv4; 9];
+    let capture = wrapped(&wires, &nine, None);
+    let (records, counts) = lab.replay("", &capture, &[]);
+    assert!(records.is_empty());
+    assert_eq!(counts["frame too_deep"], frames(&capture));
+    assert_eq!(counts["tunnel ipip_opened"], 8 * frames(&capture));
+}
+
+/// Catches a tunnel that is opened though it is switched off, and one that is not though it alone is on.
+#[test]
+fn each_is_switched() {
+    let lab = Lab::new();
+    let wires = &wires()[..40];
+    for (name, wrap, counted) in [
+        ("gre", Wrap::GreFull, "frame tunnel"),
+        ("erspan", Wrap::ErspanII, "frame tunnel"),
+        ("vxlan", Wrap::Vxlan, "frame udp_tunnel"),
+        ("geneve", Wrap::Geneve, "frame udp_tunnel"),
+        ("gtpu", Wrap::GtpU, "frame udp_tunnel"),
+        ("ipip", Wrap::InIpv6, "frame tunnel"),
+        ("mpls", Wrap::Mpls, "frame tunnel"),
+        ("pppoe", Wrap::Pppoe, "frame tunnel"),
+        ("tzsp", Wrap::Tzsp, "frame udp_tunnel"),
+    ] {
+        let capture = wrapped(wires, &[wrap], None);
+        let all = [
+            "gre", "erspan", "vxlan", "geneve", "gtpu", "ipip", "mpls", "pppoe", "hep", "tzsp",
+        ];
+        let others: Vec<_> = all.iter().filter(|other| **other != name).collect();
+        let (_, off) = lab.replay(&format!("tunnels = {others:?}"), &capture, &[]);
+        assert_eq!(off.get(counted), Some(&frames(&capture)), "{name}: {off:?}");
+        assert!(
+            !off.keys().any(|key| key.starts_with("tunnel ")),
+            "{name}: {off:?}"
+        );
+        let (_, on) = lab.replay(&format!("tunnels = [{name:?}]"), &capture, &[]);
+        assert_eq!(
+            on[&format!("tunnel {name}_opened")],
+            frames(&capture),
+            "{name}: {on:?}"
+        );
+        assert!(on["frame delivered"] > 0, "{name}: {on:?}");
+    }
+    let capture = wrapped(&wires[1..2], &[Wrap::EspNull], None);
+    let (_, off) = lab.replay("", &capture, &[]);
+    assert_eq!(off["frame esp"], 1, "{off:?}");
+}
+
+/// Catches SIP on a port that nobody named being overlooked with `ports = "any"`, or taken without it; and fragments that
+/// are not judged by what their first one shows.
+#[test]
+fn any_port() {
+    let lab = Lab::new();
+    let mut wires = wires();
+    let (wanted, _) = lab.replay("", &capture(&wires, Format::Pcap), &[]);
+    for (at, wire) in wires.iter_mut().enumerate() {
+        let port = [5062, 4060, 7777, 50_601][at % 4];
+        wire.source.set_port(port);
+        wire.destination.set_port(port + 1);
+    }
+    let capture = capture(&wires, Format::Pcap);
+    let (records, counts) = lab.replay("ports = \"any\"", &capture, &[]);
+    assert!(records == wanted, "{counts:?}");
+    let (none, _) = lab.replay("", &capture, &[]);
+    assert!(none.is_empty());
+    let tunnelled = wrapped(&wires, &[Wrap::GtpU], Some(600));
+    let (records, counts) = lab.replay("ports = \"any\"", &tunnelled, &[]);
+    assert!(records == wanted, "{counts:?}");
+}
