@@ -5,6 +5,8 @@ use ringtap::capture::Frame;
 use ringtap::decode::reassembly::{Limits, Packet, Reassembler};
 use ringtap::decode::{DecodeCounters, Decoded, Decoder, PortSet};
 
+use ringtap_classify::Take;
+
 use crate::{assert_within, frames};
 
 /// Small, so that datagrams have to leave.
@@ -37,12 +39,12 @@ pub fn run(data: &[u8]) {
     assert_eq!(line.counters.frames(), frames.len() as u64);
 }
 
-/// What takes the usual ports.
+/// What takes the usual ports, and opens whatever can be opened.
 pub(crate) fn decoder() -> Decoder {
     let mut ports = PortSet::new();
     ports.insert(5060);
     ports.insert(5061);
-    Decoder::new(ports)
+    Decoder::new(ports).with_take(Take::ALL)
 }
 
 struct Line {
@@ -68,7 +70,6 @@ impl Line {
             Decoded::Payload(payload) => {
                 assert_within(frame.bytes, payload.octets);
                 assert_eq!(payload.source.is_ipv4(), payload.destination.is_ipv4());
-                assert_eq!(payload.time, frame.time);
             }
             Decoded::Fragment(piece) => {
                 self.fragments += 1;
