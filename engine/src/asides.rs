@@ -66,7 +66,7 @@ impl<T> Shards<T> {
         let shards = self.shards.len() as u64;
         // As many of the upper bits as there are shards (Lemire's multiplication): no division.
         let place = if shards > 1 {
-            u128::from(self.state.hash_one(key)) * u128::from(shards) >> 64
+            (u128::from(self.state.hash_one(key)) * u128::from(shards)) >> 64
         } else {
             0
         };
