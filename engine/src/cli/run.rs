@@ -249,7 +249,7 @@ mod tests {
     /// Catches a tunnel that is switched off and taken all the same, or the other way round.
     #[test]
     fn tunnels_are_switched() {
-        let config = |text| ringtap_config::from_toml(text, "test").unwrap().capture;
+        let config = |text: &str| ringtap_config::from_toml(text, "test").unwrap().capture;
         let by_default = Take::ALL.without(Take::ESP | Take::CONTENT);
         assert_eq!(take(&config("")), by_default);
         let all = config("[capture]\nports = \"any\"\nesp_null = true");
