@@ -252,6 +252,20 @@ const KNOWN: &[Known] = &[
         20,
         &[(1, "UNREACHABLE")],
     ),
+    // In PPTP, one message in PPPoE besides: three given up, two answered, as tshark sees them.
+    (
+        "ntop_nDPI__gre.pcap",
+        &[5060],
+        36,
+        &[(2, "ANSWERED"), (3, "CALLER_HUNG_UP")],
+    ),
+    // Mirrored through GRE; a challenge that is taken up under another From tag (D07).
+    (
+        "sipcapture_heplify__erspan_sip_ipv4_udp.pcapng",
+        &[5060, 5260],
+        140,
+        &[(6, "ANSWERED"), (1, "AUTH_FAILED")],
+    ),
     // VoLTE over several hops with preconditions (PRACK, UPDATE), answered; the same again in GTP-U. 11 more are copies.
     (
         "open5gs_open5gs__ipsec_to_ipsec_call.pcapng",
