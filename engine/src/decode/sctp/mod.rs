@@ -123,8 +123,9 @@ impl Associations {
         while let Some((wait, association)) = self.waiting.first_key_value()
             && wait.0.plus_ms(AGE_MS) < now
         {
-            let association = *association;
+            let (wait, association) = (*wait, *association);
             self.stop_waiting(association);
+            self.waiting.remove(&wait);
             self.on(association, now, sink, |state, desk| state.give_up_old(desk));
         }
         while let Some((_, state)) = self.states.front()
