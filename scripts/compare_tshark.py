@@ -30,7 +30,7 @@ ATTEMPTS_MAX = 10
 # Stands for the Call-IDs of datagrams which tshark does not take for SIP.
 STRAY = "*"
 FIELDS = (
-    "frame.number frame.protocols udp.srcport udp.dstport sip "
+    "frame.number frame.protocols udp.srcport udp.dstport tcp.srcport tcp.dstport sip "
     "sip.Method sip.Status-Code sip.Call-ID sip.CSeq.seq sip.CSeq.method sip.from.tag sip.to.tag udp.payload"
 ).split()
 # Around the tables in a document.
@@ -38,9 +38,8 @@ MARKS = ("<!-- compare_tshark.py: begin -->", "<!-- compare_tshark.py: end -->")
 # Cannot stand in a SIP header line.
 AGGREGATOR = "\x1f"
 
-# How a message travels, if not in a UDP datagram on a SIP port: what ringtap does not read.
+# How a message travels, if not in a UDP datagram or a TCP stream on a SIP port: what ringtap does not read.
 UNREAD = {
-    "tcp": "over TCP",
     "icmp": "quoted in an ICMP error",
     "tunnel": "in a tunnel",
     "port": "on another port",
@@ -80,7 +79,8 @@ class Datagram:
         self.cseq_method = value["sip.CSeq.method"]
         self.from_tag = value["sip.from.tag"]
         self.to_tag = value["sip.to.tag"]
-        self.ports = {int(value[side]) for side in ("udp.srcport", "udp.dstport") if value[side]}
+        sides = ("udp.srcport", "udp.dstport", "tcp.srcport", "tcp.dstport")
+        self.ports = {int(value[side]) for side in sides if value[side].isdigit()}
         self.payload = value["udp.payload"]
         self.path = self.way(value["frame.protocols"].split(":"))
 
@@ -93,8 +93,6 @@ class Datagram:
             return "icmp"
         if len(network) != 1 or {"gre", "gtp", "pppoes"} & set(layers):
             return "tunnel"
-        if "tcp" in layers:
-            return "tcp"
         return "plain"
 
     def unread(self, ports):
@@ -135,6 +133,7 @@ class Run:
         self.records = [json.loads(line) for line in done.stdout.splitlines()]
         self.frames = self.count("frames")
         self.messages = self.count("sip messages")
+        self.over_tcp = sum(map(int, re.findall(r"^ +tcp message +(?:in_place|joined|truncated) (\d+)", self.summary, re.M)))
 
     def count(self, name):
         return int(re.search(rf"^{name}\s+(\d+)", self.summary, re.MULTILINE).group(1))
@@ -167,9 +166,17 @@ def message_differences(datagrams, run, parser):
         unread = datagram.unread(run.ports)
         if datagram.is_sip and unread:
             reasons[UNREAD[unread]] -= 1
+    # A stream is followed as a whole: there is no payload to look at for each message.
+    over_tcp = run.over_tcp - sum(datagram.is_sip and not datagram.payload for datagram in taken)
+    if over_tcp < 0:
+        reasons["not SIP to ringtap"] = over_tcp
+    elif over_tcp > 0 and reasons[UNREAD["tunnel"]]:
+        reasons["over TCP as well as in a tunnel: one stream to tshark"] = over_tcp
     tshark = sum(datagram.is_sip for datagram in datagrams)
     if tshark + reasons.total() != run.messages:
         for datagram in taken:
+            if not datagram.payload:
+                continue
             seen = parser.read(datagram.payload)
             if datagram.is_sip and isinstance(seen, str):
                 reasons[f"refused: `{seen}`"] -= 1
@@ -302,7 +309,7 @@ class Comparison:
             faults = {
                 f"refused: `{seen}`"
                 for message in call.invites
-                if message.unread(run.ports) is None
+                if message.payload and message.unread(run.ports) is None
                 for seen in [self.parser.read(message.payload)]
                 if isinstance(seen, str)
             }

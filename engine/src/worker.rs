@@ -242,6 +242,7 @@ impl Worker {
 mod tests {
     use super::*;
     use crate::capture::{CaptureFile, Chunk};
+    use crate::decode::Reason;
     use ringtap_calls::Settler;
     use ringtap_record::Outcome;
     use ringtap_testkit::{Format, Wire, capture, messages, messages_salted, scenario};
@@ -263,6 +264,31 @@ mod tests {
         assert!(counters.evicted_open > CALLS / 2);
         assert_eq!(worker.take().harvest.closed.len() as u64, counters.evicted_open);
         assert!(worker.take().harvest.is_empty());
+    }
+
+    /// Catches copies of a mirror that are parsed again and again, or messages that are dropped with them.
+    #[test]
+    fn copies_are_dropped_early() {
+        let once = messages(&scenario("S01").unwrap().cases()[0]);
+        let twice = ringtap_testkit::mutate::duplicated(&once);
+        for (duplicate_ms, dropped) in [(0, 0), (100, twice.len() - once.len() - 1)] {
+            let decoder = Decoder::new([5060].into_iter().collect()).with_duplicates(duplicate_ms);
+            let mut worker = Worker::new(decoder);
+            worker.process(chunk(&twice).frames(), &shared(100));
+            let counters = worker.counters();
+            // The first copy tells that there are any.
+            assert_eq!(
+                counters.frames.of(Reason::Duplicate),
+                dropped as u64,
+                "{duplicate_ms}"
+            );
+            assert_eq!(
+                counters.messages(),
+                (twice.len() - dropped) as u64,
+                "{duplicate_ms}"
+            );
+            assert_eq!(counters.frames.frames(), twice.len() as u64);
+        }
     }
 
     /// Catches an ACK that one worker read before another brought its INVITE, and that is joined only when the leg has

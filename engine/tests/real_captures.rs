@@ -126,8 +126,9 @@ fn every_capture_is_accounted_for() {
         assert!(segments <= seen.frames.of(Reason::Tcp), "{name}: segments");
         assert!(sctp.packets <= seen.frames.of(Reason::Sctp), "{name}: packets");
         let fragments = seen.frames.reassembly().fragments.iter();
+        let in_fragments = seen.frames.put_together().find(|(name, _)| *name == "fragment");
         assert_eq!(
-            seen.frames.of(Reason::Fragment),
+            seen.frames.of(Reason::Fragment) + in_fragments.map_or(0, |(_, count)| count),
             fragments.map(|(_, count, _)| count).sum::<u64>(),
             "{name}: fragments"
         );
@@ -235,11 +236,11 @@ const KNOWN: &[Known] = &[
         ],
     ),
     ("josh-morin_wireshark__voip.pcap", &[5070], 11, &[(1, "ANSWERED")]),
-    // Both calls answered; a re-INVITE for T.38 refused with 488 changes nothing (D60).
+    // Both calls answered; a re-INVITE for T.38 refused with 488 changes nothing (D60). 22 more messages are copies.
     (
         "ntop_nDPI__FAX-Call-t38-CA-TDM-SIP-FB-1.pcap",
         &[5060],
-        92,
+        70,
         &[(2, "ANSWERED")],
     ),
     // Three contacts do not answer: 408 each, none alerted (D12), whatever the core makes of it upstream (500).
@@ -255,11 +256,25 @@ const KNOWN: &[Known] = &[
         24,
         &[(1, "UNREACHABLE")],
     ),
-    // VoLTE over several hops with preconditions (PRACK, UPDATE), answered.
+    // In PPTP, one message in PPPoE besides: three given up, two answered, as tshark sees them.
+    (
+        "ntop_nDPI__gre.pcap",
+        &[5060],
+        36,
+        &[(2, "ANSWERED"), (3, "CALLER_HUNG_UP")],
+    ),
+    // Mirrored through GRE; a challenge that is taken up under another From tag (D07).
+    (
+        "sipcapture_heplify__erspan_sip_ipv4_udp.pcapng",
+        &[5060, 5260],
+        140,
+        &[(6, "ANSWERED"), (1, "AUTH_FAILED")],
+    ),
+    // VoLTE over several hops with preconditions (PRACK, UPDATE), answered; the same again in GTP-U. 11 more are copies.
     (
         "open5gs_open5gs__ipsec_to_ipsec_call.pcapng",
         &[5060, 5100, 6060],
-        42,
+        45,
         &[(1, "ANSWERED")],
     ),
     // One side of a call over TCP: invited, answered, over two connections of which one was open before.
@@ -349,9 +364,15 @@ fn stamps_years_apart_judge_nobody() {
                 .iter()
                 .all(|target| target.outcome == Outcome::Undetermined);
             let answered = record.answered_by.is_some();
-            assert!(undetermined || answered, "{name}: {record:?}");
+            // A CANCEL needs no time: it is seen alone, in a tunnel.
+            let cancelled = record.flags.contains(&Flag::Partial)
+                && record
+                    .targets
+                    .iter()
+                    .all(|target| target.outcome == Outcome::CallerHungUp);
+            assert!(undetermined || answered || cancelled, "{name}: {record:?}");
             assert!(
-                answered || record.flags.contains(&Flag::Loss),
+                answered || cancelled || record.flags.contains(&Flag::Loss),
                 "{name}: {record:?}"
             );
         }

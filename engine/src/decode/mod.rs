@@ -191,7 +191,7 @@ impl Decoder {
         if let Walk::Udp(udp) = &walk
             && (self.is_sip(udp.source_port) || self.is_sip(udp.destination_port))
         {
-            return self.datagram(frame, udp, Reason::Delivered);
+            return found(frame, udp);
         }
         self.find_within(frame, walk, around, tunnels)
     }
@@ -251,7 +251,7 @@ impl Decoder {
     /// What is no encapsulation, or one that is not opened.
     fn plain<'a>(&self, frame: &Frame<'a>, walk: &Walk, reason: Reason, layers: &Layers) -> Found<'a> {
         let decoded = match walk {
-            Walk::Udp(udp) if reason == Reason::Delivered => return self.datagram(frame, udp, reason),
+            Walk::Udp(udp) if reason == Reason::Delivered => return self.datagram(frame, udp),
             Walk::Fragment(fragment) => {
                 Piece::read(frame, layers.around(frame), fragment).map(Decoded::Fragment)
             }
@@ -270,20 +270,18 @@ impl Decoder {
         }
     }
 
-    /// The datagram, which is on a SIP port or begins like SIP.
-    #[inline]
-    fn datagram<'a>(&self, frame: &Frame<'a>, udp: &Udp, reason: Reason) -> Found<'a> {
-        let Some(payload) = datagram(frame, udp) else {
-            return Found::nothing(reason);
-        };
-        let on_sip_port = self.is_sip(udp.source_port) || self.is_sip(udp.destination_port);
-        if !on_sip_port && !ringtap_sip::is_sip_start(payload.octets) {
-            return Found::nothing(Reason::NotSipPort);
-        }
-        Found {
-            decoded: Decoded::Payload(payload),
-            reason,
-            id: identification(frame.bytes, udp.ip),
+    /// The datagram, which is on a SIP port or begins like SIP at first sight.
+    fn datagram<'a>(&self, frame: &Frame<'a>, udp: &Udp) -> Found<'a> {
+        let found = found(frame, udp);
+        match &found.decoded {
+            Decoded::Payload(payload)
+                if !self.is_sip(udp.source_port)
+                    && !self.is_sip(udp.destination_port)
+                    && !ringtap_sip::is_sip_start(payload.octets) =>
+            {
+                Found::nothing(Reason::NotSipPort)
+            }
+            _ => found,
         }
     }
 
@@ -306,14 +304,35 @@ impl Decoder {
         self.ports.contains(port)
     }
 
-    /// Whether the beginning of a packet, which `frame` holds, shows something that is looked for.
-    fn wants(&self, frame: &Frame<'_>) -> bool {
+    /// Whether the beginning of a packet, which `frame` holds, shows something that is looked for. Of a tunnel it mostly shows already what
+    /// is inside: a mobile network's fragments are nearly all somebody's pictures.
+    fn wants(&self, frame: &Frame<'_>, around: Around) -> bool {
         let walk = link::walk(frame.link, frame.bytes);
         let reason = classify::reason(frame.bytes, &walk, |port| self.is_sip(port), self.take);
         match &walk {
             Walk::Tcp(segment) | Walk::Sctp(segment) => segment.is_on(|port| self.is_sip(port)),
             Walk::Udp(_) if reason == Reason::Delivered => true,
-            _ => self.capsule(&walk, reason).is_some(),
+            _ => self.capsule(&walk, reason).is_some() && self.may_lead_on(frame, around),
+        }
+    }
+
+    /// Whether something that is looked for may be inside, as far as can be seen.
+    fn may_lead_on(&self, frame: &Frame<'_>, around: Around) -> bool {
+        let certain = [
+            Reason::NotSipPort,
+            Reason::Tcp,
+            Reason::Sctp,
+            Reason::Tls,
+            Reason::Icmp,
+            Reason::OtherProtocol,
+            Reason::Arp,
+            Reason::Llc,
+            Reason::NotIp,
+            Reason::TooDeep,
+        ];
+        match self.look(frame, around) {
+            (Decoded::Nothing, reason) => !certain.contains(&reason),
+            _ => true,
         }
     }
 
@@ -358,6 +377,19 @@ impl Found<'_> {
             reason,
             id: 0,
         }
+    }
+}
+
+/// The datagram, for who looks for it.
+#[inline]
+fn found<'a>(frame: &Frame<'a>, udp: &Udp) -> Found<'a> {
+    match datagram(frame, udp) {
+        Some(payload) => Found {
+            decoded: Decoded::Payload(payload),
+            reason: Reason::Delivered,
+            id: identification(frame.bytes, udp.ip),
+        },
+        None => Found::nothing(Reason::Delivered),
     }
 }
 

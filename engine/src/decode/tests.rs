@@ -1,5 +1,7 @@
 //! Tests of decoding: link types, lengths, counters, and real captures. The walk itself is tested with
-//! `ringtap-classify`.
+//! `ringtap-classify`, encapsulations in [`tunnels`].
+
+mod tunnels;
 
 use proptest::prelude::*;
 use ringtap_record::Time;

@@ -26,6 +26,8 @@ pub enum Wrap {
     GreFull,
     /// GRE around the frame.
     GreEthernet,
+    /// PPTP: GRE version 1 around PPP (RFC 2637).
+    Pptp,
     /// GRE 0x88be without sequence number.
     ErspanI,
     /// GRE 0x88be with sequence number.
@@ -66,10 +68,11 @@ pub enum Wrap {
 
 impl Wrap {
     /// Every one.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Gre,
         Self::GreFull,
         Self::GreEthernet,
+        Self::Pptp,
         Self::ErspanI,
         Self::ErspanII,
         Self::ErspanIII,
@@ -107,6 +110,20 @@ impl Wrap {
                 &[&[0xb0, 0][..], &kind, &[0xba, 0xd0, 0, 0, 0, 0, 0, 7], &n, packet].concat(),
             ),
             Self::GreEthernet => gre(number, &[&[0, 0, 0x65, 0x58][..], frame].concat()),
+            Self::Pptp => {
+                wants_ip();
+                let len = (packet.len() as u16 + 3).to_be_bytes();
+                // With an acknowledgement; PPP with address and control, and a protocol of one octet.
+                let protocol = if ethertype == IPV4 { 0x21 } else { 0x57 };
+                let header = [
+                    &[0x30, 0x81, 0x88, 0x0b][..],
+                    &len,
+                    &[0, 5],
+                    &n,
+                    &[0, 0, 0, 1, 0xff, 3, protocol],
+                ];
+                gre(number, &[&header.concat()[..], packet].concat())
+            }
             Self::ErspanI => gre(number, &[&[0, 0, 0x88, 0xbe][..], frame].concat()),
             // Version 1, VLAN 100, session 5, index 0.
             Self::ErspanII => gre(

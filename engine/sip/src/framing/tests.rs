@@ -20,10 +20,12 @@ fn with_body(body: &str) -> String {
     request(&format!("Content-Length: {}\r\n", body.len())) + body
 }
 
-/// All that is found in `octets` when they come in pieces of `size`: messages, and what else was said.
+/// All that is found in `octets` when they come in pieces of `size`: messages, and what else was said. Catches on its way work out
+/// of proportion: octets that are looked at again and again because others come one by one.
 fn all(mut framer: Framer, octets: &[u8], size: usize) -> (Vec<Vec<u8>>, Vec<Step>) {
     let (mut held, mut pass) = (Vec::new(), 0);
     let (mut found, mut other) = (Vec::new(), Vec::new());
+    let mut looked_at = 0;
     for piece in octets.chunks(size) {
         held.extend(piece);
         loop {
@@ -32,6 +34,9 @@ fn all(mut framer: Framer, octets: &[u8], size: usize) -> (Vec<Vec<u8>>, Vec<Ste
             pass -= passed;
             if pass > 0 {
                 break;
+            }
+            if framer.extent().is_none() {
+                looked_at += held.len() - framer.seen;
             }
             match framer.look(&held) {
                 Step::More => break,
@@ -48,6 +53,13 @@ fn all(mut framer: Framer, octets: &[u8], size: usize) -> (Vec<Vec<u8>>, Vec<Ste
                 Step::Lost => other.push(Step::Lost),
             }
         }
+    }
+    if size < 4 {
+        assert!(
+            looked_at <= 4 * octets.len() + 100,
+            "{looked_at} of {}",
+            octets.len()
+        );
     }
     (found, other)
 }
@@ -80,6 +92,8 @@ fn messages_in_step() {
         request("X: a\r\n \r\n b\r\nContent-Length: 1\r\n") + "x",
         with_body(&with_body("quoted")),
         with_body("SIP/2.0 200 OK\r\n\r\n"),
+        // White space before the first name, more of it than the parser's quick look at names reaches over.
+        request("").replacen("Via", &format!("{}l: 3\r\nVia", " ".repeat(30)), 1) + "abc",
     ];
     let stream = list.join("\r\n\r\n");
     assert_eq!(messages(Framer::in_step(), &stream), list);
@@ -147,11 +161,22 @@ fn messages_out_of_step() {
         for from in [30, middle.find("\r\n\r\n").unwrap() + 2] {
             let stream = format!("{}{one}{two}", &middle[from..]);
             let found = messages(Framer::out_of_step(), &stream);
-            assert!(found.ends_with(&[two.clone()]), "{name} from {from}: {found:?}");
+            assert!(
+                found.ends_with(std::slice::from_ref(&two)),
+                "{name} from {from}: {found:?}"
+            );
             let sent = |message: &String| [&one, &two].contains(&message);
             assert!(found.iter().all(sent), "{name} from {from}: {found:?}");
         }
     }
+}
+
+/// Catches a start line in some text that is taken for a message though no header follows it.
+#[test]
+fn a_message_has_a_header() {
+    let one = with_body("");
+    let stream = format!("x\r\nthey sent\r\nBYE sip:a@b SIP/2.0\r\nTo: <sip:a@b>\r\nl: 0\r\n\r\n{one}");
+    assert_eq!(messages(Framer::out_of_step(), &stream), [one]);
 }
 
 /// Catches a segment that begins like a message and is not looked at, and one taken for a message that is none.
@@ -162,7 +187,7 @@ fn segments_that_begin_a_message() {
     assert!(!framer.begins(b"v=0\r\n"));
     assert!(!framer.begins(format!("\r\n\r\n{one}").as_bytes()));
     assert!(framer.begins(one.as_bytes()));
-    assert_eq!(messages(framer, &one), [one.clone()]);
+    assert_eq!(messages(framer, &one), std::slice::from_ref(&one));
     let mut in_step = Framer::in_step();
     assert!(!in_step.begins(one.as_bytes()), "it knows already");
     // What sipfrag quotes lacks what a message has; the message behind it is found.

@@ -302,7 +302,7 @@ impl Reassembler {
                 bytes.extend_from_slice(piece.bytes);
             },
         );
-        self.wanted.wants(&packet.frame())
+        self.wanted.wants(&packet.frame(), packet.around)
     }
 
     /// Drops the oldest until memory suffices.

@@ -1,7 +1,7 @@
 //! SIP messages out of SCTP packets (RFC 4168, RFC 9260, semantics.md §5 "SCTP").
 //!
 //! A message is a user message: mostly one chunk of data, which is read in place. Larger ones come in pieces with numbers that follow
-//! on one another (TSN, or the piece's own in `I-DATA`, RFC 8260). Owns the pieces, and which numbers were seen, in a bounded memory: [`association`]
+//! on one another (TSN, or the piece's own in `I-DATA`, RFC 8260). Owns the pieces, and which numbers were seen, in a bounded memory: `association`
 //! follows one direction of an association. It reads no clock: whoever feeds it says what time it is.
 
 mod association;
@@ -123,8 +123,9 @@ impl Associations {
         while let Some((wait, association)) = self.waiting.first_key_value()
             && wait.0.plus_ms(AGE_MS) < now
         {
-            let association = *association;
+            let (wait, association) = (*wait, *association);
             self.stop_waiting(association);
+            self.waiting.remove(&wait);
             self.on(association, now, sink, |state, desk| state.give_up_old(desk));
         }
         while let Some((_, state)) = self.states.front()

@@ -274,6 +274,21 @@ fn no_message_is_made_of_two() {
     assert!(*truncated && octets.len() == 200 && octets.starts_with(b"OPTIONS"));
 }
 
+/// Catches unordered messages, which share what names them, that are taken for one: first and last piece meet.
+#[test]
+fn first_and_last_pieces_part_messages() {
+    let (one, two) = (message(1, &"a".repeat(100)), message(2, &"b".repeat(100)));
+    let mut ear = Ear::new();
+    let piece = |flags, tsn, octets| data(flags | UNORDERED, tsn, 0, octets);
+    // The middle ones come before their first and last.
+    ear.put_chunks(&piece(ENDS, 11, &one[100..]));
+    ear.put_chunks(&piece(BEGINS, 12, &two[..100]));
+    assert_eq!(ear.got, []);
+    ear.put_chunks(&piece(BEGINS, 10, &one[..100]));
+    ear.put_chunks(&piece(ENDS, 13, &two[100..]));
+    assert_eq!(ear.whole(), [&one, &two]);
+}
+
 /// Catches a loss that is not told, or told too early, or though nothing is missing.
 #[test]
 fn what_is_missing_is_a_known_gap() {

@@ -1,7 +1,7 @@
 //! SIP messages out of TCP segments (semantics.md §5 "TCP").
 //!
 //! Each direction of a connection is a stream of its own: often only one is mirrored. Owns the streams, in a bounded memory:
-//! [`stream`] follows one of them, [`ahead`] holds what came too early, [`tail`] what is not finished. Where a message begins and ends is
+//! `stream` follows one of them, `ahead` holds what came too early, `tail` what is not finished. Where a message begins and ends is
 //! [`ringtap_sip::framing`]'s to say. It reads no clock: whoever feeds it says what time it is.
 //!
 //! Segments that come in order and hold whole messages are read in place: nothing is copied, nothing allocated. The crates that put
@@ -35,6 +35,8 @@ const HOLE_MS: i64 = 1_000;
 const IDLE_MS: i64 = 3_600_000;
 /// What a stream costs beside its octets: in the table, which may just have grown, and among those that wait.
 const ENTRY_BYTES: usize = 2 * size_of::<(Flow, Stream)>() + 2 * size_of::<(Wait, Flow)>() + 64;
+
+const _: () = assert!(ENTRY_BYTES < 1024, "docs/limits.md says so");
 
 /// How much may be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +125,10 @@ impl Streams {
         while let Some((wait, flow)) = self.waiting.first_key_value()
             && wait.0.plus_ms(HOLE_MS) < now
         {
-            self.on(*flow, sink, |stream, desk| stream.give_up_hole(desk));
+            let (wait, flow) = (*wait, *flow);
+            if !self.on(flow, sink, |stream, desk| stream.give_up_hole(desk)) {
+                self.waiting.remove(&wait);
+            }
         }
         while let Some((_, stream)) = self.streams.front()
             && stream.used.plus_ms(IDLE_MS) < now

@@ -1,8 +1,8 @@
-//! GRE (RFC 2784, RFC 2890) and ERSPAN in it.
+//! GRE (RFC 2784, RFC 2890), ERSPAN in it, and the form of it that carries PPP (RFC 2637).
 
 use ringtap_classify as classify;
 
-use super::{Closed, Inside, header, of_ethertype, walked};
+use super::{Closed, Inside, header, of_ethertype, shim, until, walked};
 
 const CHECKSUM: u8 = 0x80;
 const ROUTING: u8 = 0x40;
@@ -15,10 +15,15 @@ const ERSPAN_III: u16 = 0x22eb;
 /// The low ten bits of an ERSPAN header's second word.
 const SESSION_MASK: u16 = 0x03ff;
 
-/// What is in the GRE packet at `at`. Version 1 (RFC 2637) carries PPP in pieces, and source routes (RFC 1701) nobody uses.
+/// What is in the GRE packet at `at`. Source routes (RFC 1701) nobody uses.
 pub(super) fn open<'a>(bytes: &[u8], at: usize) -> Result<Inside<'a>, Closed> {
     let [flags, version, p0, p1] = header(bytes, at)?;
-    if version & VERSION_MASK != 0 || flags & ROUTING != 0 {
+    match version & VERSION_MASK {
+        0 => {}
+        1 => return of_ppp(bytes, at, flags, version),
+        _ => return Err(Closed::Malformed),
+    }
+    if flags & ROUTING != 0 {
         return Err(Closed::Malformed);
     }
     let mut at = at + 4;
@@ -45,6 +50,23 @@ pub(super) fn open<'a>(bytes: &[u8], at: usize) -> Result<Inside<'a>, Closed> {
         ERSPAN_III => erspan_iii(bytes, at),
         ethertype => of_ethertype(bytes, ethertype, at, u32::from_be_bytes(key)),
     }
+}
+
+/// Version 1 (RFC 2637 §4.1): the key is the length of what is carried, and the call's number. An acknowledgement alone carries
+/// nothing.
+fn of_ppp<'a>(bytes: &[u8], at: usize, flags: u8, version: u8) -> Result<Inside<'a>, Closed> {
+    const ACKNOWLEDGEMENT: u8 = 0x80;
+    const PPP: u16 = 0x880b;
+    let [_, _, p0, p1, l0, l1, c0, c1] = header(bytes, at)?;
+    if flags & (CHECKSUM | ROUTING | KEY) != KEY || u16::from_be_bytes([p0, p1]) != PPP {
+        return Err(Closed::Malformed);
+    }
+    if flags & SEQUENCE == 0 {
+        return Err(Closed::NothingInside);
+    }
+    let at = at + 12 + if version & ACKNOWLEDGEMENT == 0 { 0 } else { 4 };
+    let bytes = until(bytes, at + usize::from(u16::from_be_bytes([l0, l1])));
+    shim::ppp(bytes, at, u32::from(u16::from_be_bytes([c0, c1])))
 }
 
 /// Version 1 and VLAN; class of service and session; index.

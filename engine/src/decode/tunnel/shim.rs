@@ -1,4 +1,4 @@
-//! Encapsulations directly over the link layer: MPLS, PPPoE, SNAP.
+//! Encapsulations directly over the link layer: MPLS, PPPoE (and PPP, wherever it is carried), SNAP.
 
 use ringtap_classify::{self as classify, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Octets as _, Walk};
 
@@ -10,6 +10,9 @@ const LABEL_LEN: usize = 4;
 const BOTTOM_OF_STACK: u8 = 1;
 const ETHERTYPE_AT: usize = 12;
 const ETHERNET_LEN: usize = 14;
+const PPPOE_SESSION: u16 = 0x8864;
+/// Version 1, type 1.
+const PPPOE_VERSION: u8 = 0x11;
 
 /// What is behind the SNAP header whose ethertype is at `at`.
 pub(super) fn snap<'a>(bytes: &[u8], at: usize) -> Result<Inside<'a>, Closed> {
@@ -55,7 +58,7 @@ fn behind_labels(bytes: &[u8], at: usize) -> Result<Walk, Closed> {
     }
 }
 
-/// Whether a frame of IP begins at `at`, VLAN tags allowed.
+/// Whether a frame of IP begins at `at`, or of what it is wrapped in.
 fn is_ethernet(bytes: &[u8], at: usize) -> bool {
     let begins = |octet| {
         bytes
@@ -65,28 +68,44 @@ fn is_ethernet(bytes: &[u8], at: usize) -> bool {
     match bytes.be16_at(at + ETHERTYPE_AT) {
         Some(ETHERTYPE_IPV4) => begins(4),
         Some(ETHERTYPE_IPV6) => begins(6),
-        Some(0x8100 | 0x88a8 | 0x9100) => true,
+        Some(PPPOE_SESSION) => bytes.u8_at(at + ETHERNET_LEN) == Some(PPPOE_VERSION),
+        Some(0x8100 | 0x88a8 | 0x9100 | 0x8847) => true,
         _ => false,
     }
 }
 
 /// What is in the PPPoE frame at `at` (RFC 2516 §4): the packet of a session.
 pub(super) fn pppoe<'a>(bytes: &[u8], at: usize) -> Result<Inside<'a>, Closed> {
-    const PPP_AT: usize = 6;
-    const PPP_IPV4: u16 = 0x0021;
-    const PPP_IPV6: u16 = 0x0057;
-    let [version, code, s0, s1, l0, l1, p0, p1] = header(bytes, at)?;
-    if version != 0x11 || code != 0 {
+    const HEADER_LEN: usize = 6;
+    let [version, code, s0, s1, l0, l1] = header(bytes, at)?;
+    if version != PPPOE_VERSION || code != 0 {
         return Err(Closed::Malformed);
     }
-    let end = at + PPP_AT + usize::from(u16::from_be_bytes([l0, l1]));
+    let at = at + HEADER_LEN;
     // Behind that is padding of Ethernet's.
-    let bytes = until(bytes, end);
-    let ethertype = match u16::from_be_bytes([p0, p1]) {
-        PPP_IPV4 => ETHERTYPE_IPV4,
-        PPP_IPV6 => ETHERTYPE_IPV6,
+    let bytes = until(bytes, at + usize::from(u16::from_be_bytes([l0, l1])));
+    ppp(bytes, at, u32::from(u16::from_be_bytes([s0, s1])))
+}
+
+/// What is in the PPP frame at `at` (RFC 1661), whose address and control fields may be left out, and its protocol written in one
+/// octet.
+pub(super) fn ppp<'a>(bytes: &[u8], at: usize, id: u32) -> Result<Inside<'a>, Closed> {
+    const ADDRESS_CONTROL: [u8; 2] = [0xff, 0x03];
+    const IPV4: u8 = 0x21;
+    const IPV6: u8 = 0x57;
+    let at = match header(bytes, at)? {
+        ADDRESS_CONTROL => at + 2,
+        _ => at,
+    };
+    // Only the last octet of a protocol's number is odd.
+    let (protocol, at) = match header(bytes, at)? {
+        [0] => (header(bytes, at + 1)?, at + 2),
+        protocol => (protocol, at + 1),
+    };
+    let walk = match protocol {
+        [IPV4] => classify::network(bytes, ETHERTYPE_IPV4, at),
+        [IPV6] => classify::network(bytes, ETHERTYPE_IPV6, at),
         _ => return Err(Closed::NothingInside),
     };
-    let walk = classify::network(bytes, ethertype, at + PPP_AT + 2);
-    Ok(walked(walk, bytes, u32::from(u16::from_be_bytes([s0, s1]))))
+    Ok(walked(walk, bytes, id))
 }

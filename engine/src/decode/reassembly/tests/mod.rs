@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use ringtap_classify::Vlans;
 use ringtap_record::Time;
+use ringtap_testkit::wrap::Wrap;
 
 use super::{AGE_MAX_MS, COPY_US, Key, Limits, Packet, Piece, Reassembler};
 use crate::capture::{Frame, Link};
@@ -348,12 +349,56 @@ fn other_ports_are_dropped_and_remembered() {
 #[test]
 fn other_protocols_are_not_kept() {
     let whole = datagram([5060, 5060], 2_000);
-    let mut tcp = piece(key(V4, 7), &whole, 0, 1_400);
-    (tcp.protocol, tcp.key.protocol) = (6, 6);
+    let of = |protocol| {
+        let mut piece = piece(key(V4, 7), &whole, 0, 1_400);
+        (piece.protocol, piece.key.protocol) = (protocol, protocol);
+        piece
+    };
     let mut reassembler = reassembler(Limits::default());
-    assert_eq!(put(&mut reassembler, &[tcp]), []);
+    // ICMP, OSPF, and ESP, which nobody wants to try.
+    assert_eq!(put(&mut reassembler, &[of(1), of(89), of(50)]), []);
     assert_eq!(reassembler.held_bytes(), 0);
-    assert_eq!(settle(reassembler, 1).counters().fragments.other_protocol, 1);
+    assert_eq!(settle(reassembler, 3).counters().fragments.other_protocol, 3);
+}
+
+/// Catches fragments of tunnels that fill the memory though their first one shows that nothing in there is SIP; and of such that
+/// may be, which are dropped: SIP inside, or the beginning of a header that the next fragment goes on with.
+#[test]
+fn the_inside_of_a_tunnel_decides() {
+    let inner = |ports| Wrap::GtpU.around(&Wrap::Vxlan.around(&ethernet(&datagram(ports, 2_000)), 1), 2);
+    let short = |bytes: &[u8], to: usize| {
+        let packet = &bytes[14 + 20..];
+        let mut piece = piece(key(V4, 7), packet, 0, to);
+        piece.more = true;
+        let mut reassembler = reassembler(Limits::default());
+        let mut out = Vec::new();
+        reassembler.put(&piece, &mut out);
+        reassembler.counters().datagrams.other_ports == 0
+    };
+    let (sip, other) = (inner([5060, 5060]), inner([5004, 5006]));
+    assert!(short(&sip, 1_400) && !short(&other, 1_400));
+    // GTP-U and what carries VXLAN, but not yet its ports.
+    assert!(short(&sip, 32) && short(&other, 32));
+    assert!(
+        !short(&datagram_in_gtp(6, [443, 5000]), 1_400) && short(&datagram_in_gtp(6, [5060, 443]), 1_400)
+    );
+}
+
+/// A frame with a packet of IPv4.
+fn ethernet(datagram: &[u8]) -> Vec<u8> {
+    frame_of(17, datagram)
+}
+
+fn frame_of(protocol: u8, content: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(20 + content.len()).unwrap().to_be_bytes();
+    let header = [
+        0x45, 0, len[0], len[1], 0, 0, 0, 0, 64, protocol, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2,
+    ];
+    [&[2; 12][..], &[8, 0], &header, content].concat()
+}
+
+fn datagram_in_gtp(protocol: u8, ports: [u16; 2]) -> Vec<u8> {
+    Wrap::GtpU.around(&frame_of(protocol, &datagram(ports, 2_000)), 1)
 }
 
 /// Catches an age that is judged too early, too late or by the fragments' own stamps, and a beginning that is not
