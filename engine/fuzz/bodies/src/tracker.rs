@@ -23,7 +23,7 @@ const ROOMY: usize = 512;
 /// A leg for each shard.
 const CRAMPED: usize = 8;
 
-/// Steps of [`STEP_BYTES`] octets; the vocabulary says what each means.
+/// Steps of eight octets; the vocabulary says what each means.
 pub fn run(data: &[u8]) {
     let story = vocabulary::story(data, STEPS_MAX);
     let once = play(&story, ROOMY, 1);
