@@ -12,9 +12,10 @@ use ringtap_calls::{EarlyAcks, Harvest};
 use ringtap_record::Time;
 
 use crate::asides::Asides;
-use crate::capture::{Chunk, Frame};
+use crate::capture::Chunk;
 use crate::cores;
 use crate::decode::Decoder;
+use crate::decode::duplicates::Sieve;
 use crate::replay::ReplayError;
 use crate::worker::{Shared, Taken, Worker, WorkerCounters};
 
@@ -30,7 +31,7 @@ pub(crate) struct Crew {
 /// The workers: one in this thread, or several in threads of their own.
 enum Workers {
     One(Box<Worker>),
-    Many(Vec<Hand>),
+    Many(Box<Sieve>, Vec<Hand>),
 }
 
 /// A worker in its own thread.
@@ -41,7 +42,8 @@ struct Hand {
 }
 
 enum Job {
-    Process(Arc<Chunk>, Range<usize>),
+    /// These frames, without the copies at these places, which ascend.
+    Process(Arc<Chunk>, Range<usize>, Vec<usize>),
     Expire(Time),
 }
 
@@ -119,27 +121,32 @@ impl Workers {
             }
             return Ok(Self::One(Box::new(Worker::new(decoder.clone()))));
         }
+        let once = decoder.clone().with_duplicates(0);
         let hands = cores.iter().enumerate().map(|(share, core)| {
             Hand::start(
                 share,
                 workers,
                 *core,
-                Worker::new(decoder.clone()),
+                Worker::new(once.clone()),
                 Arc::clone(shared),
             )
         });
-        Ok(Self::Many(hands.collect::<Result<_, _>>()?))
+        let hands = hands.collect::<Result<_, _>>()?;
+        Ok(Self::Many(Box::new(Sieve::new(decoder)), hands))
     }
 
     fn process(&mut self, chunk: &Arc<Chunk>, frames: Range<usize>, shared: &Shared) -> Done {
         match self {
-            Self::One(worker) => process(worker, chunk, frames, shared),
-            Self::Many(hands) => {
+            Self::One(worker) => process(worker, chunk, frames, &[], shared),
+            Self::Many(sieve, hands) => {
                 let each = frames.len().div_ceil(hands.len()).max(1);
                 let mut busy = Vec::with_capacity(hands.len());
                 for (hand, from) in hands.iter().zip(frames.clone().step_by(each)) {
                     let part = from..(from + each).min(frames.end);
-                    if hand.jobs.send(Job::Process(Arc::clone(chunk), part)).is_ok() {
+                    let is_copy = |at: &usize| chunk.frame(*at).is_some_and(|frame| sieve.is_copy(&frame));
+                    let copies = part.clone().filter(is_copy).collect();
+                    let job = Job::Process(Arc::clone(chunk), part, copies);
+                    if hand.jobs.send(job).is_ok() {
                         busy.push(hand);
                     }
                 }
@@ -155,7 +162,7 @@ impl Workers {
                 worker.expire(0, 1, now, shared, &mut harvest);
                 harvest
             }
-            Self::Many(hands) => {
+            Self::Many(_, hands) => {
                 let asked = hands
                     .iter()
                     .filter(|hand| hand.jobs.send(Job::Expire(now)).is_ok());
@@ -168,7 +175,9 @@ impl Workers {
         let mut sum = WorkerCounters::default();
         match self {
             Self::One(worker) => sum.merge(worker.counters()),
-            Self::Many(hands) => {
+            Self::Many(sieve, hands) => {
+                sum.frames.merge(sieve.counters());
+                sum.bytes += sieve.bytes();
                 for hand in hands {
                     drop(hand.jobs);
                     match hand.thread.join() {
@@ -200,8 +209,8 @@ impl Hand {
                 for job in inbox {
                     let mut done = Done::default();
                     match job {
-                        Job::Process(chunk, frames) => {
-                            done = process(&mut worker, &chunk, frames, &shared);
+                        Job::Process(chunk, frames, copies) => {
+                            done = process(&mut worker, &chunk, frames, &copies, &shared);
                             // Given back before the answer, so that the reader can fill it again.
                             drop(chunk);
                         }
@@ -220,17 +229,31 @@ impl Hand {
     }
 }
 
-fn process(worker: &mut Worker, chunk: &Chunk, frames: Range<usize>, shared: &Shared) -> Done {
-    let first = frames.start;
-    worker.process(select(chunk, frames), shared);
+/// `copies` are passed over: whoever found them has counted them.
+fn process(
+    worker: &mut Worker,
+    chunk: &Chunk,
+    frames: Range<usize>,
+    copies: &[usize],
+    shared: &Shared,
+) -> Done {
+    let kept = || {
+        let mut copies = copies.iter().peekable();
+        frames
+            .clone()
+            .filter(move |at| copies.next_if(|copy| *copy == at).is_none())
+    };
+    worker.process(kept().filter_map(|at| chunk.frame(at)), shared);
+    let taken = worker.take();
+    let mut asides = worker.asides().iter().peekable();
+    let places = kept().enumerate();
     Done {
-        taken: worker.take(),
-        asides: worker.asides().iter().map(|at| first + at).collect(),
+        taken,
+        asides: places
+            .filter(|(place, _)| asides.next_if_eq(&place).is_some())
+            .map(|(_, at)| at)
+            .collect(),
     }
-}
-
-fn select(chunk: &Chunk, frames: Range<usize>) -> impl Iterator<Item = Frame<'_>> {
-    frames.filter_map(|at| chunk.frame(at))
 }
 
 /// What the hands give back for the jobs they were given, in the order in which those were given out.

@@ -13,7 +13,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use ringtap_testkit::{Format, capture, fixtures, messages_salted};
+use ringtap_testkit::{Format, capture, fixtures, messages_salted, mutate};
 use tempfile::TempDir;
 
 fn ringtap(arguments: &[&str]) -> Output {
@@ -100,6 +100,37 @@ fn the_same_records_from_every_run() {
             wanted,
             "{name}"
         );
+    }
+}
+
+/// Catches copies that are dropped early or not by chance: which of two stays decides when a call was last heard of.
+#[test]
+fn copies_are_the_same_on_any_number_of_cores() {
+    let lab = Lab::new();
+    let copies = mutate::duplicated(&corpus::wires());
+    let capture = lab.write("copies.pcap", &capture(&copies, Format::Pcap));
+    let wanted = lab.records(&capture, &[]);
+    let frames = |more: &[&str]| -> Vec<String> {
+        let fixed = [
+            "replay",
+            "--stats",
+            "--records",
+            "/dev/null",
+            capture.to_str().unwrap(),
+        ];
+        let output = ringtap(&[&fixed, more].concat());
+        let lines = text(&output.stderr);
+        let of_frames = lines.lines().filter(|line| line.starts_with("  frame"));
+        of_frames.map(str::to_owned).collect()
+    };
+    let counted = frames(&[]);
+    assert!(
+        counted.iter().any(|line| line.contains("duplicate")),
+        "{counted:?}"
+    );
+    for run in 0..3 {
+        assert_eq!(lab.records(&capture, &["--cores", "0,1"]), wanted, "run {run}");
+        assert_eq!(frames(&["--cores", "0,1"]), counted, "run {run}");
     }
 }
 

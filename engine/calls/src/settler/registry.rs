@@ -18,6 +18,15 @@ use crate::rules::Rules;
 const NEIGHBOURS_MAX: usize = 96;
 /// Legs taken from one key's list on each side of the asking leg in time.
 const NEAREST: usize = 24;
+/// So many legs with the same caller and called at once are a crowd: no switchboard makes them, a flood does. Of a crowd fewer
+/// are weighed, for weighing costs by the pair.
+const CROWD: usize = 256;
+/// Legs taken from a crowd on each side of the asking leg in time.
+const NEAREST_OF_CROWD: usize = 8;
+/// Legs looked at together where one of them is of a crowd.
+const NEIGHBOURS_OF_CROWD_MAX: usize = 32;
+/// Legs that a list holds; what comes then is not found by that key any more. A list is kept in order, which costs by its length.
+const LIST_MAX: usize = 4096;
 /// How far back in such a list an origin is looked for.
 const ORIGIN_AFTER: usize = 1024;
 /// Legs that waited for the one that closes, and are weighed with it: a queue's agents.
@@ -122,7 +131,9 @@ impl Registry {
         for key in keys_of(&sketch) {
             let list = self.index.entry(key).or_default();
             let place = (sketch.start, slot);
-            if let Err(at) = list.binary_search(&place) {
+            if let Err(at) = list.binary_search(&place)
+                && list.len() < LIST_MAX
+            {
                 list.insert(at, place);
             }
         }
@@ -172,7 +183,8 @@ impl Registry {
             .iter()
             .filter(|slot| **slot != of && self.entry(**slot).is_some());
         found.extend(waited.take(WAITED_MAX));
-        let most = NEIGHBOURS_MAX.max(found.len());
+        let waited = found.len();
+        let mut most = NEIGHBOURS_MAX.max(waited);
         let (mut at, mut is_cut) = (0, false);
         while let Some(slot) = found.get(at).copied() {
             at += 1;
@@ -185,18 +197,30 @@ impl Registry {
                 if is_tie && list.len() > TIE_LEGS_MAX {
                     continue;
                 }
+                let is_crowd = list.len() > CROWD;
+                if is_crowd {
+                    most = most.min(NEIGHBOURS_OF_CROWD_MAX.max(waited));
+                }
+                let reach = if is_crowd { NEAREST_OF_CROWD } else { NEAREST };
                 let here = list.partition_point(|place| *place < (entry.sketch.start, slot));
-                let nearest = here.saturating_sub(NEAREST)..(here + NEAREST).min(list.len());
+                let nearest = here.saturating_sub(reach)..(here + reach).min(list.len());
                 // A call may have begun long before its latest leg: a queue's, say.
                 let origin = list
                     .get(here.saturating_sub(ORIGIN_AFTER)..nearest.start)
                     .unwrap_or_default()
                     .iter()
                     .rfind(|(_, other)| self.is_origin(*other));
-                for (_, other) in list.get(nearest).unwrap_or_default().iter().chain(origin) {
+                let nearest = list.get(nearest).unwrap_or_default().iter();
+                for (is_origin, (_, other)) in origin
+                    .into_iter()
+                    .map(|place| (true, place))
+                    .chain(nearest.map(|place| (false, place)))
+                {
                     if found.contains(other) {
                         continue;
                     }
+                    // Without its origin a leg is a call of its own.
+                    let most = if is_origin { NEIGHBOURS_MAX.max(most) } else { most };
                     if found.len() >= most {
                         is_cut = true;
                         break;

@@ -351,7 +351,12 @@ pub(crate) fn unexplained(call: &Call, rules: &Rules) -> Option<(Time, Vec<Ident
         return None;
     }
     let at = if case.paths.upstream.is_empty() {
-        branches.iter().filter_map(Branch::cancelled).min()?
+        // A lone 487, say, tells of no phone that rang: it must not make a real pickup ambiguous.
+        let was_tried = |branch: &&Branch<'_>| {
+            branch.is_alerted() || branch.hops.iter().any(|seen| seen.hop.has(Hop::INVITE))
+        };
+        let tried = branches.iter().filter(was_tried);
+        tried.filter_map(Branch::cancelled).min()?
     } else {
         let answers = case.paths.upstream.iter().filter(|seen| seen.hop.is_answered());
         // Where the 2xx itself was lost, the proof that stands for it.
