@@ -2,7 +2,7 @@
 """Replays real captures with ringtap and sets the result beside what tshark reads in them.
 
 Prints two Markdown tables, one of messages and one of calls. Every difference has to have its reason: those
-that follow from how a message travels (TCP, tunnel, another port) or from the parser's own refusal
+that follow from how a message travels (another port, an ICMP error) or from the parser's own refusal
 are found here, for each message by itself; an outcome that the final codes alone do not suggest needs a line
 in compare_tshark.tsv. Anything else, a line there that explains nothing, a panic or a wrong exit status
 makes this script fail.
@@ -31,7 +31,7 @@ ATTEMPTS_MAX = 10
 STRAY = "*"
 FIELDS = (
     "frame.number frame.protocols udp.srcport udp.dstport tcp.srcport tcp.dstport sip "
-    "sip.Method sip.Status-Code sip.Call-ID sip.CSeq.seq sip.CSeq.method sip.from.tag sip.to.tag udp.payload"
+    "sip.Method sip.Status-Code sip.Call-ID sip.CSeq.seq sip.CSeq.method sip.from.tag sip.to.tag sip.from.addr sip.to.addr udp.payload"
 ).split()
 # Around the tables in a document.
 MARKS = ("<!-- compare_tshark.py: begin -->", "<!-- compare_tshark.py: end -->")
@@ -41,7 +41,6 @@ AGGREGATOR = "\x1f"
 # How a message travels, if not in a UDP datagram or a TCP stream on a SIP port: what ringtap does not read.
 UNREAD = {
     "icmp": "quoted in an ICMP error",
-    "tunnel": "in a tunnel",
     "port": "on another port",
 }
 
@@ -79,21 +78,22 @@ class Datagram:
         self.cseq_method = value["sip.CSeq.method"]
         self.from_tag = value["sip.from.tag"]
         self.to_tag = value["sip.to.tag"]
+        self.from_uri = value["sip.from.addr"]
+        self.to_uri = value["sip.to.addr"]
+        # In a tunnel the innermost ports are the message's.
+        innermost = {name: column.split(AGGREGATOR)[-1] for name, column in zip(FIELDS, columns)}
         sides = ("udp.srcport", "udp.dstport", "tcp.srcport", "tcp.dstport")
-        self.ports = {int(value[side]) for side in sides if value[side].isdigit()}
-        self.payload = value["udp.payload"]
-        self.path = self.way(value["frame.protocols"].split(":"))
+        self.ports = {int(innermost[side]) for side in sides if innermost[side].isdigit()}
+        layers = value["frame.protocols"].split(":")
+        transports = [layer for layer in layers if layer in ("udp", "tcp")]
+        self.payload = innermost["udp.payload"] if transports[-1:] == ["udp"] else ""
+        self.is_tunnelled = len([layer for layer in layers if layer in ("ip", "ipv6")]) > 1
+        self.path = self.way(layers)
 
     @staticmethod
     def way(protocols):
         """How the message travels: a key of UNREAD (but `port`), or `plain`."""
-        layers = [name for name in protocols if name not in ("ethertype", "vlan", "sip", "sdp", "xml")]
-        network = [name for name in layers if name in ("ip", "ipv6")]
-        if "icmp" in layers or "icmpv6" in layers:
-            return "icmp"
-        if len(network) != 1 or {"gre", "gtp", "pppoes"} & set(layers):
-            return "tunnel"
-        return "plain"
+        return "icmp" if {"icmp", "icmpv6"} & set(protocols) else "plain"
 
     def unread(self, ports):
         """Why ringtap does not read it when it takes `ports`: a key of UNREAD, or None."""
@@ -124,7 +124,7 @@ class Run:
         self.ports = ports
         with tempfile.TemporaryDirectory() as folder:
             config = pathlib.Path(folder) / "ringtap.toml"
-            config.write_text(f"[capture]\nports = {list(ports)}\n")
+            config.write_text(f"[capture]\nports = {list(ports)}\nduplicate_ms = 0\n")
             command = [ringtap, "replay", "--config", config, "--records-all", "--records", "-", "--stats", capture]
             done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
         self.summary = done.stderr.decode()
@@ -134,6 +134,11 @@ class Run:
         self.frames = self.count("frames")
         self.messages = self.count("sip messages")
         self.over_tcp = sum(map(int, re.findall(r"^ +tcp message +(?:in_place|joined|truncated) (\d+)", self.summary, re.M)))
+
+    def count_of(self, group, name):
+        """The count of a line of the summary; 0 if there is none."""
+        found = re.search(rf"^ +{group} +{name} (\d+)", self.summary, re.MULTILINE)
+        return int(found.group(1)) if found else 0
 
     def count(self, name):
         return int(re.search(rf"^{name}\s+(\d+)", self.summary, re.MULTILINE).group(1))
@@ -170,7 +175,7 @@ def message_differences(datagrams, run, parser):
     over_tcp = run.over_tcp - sum(datagram.is_sip and not datagram.payload for datagram in taken)
     if over_tcp < 0:
         reasons["not SIP to ringtap"] = over_tcp
-    elif over_tcp > 0 and reasons[UNREAD["tunnel"]]:
+    elif over_tcp > 0 and any(datagram.is_tunnelled for datagram in taken):
         reasons["over TCP as well as in a tunnel: one stream to tshark"] = over_tcp
     tshark = sum(datagram.is_sip for datagram in datagrams)
     if tshark + reasons.total() != run.messages:
@@ -182,6 +187,10 @@ def message_differences(datagrams, run, parser):
                 reasons[f"refused: `{seen}`"] -= 1
             elif not datagram.is_sip and not isinstance(seen, str):
                 reasons["not SIP to tshark"] += 1
+    # tshark puts fragments together without asking in which tunnel they came.
+    left = run.messages - tshark - reasons.total()
+    if 0 < left <= run.count_of("datagram", "reassembled") and any(datagram.is_tunnelled for datagram in taken):
+        reasons["in fragments in several tunnels: one datagram to tshark"] = left
     texts = [f"{count:+d} {reason}" for reason, count in sorted(reasons.items(), key=lambda item: item[1])]
     return tshark, texts, run.messages - tshark - reasons.total()
 
@@ -347,8 +356,12 @@ def compare_fields(datagrams, parser):
             "CSeq": (f"{datagram.cseq} {datagram.cseq_method}", f"{seen['cseq']['number']} {seen['cseq']['method']}"),
             "From tag": (datagram.from_tag, seen["from_tag"] or ""),
             "To tag": (datagram.to_tag, seen["to_tag"] or ""),
+            "From URI": (datagram.from_uri, seen["from_uri"] or ""),
+            "To URI": (datagram.to_uri, seen["to_uri"] or ""),
         }
         for field, (theirs, ours) in pairs.items():
+            # tshark writes a form feed as two signs.
+            theirs = theirs.replace("\\f", "\f")
             # tshark ends its texts at a zero octet.
             if theirs != ours.split("\0")[0]:
                 yield f"frame {datagram.frame}: {field}: tshark {theirs!r}, ringtap {ours!r}"

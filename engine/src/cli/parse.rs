@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use ringtap_identity::{Segment, called, caller};
+use ringtap_sip::addr::name_addr;
 use ringtap_sip::{Header, Message, Start};
 use serde_json::{Value, json};
 
@@ -95,7 +96,9 @@ fn describe(message: &Message<'_>, plan: &ringtap_identity::Plan) -> Value {
         "start": start,
         "call_id": text(message.call_id()),
         "cseq": { "number": message.cseq(), "method": message.method().as_str() },
+        "from_uri": name_addr(message.from()).map(|from| text(from.uri)),
         "from_tag": message.from_tag().map(text),
+        "to_uri": name_addr(message.to()).map(|to| text(to.uri)),
         "to_tag": message.to_tag().map(text),
         "via": vias,
         "identities": who,
