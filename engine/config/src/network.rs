@@ -34,6 +34,19 @@ pub struct Network {
     pub aor_case_insensitive: bool,
 }
 
+impl Network {
+    /// Whether a phone has this address: of all prefixes that fit the most specific one is among `ue`.
+    #[must_use]
+    pub fn is_phone(&self, address: IpAddr) -> bool {
+        let longest = |prefixes: &[IpNet]| {
+            let fitting = prefixes.iter().filter(|prefix| prefix.contains(&address));
+            fitting.map(IpNet::prefix_len).max()
+        };
+        let others = [&self.pcscf, &self.mgcf, &self.core];
+        longest(&self.ue).is_some_and(|phone| others.iter().all(|prefixes| longest(prefixes) < Some(phone)))
+    }
+}
+
 /// A list of prefixes, or addresses, which stand for themselves alone.
 pub(crate) fn nets<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
     let nets = Vec::<Net>::deserialize(deserializer)?;

@@ -131,6 +131,7 @@ pub(super) fn decoder(config: &Config) -> Decoder {
         .with_tcp(tcp)
         .with_sctp(sctp)
         .with_take(take(&config.capture))
+        .with_network(config.network.clone())
         .with_duplicates(config.capture.duplicate_ms)
 }
 

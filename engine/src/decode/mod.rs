@@ -24,6 +24,7 @@ pub use network::{Around, Network};
 pub use ringtap_classify::{PortSet, Reason, Take, TunnelKind};
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::sync::Arc;
 
 use ringtap_classify::{self as classify, IpSpan, IpVersion, Octets as _, Udp, Walk};
 use ringtap_record::Time;
@@ -88,6 +89,7 @@ struct Found<'a> {
 pub struct Decoder {
     ports: PortSet,
     take: Take,
+    network: Arc<ringtap_config::Network>,
     duplicate_ms: u32,
     reassembly: reassembly::Limits,
     tcp: tcp::Limits,
@@ -101,6 +103,7 @@ impl Decoder {
         Self {
             ports,
             take: Take::ALL.without(Take::ESP | Take::CONTENT),
+            network: Arc::default(),
             duplicate_ms: 5,
             reassembly: reassembly::Limits::default(),
             tcp: tcp::Limits::default(),
@@ -130,6 +133,15 @@ impl Decoder {
     #[must_use]
     pub fn with_take(self, take: Take) -> Self {
         Self { take, ..self }
+    }
+
+    /// This decoder, which knows who is who: tunnels that phones send are not opened.
+    #[must_use]
+    pub fn with_network(self, network: ringtap_config::Network) -> Self {
+        Self {
+            network: Arc::new(network),
+            ..self
+        }
     }
 
     /// This decoder, whose workers drop copies within that time; 0 keeps them all.
@@ -216,6 +228,10 @@ impl Decoder {
             if layers.is_deepest() {
                 return Found::nothing(Reason::TooDeep);
             }
+            if self.is_from_phone(&frame, &capsule) {
+                tunnels.count(capsule.kind, Opening::FromPhone);
+                return Found::nothing(reason);
+            }
             let opened = capsule.open(&frame, |port| self.is_sip(port));
             tunnels.count(
                 capsule.kind,
@@ -283,6 +299,16 @@ impl Decoder {
             }
             _ => found,
         }
+    }
+
+    /// Whether a phone sent it: anybody in the access network could else write packets in the network's own name. ESP is what phones
+    /// send.
+    fn is_from_phone(&self, frame: &Frame<'_>, capsule: &Capsule) -> bool {
+        let source = capsule
+            .ip
+            .filter(|_| capsule.kind != TunnelKind::Esp)
+            .and_then(|ip| addresses(frame.bytes, ip, 0, 0));
+        source.is_some_and(|(source, _)| self.network.is_phone(source.ip()))
     }
 
     /// The encapsulation that was found, if it is one that is opened.

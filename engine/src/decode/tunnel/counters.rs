@@ -13,11 +13,13 @@ pub enum Opening {
     Compressed,
     /// A header that contradicts itself or was cut off, or of a version that is not read; ESP that is encrypted.
     Malformed,
+    /// Sent by a phone (`network.ue`), and not opened: whoever writes tunnels writes the addresses in them.
+    FromPhone,
 }
 
 /// How many kinds and outcomes there are.
 const KINDS: usize = 11;
-const OPENINGS: usize = 4;
+const OPENINGS: usize = 5;
 
 /// Name of each counter: kinds one after the other, their outcomes in the order of [`Opening`].
 const NAMES: [[&str; OPENINGS]; KINDS] = {
@@ -28,6 +30,7 @@ const NAMES: [[&str; OPENINGS]; KINDS] = {
                 concat!($kind, "_empty"),
                 concat!($kind, "_compressed"),
                 concat!($kind, "_malformed"),
+                concat!($kind, "_from_phone"),
             ],)*]
         };
     }
