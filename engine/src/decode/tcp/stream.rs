@@ -3,6 +3,7 @@
 use ringtap_record::Time;
 use ringtap_sip::framing::{Framer, Step};
 use ringtap_sip::limits::MESSAGE_BYTES_MAX;
+use ringtap_sip::parse;
 
 use super::ahead::{Ahead, Piece, distance};
 use super::counters::TcpCounters;
@@ -50,6 +51,8 @@ pub(super) struct Stream {
     is_unbroken: bool,
     /// A message was found in it.
     is_sip: bool,
+    /// One of them could be read.
+    is_usable: bool,
     /// Octets since the last message.
     silence: usize,
     /// Its place among those that wait, and for what they wait.
@@ -118,6 +121,7 @@ impl Stream {
             resume: None,
             is_unbroken: opened.is_some(),
             is_sip: false,
+            is_usable: false,
             silence: 0,
             waits: None,
             used,
@@ -127,6 +131,12 @@ impl Stream {
     /// Memory that it takes beside itself.
     pub(super) const fn held_bytes(&self) -> usize {
         self.tail.held_bytes() + self.ahead.held_bytes() + self.holes.held_bytes()
+    }
+
+    /// How many octets were moved within its memory.
+    #[cfg(test)]
+    pub(super) const fn moved_bytes(&self) -> usize {
+        self.tail.moved_bytes
     }
 
     /// The sequence number where a hole begins, if there is one.
@@ -197,6 +207,12 @@ impl Stream {
         self.pass = 0;
         self.resume = None;
         if let Some(fin) = fin {
+            if is_ahead(self.next, fin) {
+                self.holes.add(Hole {
+                    from: self.next,
+                    to: fin,
+                });
+            }
             // FIN counts as one octet (RFC 9293 §3.4).
             self.next = fin.wrapping_add(1);
         }
@@ -381,6 +397,9 @@ impl Stream {
     /// Reads messages: out of the frame where they are whole there, else out of the tail.
     fn read<S: FnMut(&Payload<'_>)>(&mut self, time: Time, mut octets: &[u8], desk: &mut Desk<'_, S>) {
         self.silence = self.silence.saturating_add(octets.len());
+        // How many of them are in the tail as well: it grows only when what it holds says nothing more, for whatever is
+        // added to it moves the rest.
+        let mut copied = 0;
         while !(octets.is_empty() && self.tail.is_empty()) {
             if self.pass > 0 {
                 // Nothing is kept of what is passed over.
@@ -393,24 +412,20 @@ impl Stream {
                 continue;
             }
             let held = self.tail.len();
-            let wanted = match self.framer.extent() {
-                _ if held == 0 => 0,
-                Some(extent) => extent.len.saturating_sub(held),
-                // One more than a message may have shows that it is none.
-                None => (MESSAGE_BYTES_MAX + 1).saturating_sub(held),
-            };
-            let copied = wanted.min(octets.len());
-            self.tail.extend(octets.get(..copied).unwrap_or_default());
             let (view, time_of_view) = match held {
                 0 => (octets, time),
                 _ => (self.tail.octets(), self.tail.time()),
             };
             let messages = &mut desk.counters.messages;
+            let is_known = self.framer.extent().is_some();
             let done = match self.framer.look(view) {
                 Step::More => None,
                 Step::Message(extent) => {
                     self.is_sip = true;
                     self.silence = 0;
+                    if !(self.is_usable || is_known) {
+                        self.is_usable = parse(view.get(..extent.head).unwrap_or(view)).is_ok();
+                    }
                     if extent.len > MESSAGE_BYTES_MAX {
                         messages.truncated += 1;
                         desk.hand_on(time_of_view, view.get(..extent.head).unwrap_or(view), true);
@@ -448,20 +463,28 @@ impl Stream {
             let Some(done) = done else {
                 if held == 0 {
                     self.tail.begin(octets, time, desk.spare);
-                    break;
+                    return;
                 }
                 octets = octets.get(copied..).unwrap_or_default();
-                if octets.is_empty() || copied == 0 {
-                    break;
+                let wanted = match self.framer.extent() {
+                    Some(extent) => extent.len.saturating_sub(held),
+                    // One more than a message may have shows that it is none.
+                    None => (MESSAGE_BYTES_MAX + 1).saturating_sub(held),
+                };
+                copied = wanted.min(octets.len());
+                if copied == 0 {
+                    return;
                 }
+                self.tail.extend(octets.get(..copied).unwrap_or_default());
                 continue;
             };
-            if done >= held {
+            let own = held.saturating_sub(copied);
+            if done >= own {
                 self.tail.clear(desk.spare);
-                octets = octets.get(done - held..).unwrap_or_default();
+                octets = octets.get(done - own..).unwrap_or_default();
+                copied = 0;
             } else {
                 self.tail.drop_first(done);
-                octets = octets.get(copied..).unwrap_or_default();
             }
             if self.framer.is_out_of_step() && self.is_foreign() {
                 self.state = State::Foreign;
@@ -525,7 +548,8 @@ impl Stream {
                         return (done, true);
                     };
                     desk.counters.messages.in_place += 1;
-                    self.is_sip = true;
+                    // Whatever is found out of step could be read.
+                    (self.is_sip, self.is_usable) = (true, true);
                     desk.hand_on(time, message, false);
                     framer.next();
                     done += extent.len;
@@ -603,7 +627,7 @@ impl Stream {
             desk.counters.streams.out_of_step += 1;
         }
         self.framer = Framer::out_of_step();
-        if self.is_sip {
+        if self.is_usable {
             desk.missed.push(time);
         }
     }

@@ -412,6 +412,18 @@ fn opened_and_ended() {
     assert_eq!(ear.got.len(), 5);
     assert_eq!(ear.streams.counters().streams.begun, 4);
     assert_eq!(ear.streams.take_missed(), []);
+    // An end far from everything is none.
+    let mut ear = Ear::new();
+    ear.put(flagged(999, SYN));
+    for far in [200_000, 900_000_000, 4_000_000_000] {
+        ear.put(flagged(far, FIN));
+    }
+    ear.put(segment(1000, &one[..50]));
+    ear.advance(0);
+    ear.advance(HOLE_MS + 1);
+    ear.put(segment(1050, &one[50..]));
+    assert_eq!(ear.whole(), [&one]);
+    assert_eq!(ear.streams.counters().streams.holes, 0);
     // The FIN came before what it ends.
     let mut ear = Ear::new();
     ear.put(flagged(999, SYN));
@@ -434,6 +446,19 @@ fn an_acknowledgement_shows_a_hole() {
     ear.advance(HOLE_MS + 1);
     assert_eq!(ear.got[1..], [(0, one[..100].to_vec(), true)]);
     assert_eq!(ear.streams.take_missed().len(), 1);
+}
+
+/// Catches an end within an end, once for each piece that waits, which costs a stack: the last piece comes up to the FIN.
+#[test]
+fn an_end_is_one() {
+    let mut ear = Ear::new();
+    ear.put(flagged(999, SYN));
+    for at in 0..250 {
+        ear.put(segment(1010 + 2 * at, b"x"));
+    }
+    ear.put(flagged(1005, FIN));
+    ear.clear();
+    assert_eq!(ear.streams.counters().streams.holes, 250);
 }
 
 /// Catches encrypted streams and other protocols that are kept, or looked at again and again; and one that speaks SIP all
@@ -485,6 +510,45 @@ fn an_overlong_body_is_passed_over() {
     let (_, octets, truncated) = &ear.got[0];
     assert!(*truncated && long.starts_with(octets) && octets.ends_with(b"\r\n\r\n"));
     assert_eq!(ear.whole(), [&next]);
+}
+
+/// Catches work out of proportion: a header that turns out to be none when as much is held as a message may have, in a
+/// segment that goes on behind it.
+#[test]
+fn what_is_held_is_not_moved_again_and_again() {
+    let bomb = b"INVITE sip:a@b SIP/2.0\r\n".iter().chain(b"a\n".iter().cycle());
+    let stream: Vec<u8> = bomb.copied().take(300_000).collect();
+    let one = message(1, "");
+    for size in [700, 1400, 60_000] {
+        let mut ear = Ear::new();
+        ear.put(flagged(999, SYN));
+        let mut first = 1000;
+        for octets in [&one[..]].into_iter().chain(stream.chunks(size)) {
+            ear.put(segment(first, octets));
+            first += u32::try_from(octets.len()).unwrap();
+        }
+        let moved = ear.streams.streams[&flow(5060)].moved_bytes();
+        assert!(moved <= stream.len(), "{moved} in pieces of {size}");
+        ear.put(segment(first, &one));
+        assert_eq!(ear.whole(), [&one, &one]);
+    }
+}
+
+/// Catches known gaps that anybody can make: with a stream in which no message could be read.
+#[test]
+fn only_streams_of_use_have_gaps() {
+    let useful = message(1, "");
+    let useless = b"OPTIONS sip:a@b SIP/2.0\r\nContent-Length: 0\r\n\r\n".to_vec();
+    for (octets, gaps) in [(useful, 1), (useless, 0)] {
+        let mut ear = Ear::new();
+        ear.advance(0);
+        ear.put(flagged(999, SYN));
+        ear.put(segment(1000, &octets));
+        ear.put(segment(9000, &octets));
+        ear.advance(HOLE_MS + 1);
+        assert_eq!(ear.streams.counters().streams.holes, 1);
+        assert_eq!(ear.streams.take_missed().len(), gaps);
+    }
 }
 
 /// Catches what waits behind a hole and is kept beyond the bound of one stream.
