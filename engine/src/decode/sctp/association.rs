@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use ringtap_record::Time;
-use ringtap_sip::is_sip_start;
+use ringtap_sip::{is_sip_start, parse};
 
 use super::counters::SctpCounters;
 use super::packet::{Data, MessageKey, Packet};
@@ -42,7 +42,8 @@ pub(super) struct State {
     /// By message and place.
     pieces: Vec<Piece>,
     bytes: usize,
-    is_sip: bool,
+    /// One of its messages could be read.
+    is_usable: bool,
     /// Its place among those that wait.
     pub(super) waits: Option<(Time, u64)>,
     /// When data was last seen.
@@ -97,7 +98,7 @@ impl State {
             before: None,
             pieces: Vec::new(),
             bytes: 0,
-            is_sip: false,
+            is_usable: false,
             waits: None,
             used: now,
         }
@@ -163,7 +164,7 @@ impl State {
             } else {
                 &mut messages.in_place
             }) += 1;
-            self.is_sip |= is_sip_start(data.octets);
+            self.is_usable = self.is_usable || parse(data.octets).is_ok();
             (desk.sink)(&Payload {
                 time: packet.time,
                 source: packet.source,
@@ -340,7 +341,7 @@ impl State {
 
     fn count_hole<S>(&self, time: Time, desk: &mut Desk<'_, S>) {
         desk.counters.associations.holes += 1;
-        if self.is_sip {
+        if self.is_usable {
             desk.missed.push(self.hole_since.unwrap_or(time));
         }
     }
@@ -398,7 +399,7 @@ impl State {
         let truncated = is_unfinished || is_cut;
         match head {
             Some((time, (source, destination), true)) => {
-                self.is_sip |= is_sip_start(desk.scratch);
+                self.is_usable = self.is_usable || parse(desk.scratch).is_ok();
                 let messages = &mut desk.counters.messages;
                 *(if truncated {
                     &mut messages.truncated
@@ -415,7 +416,7 @@ impl State {
             }
             Some(_) => {}
             None => {
-                if self.is_sip {
+                if self.is_usable {
                     desk.missed.push(desk.now);
                 }
             }
