@@ -3,7 +3,7 @@
 
 Plays the calls of a workload (scripts/workload.sh) through replay, journal, notifier and SMTP, first alone and then
 beside each kind of attack (ringtap-testkit workload --attack): floods of INVITEs, Call-IDs made to collide, fragments and
-streams that never end, header bombs, tiny payloads, tunnels in tunnels. Takes peak memory, time and what was counted.
+streams that never end, leave things out or leap ahead, header bombs, tiny payloads, tunnels in tunnels. Takes peak memory, time and what was counted.
 Each attack runs with the limits of --legs, and once more with a table far too small for it (--small-legs), to show what is
 lost where the limit does not allow more.
 
@@ -25,7 +25,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 RELEASE = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release"
 TESTKIT = RELEASE / "ringtap-testkit"
 KINDS = ["invites", "collisions", "responses", "branches", "registrations", "fragments", "slow-tcp", "slow-sctp",
-         "header-bombs", "tiny", "tunnels"]
+         "holes", "long-headers", "far-ahead", "header-bombs", "tiny", "tunnels"]
 # Frames for each kind, if --frames does not say otherwise: a header bomb is 60 times as long as others.
 FRAMES = {"header-bombs": 20_000, "slow-tcp": 1_000_000, "tiny": 2_000_000}
 # What a leg takes at most in the table, its share of the registry and of closed legs under way included, in octets.

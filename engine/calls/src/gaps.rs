@@ -52,10 +52,11 @@ impl GapKind {
         }
     }
 
-    /// Whether any number of frames may be missing. Of fragments one datagram is, and one lost message never decides
-    /// who is told of a call (semantics.md §8.5).
+    /// Whether any number of frames of anybody may be missing. Of fragments one datagram is, and one lost message never
+    /// decides who is told of a call (semantics.md §8.5). A hole in a stream is that of one connection, and its size is
+    /// whatever that one's sender says: who leaps ahead once a second must not change the verdicts of all others.
     pub(crate) const fn is_blind(self) -> bool {
-        !matches!(self, Self::FragmentsGivenUp)
+        !matches!(self, Self::FragmentsGivenUp | Self::StreamBroken)
     }
 }
 

@@ -184,6 +184,8 @@ impl Framer {
             .take_while(|octet| matches!(octet, b'\r' | b'\n'))
             .count();
         if line_ends > 0 {
+            // The search may have come here with a line that it had looked at in part.
+            self.seen = self.seen.saturating_sub(line_ends);
             return Step::KeepAlive(line_ends);
         }
         let Some(first) = octets.first() else {

@@ -101,6 +101,22 @@ fn messages_in_step() {
     assert_eq!(other, vec![Step::KeepAlive(4); list.len() - 1]);
 }
 
+/// Catches a line that came in part, is looked at again behind the line ends in front of it, and of which then the beginning
+/// is passed over.
+#[test]
+fn line_ends_before_a_line_that_came_in_part() {
+    let next = with_body("");
+    let line = format!("\r\r\r{}", &next[..10]);
+    let mut framer = Framer::in_step();
+    assert_eq!(framer.look(b"#\r\nabc\r\n"), Step::Lost);
+    assert_eq!(framer.look(b"#\r\n"), Step::Pass(3));
+    assert_eq!(framer.look(line.as_bytes()), Step::More);
+    let line = format!("\r\r\r{next}");
+    assert_eq!(framer.look(line.as_bytes()), Step::KeepAlive(3));
+    assert_eq!(framer.seen, 10);
+    assert!(matches!(framer.look(next.as_bytes()), Step::Message(extent) if extent.len == next.len()));
+}
+
 /// Catches a Content-Length that is believed though it says nothing: different ones, none, words, negative ones, one that is
 /// larger than anything; and a stream that does not find its step again behind it.
 #[test]

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use ringtap_record::Time;
-use ringtap_sip::is_sip_start;
+use ringtap_sip::{is_sip_start, parse};
 
 use super::counters::SctpCounters;
 use super::packet::{Data, MessageKey, Packet};
@@ -20,6 +20,8 @@ pub(super) const AGE_MS: i64 = 4_000;
 const WINDOW: u64 = 128;
 /// A TSN further away than that is of another association that has the tag now.
 const JUMP: u64 = 1 << 16;
+/// A leap is real once so many TSNs behind it were seen.
+const PROOF: u32 = 8;
 /// TSNs are counted on beyond 32 bits, from here.
 const FIRST: u64 = 1 << 33;
 
@@ -34,14 +36,26 @@ pub(super) struct State {
     next: u64,
     /// Since when it has been missing.
     hole_since: Option<Time>,
+    /// What was seen before it leapt further than `seen` reaches: one damaged or forged number must not make copies of
+    /// all in between.
+    before: Option<Seen>,
     /// By message and place.
     pieces: Vec<Piece>,
     bytes: usize,
-    is_sip: bool,
+    /// One of its messages could be read.
+    is_usable: bool,
     /// Its place among those that wait.
     pub(super) waits: Option<(Time, u64)>,
     /// When data was last seen.
     pub(super) used: Time,
+}
+
+/// What was seen before a leap, as the fields of the same names in [`State`].
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    newest: u64,
+    seen: u128,
+    next: u64,
 }
 
 #[derive(Debug)]
@@ -81,9 +95,10 @@ impl State {
             seen: 0,
             next: newest + 1,
             hole_since: None,
+            before: None,
             pieces: Vec::new(),
             bytes: 0,
-            is_sip: false,
+            is_usable: false,
             waits: None,
             used: now,
         }
@@ -149,7 +164,7 @@ impl State {
             } else {
                 &mut messages.in_place
             }) += 1;
-            self.is_sip |= is_sip_start(data.octets);
+            self.is_usable = self.is_usable || parse(data.octets).is_ok();
             (desk.sink)(&Payload {
                 time: packet.time,
                 source: packet.source,
@@ -242,26 +257,47 @@ impl State {
 
     /// Notes that a TSN was seen; whether it is new.
     fn see<S>(&mut self, tsn: u64, time: Time, desk: &mut Desk<'_, S>) -> bool {
+        self.go_back(tsn);
         if tsn > self.newest {
             self.shift(tsn);
-            if self.newest - self.next >= WINDOW {
-                // Too far behind to know more of it.
-                self.next = self.newest - WINDOW + 1;
-                self.count_hole(time, desk);
-            }
         }
         let back = self.newest - tsn;
         if back >= WINDOW || self.seen >> back & 1 == 1 {
             return false;
         }
         self.seen |= 1 << back;
+        if self.next + WINDOW <= self.newest {
+            // Too far behind to know more of it: one hole, up to what is there again.
+            self.next = self.newest - WINDOW + 1;
+            self.skip_hole();
+            self.count_hole(time, desk);
+        }
         self.follow(desk.now);
         true
+    }
+
+    /// Back to before the last leap, if it leapt over this TSN.
+    fn go_back(&mut self, tsn: u64) {
+        let is_out_of_reach = tsn + WINDOW <= self.newest;
+        if let Some(before) = self.before
+            && is_out_of_reach
+            && before.newest < tsn + WINDOW
+        {
+            (self.newest, self.seen, self.next) = (before.newest, before.seen, before.next);
+            self.before = None;
+        }
     }
 
     /// Makes a TSN the newest.
     fn shift(&mut self, tsn: u64) {
         let by = tsn - self.newest;
+        if by >= WINDOW && (self.before.is_none() || self.seen.count_ones() >= PROOF) {
+            self.before = Some(Seen {
+                newest: self.newest,
+                seen: self.seen,
+                next: self.next,
+            });
+        }
         self.seen = u32::try_from(by)
             .ok()
             .and_then(|by| self.seen.checked_shl(by))
@@ -291,16 +327,21 @@ impl State {
 
     /// Nothing of the oldest that is missing will come.
     fn give_up_hole<S>(&mut self, time: Time, desk: &mut Desk<'_, S>) {
-        while self.next <= self.newest && !self.is_seen(self.next) {
-            self.next += 1;
-        }
+        self.skip_hole();
         self.count_hole(time, desk);
         self.follow(desk.now);
     }
 
+    /// Up to what was seen behind the oldest that is missing.
+    fn skip_hole(&mut self) {
+        while self.next <= self.newest && !self.is_seen(self.next) {
+            self.next += 1;
+        }
+    }
+
     fn count_hole<S>(&self, time: Time, desk: &mut Desk<'_, S>) {
         desk.counters.associations.holes += 1;
-        if self.is_sip {
+        if self.is_usable {
             desk.missed.push(self.hole_since.unwrap_or(time));
         }
     }
@@ -358,7 +399,7 @@ impl State {
         let truncated = is_unfinished || is_cut;
         match head {
             Some((time, (source, destination), true)) => {
-                self.is_sip |= is_sip_start(desk.scratch);
+                self.is_usable = self.is_usable || parse(desk.scratch).is_ok();
                 let messages = &mut desk.counters.messages;
                 *(if truncated {
                     &mut messages.truncated
@@ -375,7 +416,7 @@ impl State {
             }
             Some(_) => {}
             None => {
-                if self.is_sip {
+                if self.is_usable {
                     desk.missed.push(desk.now);
                 }
             }

@@ -327,6 +327,57 @@ fn what_is_missing_is_a_known_gap() {
     assert_eq!(ear.associations.counters().associations.begun, 2);
 }
 
+/// Catches an association that one TSN far ahead makes deaf, whether it is that of data or of FORWARD-TSN; and copies that
+/// are read twice afterwards.
+#[test]
+fn a_tsn_far_ahead_does_not_deafen() {
+    for far in [100, 127, 128, 129, 1_000, 65_000, 70_000] {
+        for is_forward in [false, true] {
+            let list: Vec<_> = (0..20_u32)
+                .map(|n| {
+                    data(
+                        BEGINS | ENDS,
+                        10 + n,
+                        0,
+                        &message(usize::try_from(n).unwrap(), ""),
+                    )
+                })
+                .collect();
+            let mut ear = Ear::new();
+            ear.advance(0);
+            for (at, chunk) in list.iter().enumerate() {
+                if at % 5 == 3 {
+                    let tsn = 10 + u32::try_from(at).unwrap() + far;
+                    ear.put_chunks(&if is_forward {
+                        self::chunk(192, 0, &tsn.to_be_bytes())
+                    } else {
+                        data(BEGINS | ENDS, tsn, 0, b"x")
+                    });
+                    ear.advance(i64::try_from(at).unwrap() * 2 * AGE_MS);
+                }
+                ear.put_chunks(chunk);
+                if far < 60_000 {
+                    ear.put_chunks(chunk);
+                }
+            }
+            let whole = ear.whole().into_iter().filter(|octets| octets.len() > 1);
+            assert_eq!(whole.count(), 20, "{far}, forward: {is_forward}");
+        }
+    }
+}
+
+/// Catches one hole that is told of many times while it falls out of sight.
+#[test]
+fn a_hole_is_told_once() {
+    let mut ear = Ear::new();
+    ear.put_chunks(&data(BEGINS | ENDS, 1, 0, &message(1, "")));
+    for n in 50..400 {
+        ear.put_chunks(&data(BEGINS | ENDS, n, 0, b"x"));
+    }
+    assert_eq!(ear.associations.counters().associations.holes, 1);
+    assert_eq!(ear.associations.take_missed().len(), 1);
+}
+
 /// Catches an end that keeps pieces, and the end of a capture that tells gaps.
 #[test]
 fn ends() {

@@ -9,6 +9,8 @@ counters! {
         in_order,
         /// Came before what belongs in front of it, and was held.
         ahead,
+        /// Came when it had been given up, and was read.
+        late,
         /// Brought nothing new: a frame copy, a retransmission, a TCP keep-alive.
         copy,
         /// Of a stream that is encrypted (TLS): not looked at.

@@ -1,7 +1,8 @@
 //! SIP messages out of TCP segments (semantics.md §5 "TCP").
 //!
 //! Each direction of a connection is a stream of its own: often only one is mirrored. Owns the streams, in a bounded memory:
-//! `stream` follows one of them, `ahead` holds what came too early, `tail` what is not finished. Where a message begins and ends is
+//! `stream` follows one of them, `ahead` holds what came too early, `tail` what is not finished, `holes` what was given up and may come
+//! after all. Where a message begins and ends is
 //! [`ringtap_sip::framing`]'s to say. It reads no clock: whoever feeds it says what time it is.
 //!
 //! Segments that come in order and hold whole messages are read in place: nothing is copied, nothing allocated. The crates that put
@@ -10,6 +11,7 @@
 
 mod ahead;
 mod counters;
+mod holes;
 mod segment;
 mod stream;
 mod tail;

@@ -3,9 +3,11 @@
 use ringtap_record::Time;
 use ringtap_sip::framing::{Framer, Step};
 use ringtap_sip::limits::MESSAGE_BYTES_MAX;
+use ringtap_sip::parse;
 
 use super::ahead::{Ahead, Piece, distance};
 use super::counters::TcpCounters;
+use super::holes::{Hole, Holes};
 use super::segment::{Flow, Segment};
 use super::tail::{Spare, Tail};
 use crate::decode::Payload;
@@ -17,6 +19,8 @@ const PIECES_MAX: usize = 256;
 /// What is further away than this from what a stream waits for belongs to another connection on the same ports. More than
 /// signalling has under way, and little enough for a new connection to be told by chance in all but one case of two thousand.
 const WINDOW: usize = 1024 * 1024;
+/// An empty segment, which shows that octets were sent, is believed that far ahead: it costs nobody more than its header.
+const TOLD_MAX: usize = 64 * 1024;
 /// A stream without SIP in so many octets speaks something else: it may have been picked up within a body, but not
 /// within one that long.
 const FOREIGN_BYTES: usize = 2 * MESSAGE_BYTES_MAX;
@@ -39,10 +43,16 @@ pub(super) struct Stream {
     /// What came and does not make sense yet.
     tail: Tail,
     ahead: Ahead,
+    /// What was given up.
+    holes: Holes,
+    /// Where the hole ends that it went back to, and where it goes on behind what it had read by then.
+    resume: Option<Hole>,
     /// It was seen to open, and nothing is missing since.
     is_unbroken: bool,
     /// A message was found in it.
     is_sip: bool,
+    /// One of them could be read.
+    is_usable: bool,
     /// Octets since the last message.
     silence: usize,
     /// Its place among those that wait, and for what they wait.
@@ -107,8 +117,11 @@ impl Stream {
             pass: 0,
             tail: Tail::new(),
             ahead: Ahead::default(),
+            holes: Holes::default(),
+            resume: None,
             is_unbroken: opened.is_some(),
             is_sip: false,
+            is_usable: false,
             silence: 0,
             waits: None,
             used,
@@ -117,7 +130,13 @@ impl Stream {
 
     /// Memory that it takes beside itself.
     pub(super) const fn held_bytes(&self) -> usize {
-        self.tail.held_bytes() + self.ahead.held_bytes()
+        self.tail.held_bytes() + self.ahead.held_bytes() + self.holes.held_bytes()
+    }
+
+    /// How many octets were moved within its memory.
+    #[cfg(test)]
+    pub(super) const fn moved_bytes(&self) -> usize {
+        self.tail.moved_bytes
     }
 
     /// The sequence number where a hole begins, if there is one.
@@ -146,18 +165,23 @@ impl Stream {
             self.data(segment, desk);
         } else {
             desk.counters.segments.empty += 1;
-            if self.state == State::Open && self.is_near(first) && is_ahead(self.told, first) {
-                self.told = first;
-            }
+            self.tell(first);
         }
-        if segment.is_fin() && self.state == State::Open {
-            let behind = first.wrapping_add(u32::try_from(segment.len).unwrap_or_default());
+        let behind = first.wrapping_add(u32::try_from(segment.len).unwrap_or_default());
+        // One behind what is read ends nothing.
+        if segment.is_fin() && self.state == State::Open && distance(self.next, behind) <= TOLD_MAX {
             self.fin = Some(behind);
-            if is_ahead(self.told, behind) {
-                self.told = behind;
-            }
+            self.tell(behind);
         }
         self.end_if_over(desk);
+    }
+
+    /// A segment shows that everything before `behind` was sent.
+    fn tell(&mut self, behind: u32) {
+        let is_plausible = distance(self.next, behind) <= TOLD_MAX;
+        if self.state == State::Open && is_plausible && is_ahead(self.told, behind) {
+            self.told = behind;
+        }
     }
 
     /// Gives up what is missing before what waits.
@@ -173,13 +197,22 @@ impl Stream {
 
     /// Nothing more will come of it. What is there of a message is handed on.
     pub(super) fn end<S: FnMut(&Payload<'_>)>(&mut self, desk: &mut Desk<'_, S>) {
+        // Taken first: what waits may reach it, and would end the stream in turn.
+        let fin = self.fin.take();
         while !self.ahead.is_empty() {
             self.give_up_hole(desk);
         }
         self.hand_on_beginning(desk);
         self.tail.clear(desk.spare);
         self.pass = 0;
-        if let Some(fin) = self.fin.take() {
+        self.resume = None;
+        if let Some(fin) = fin {
+            if is_ahead(self.next, fin) {
+                self.holes.add(Hole {
+                    from: self.next,
+                    to: fin,
+                });
+            }
             // FIN counts as one octet (RFC 9293 §3.4).
             self.next = fin.wrapping_add(1);
         }
@@ -193,8 +226,18 @@ impl Stream {
             self.end(desk);
         }
         let waits = self.waits.take();
+        // It may be the old one that goes on.
+        let mut holes = std::mem::take(&mut self.holes);
+        if is_ahead(self.next, segment.first()) {
+            holes.add(Hole {
+                from: self.next,
+                to: segment.first(),
+            });
+        }
+        holes.note_in_order(segment.first(), WINDOW);
         *self = Self {
             waits,
+            holes,
             ..Self::begin(segment, self.used, desk.counters)
         };
     }
@@ -215,8 +258,14 @@ impl Stream {
     fn data<S: FnMut(&Payload<'_>)>(&mut self, segment: &Segment<'_>, desk: &mut Desk<'_, S>) {
         let (first, len) = (segment.first(), segment.len);
         let behind = first.wrapping_add(u32::try_from(len).unwrap_or_default());
+        let is_late = self.take_late(segment, desk);
         if !is_ahead(self.next, behind) {
-            desk.counters.segments.copy += 1;
+            let segments = &mut desk.counters.segments;
+            *(if is_late {
+                &mut segments.late
+            } else {
+                &mut segments.copy
+            }) += 1;
             return;
         }
         match self.state {
@@ -232,6 +281,12 @@ impl Stream {
                 } else {
                     &mut desk.counters.segments.foreign
                 }) += 1;
+                if is_ahead(self.next, first) {
+                    self.holes.add(Hole {
+                        from: self.next,
+                        to: first,
+                    });
+                }
                 self.next = behind;
                 self.told = behind;
                 return;
@@ -272,6 +327,7 @@ impl Stream {
             return;
         }
         desk.counters.segments.in_order += 1;
+        self.holes.note_in_order(self.next, WINDOW);
         let known = distance(first, self.next);
         self.take(
             segment.time,
@@ -295,7 +351,11 @@ impl Stream {
 
     /// Takes what has waited for what is there now.
     fn drain<S: FnMut(&Payload<'_>)>(&mut self, desk: &mut Desk<'_, S>) {
-        while let Some(piece) = self.ahead.pop(self.next) {
+        loop {
+            let next = self.resumed(desk);
+            let Some(piece) = self.ahead.pop(next) else {
+                return;
+            };
             let Piece {
                 first,
                 time,
@@ -337,6 +397,9 @@ impl Stream {
     /// Reads messages: out of the frame where they are whole there, else out of the tail.
     fn read<S: FnMut(&Payload<'_>)>(&mut self, time: Time, mut octets: &[u8], desk: &mut Desk<'_, S>) {
         self.silence = self.silence.saturating_add(octets.len());
+        // How many of them are in the tail as well: it grows only when what it holds says nothing more, for whatever is
+        // added to it moves the rest.
+        let mut copied = 0;
         while !(octets.is_empty() && self.tail.is_empty()) {
             if self.pass > 0 {
                 // Nothing is kept of what is passed over.
@@ -349,24 +412,20 @@ impl Stream {
                 continue;
             }
             let held = self.tail.len();
-            let wanted = match self.framer.extent() {
-                _ if held == 0 => 0,
-                Some(extent) => extent.len.saturating_sub(held),
-                // One more than a message may have shows that it is none.
-                None => (MESSAGE_BYTES_MAX + 1).saturating_sub(held),
-            };
-            let copied = wanted.min(octets.len());
-            self.tail.extend(octets.get(..copied).unwrap_or_default());
             let (view, time_of_view) = match held {
                 0 => (octets, time),
                 _ => (self.tail.octets(), self.tail.time()),
             };
             let messages = &mut desk.counters.messages;
+            let is_known = self.framer.extent().is_some();
             let done = match self.framer.look(view) {
                 Step::More => None,
                 Step::Message(extent) => {
                     self.is_sip = true;
                     self.silence = 0;
+                    if !(self.is_usable || is_known) {
+                        self.is_usable = parse(view.get(..extent.head).unwrap_or(view)).is_ok();
+                    }
                     if extent.len > MESSAGE_BYTES_MAX {
                         messages.truncated += 1;
                         desk.hand_on(time_of_view, view.get(..extent.head).unwrap_or(view), true);
@@ -404,20 +463,28 @@ impl Stream {
             let Some(done) = done else {
                 if held == 0 {
                     self.tail.begin(octets, time, desk.spare);
-                    break;
+                    return;
                 }
                 octets = octets.get(copied..).unwrap_or_default();
-                if octets.is_empty() || copied == 0 {
-                    break;
+                let wanted = match self.framer.extent() {
+                    Some(extent) => extent.len.saturating_sub(held),
+                    // One more than a message may have shows that it is none.
+                    None => (MESSAGE_BYTES_MAX + 1).saturating_sub(held),
+                };
+                copied = wanted.min(octets.len());
+                if copied == 0 {
+                    return;
                 }
+                self.tail.extend(octets.get(..copied).unwrap_or_default());
                 continue;
             };
-            if done >= held {
+            let own = held.saturating_sub(copied);
+            if done >= own {
                 self.tail.clear(desk.spare);
-                octets = octets.get(done - held..).unwrap_or_default();
+                octets = octets.get(done - own..).unwrap_or_default();
+                copied = 0;
             } else {
                 self.tail.drop_first(done);
-                octets = octets.get(copied..).unwrap_or_default();
             }
             if self.framer.is_out_of_step() && self.is_foreign() {
                 self.state = State::Foreign;
@@ -436,9 +503,106 @@ impl Stream {
         !self.is_sip && (self.is_unbroken || self.silence > FOREIGN_BYTES)
     }
 
+    /// Reads a segment out of a hole that was given up: messages that begin with it where they are whole. What does not
+    /// end in it, or continues another one from there, takes the stream back to where it is. Whether anything was read.
+    fn take_late<S: FnMut(&Payload<'_>)>(&mut self, segment: &Segment<'_>, desk: &mut Desk<'_, S>) -> bool {
+        let first = segment.first();
+        if !is_ahead(first, self.next) || self.state == State::Tls {
+            return false;
+        }
+        let Some(hole) = self.holes.find(first) else {
+            return false;
+        };
+        let len = segment.len.min(distance(first, hole.to));
+        let at = |octets: usize| first.wrapping_add(u32::try_from(octets).unwrap_or_default());
+        let octets = segment.octets.get(..len).unwrap_or(segment.octets);
+        let continues = self.holes.note_late(first, at(len)) && self.state != State::Foreign;
+        let (done, is_unfinished) = self.read_whole(segment.time, octets, desk);
+        if is_unfinished || (done == 0 && continues) {
+            self.go_back(at(done), hole, desk);
+            self.holes.fill(hole, first, hole.to);
+        } else if done > 0 {
+            self.holes.fill(hole, first, at(done));
+        }
+        done > 0
+    }
+
+    /// Reads the whole messages that octets begin with, apart from the stream; how many octets they are, and whether
+    /// another one begins behind them.
+    fn read_whole<S: FnMut(&Payload<'_>)>(
+        &mut self,
+        time: Time,
+        octets: &[u8],
+        desk: &mut Desk<'_, S>,
+    ) -> (usize, bool) {
+        let (mut framer, mut done) = (Framer::out_of_step(), 0);
+        if !framer.begins(octets) {
+            return (0, false);
+        }
+        loop {
+            let rest = octets.get(done..).unwrap_or_default();
+            match framer.look(rest) {
+                Step::Message(extent) => {
+                    let message = rest.get(..extent.len);
+                    let Some(message) = message.filter(|_| extent.len <= MESSAGE_BYTES_MAX) else {
+                        return (done, true);
+                    };
+                    desk.counters.messages.in_place += 1;
+                    // Whatever is found out of step could be read.
+                    (self.is_sip, self.is_usable) = (true, true);
+                    desk.hand_on(time, message, false);
+                    framer.next();
+                    done += extent.len;
+                }
+                Step::KeepAlive(octets) => {
+                    desk.counters.messages.keep_alives += 1;
+                    done += octets;
+                }
+                Step::More => return (done, !rest.is_empty()),
+                Step::Pass(_) | Step::Lost => return (done, false),
+            }
+        }
+    }
+
+    /// Goes on within a hole that was given up.
+    fn go_back<S: FnMut(&Payload<'_>)>(&mut self, at: u32, hole: Hole, desk: &mut Desk<'_, S>) {
+        self.hand_on_beginning(desk);
+        self.tail.clear(desk.spare);
+        self.resume = Some(Hole {
+            from: hole.to,
+            to: self.next,
+        });
+        self.state = State::Open;
+        self.framer = Framer::out_of_step();
+        self.pass = 0;
+        self.is_unbroken = false;
+        self.fin = None;
+        self.next = at;
+        self.told = at;
+    }
+
+    /// What it waits for: behind what it had read before it went back, once it has come up to that.
+    fn resumed<S: FnMut(&Payload<'_>)>(&mut self, desk: &mut Desk<'_, S>) -> u32 {
+        if let Some(read) = self.resume
+            && !is_ahead(self.next, read.from)
+        {
+            self.resume = None;
+            if is_ahead(self.next, read.to) {
+                self.hand_on_beginning(desk);
+                self.tail.clear(desk.spare);
+                self.framer = Framer::out_of_step();
+                self.pass = 0;
+                self.next = read.to;
+            }
+        }
+        self.next
+    }
+
     /// So many octets of what comes next are lost; `time` is that of what follows.
     fn lose<S: FnMut(&Payload<'_>)>(&mut self, len: usize, time: Time, desk: &mut Desk<'_, S>) {
+        let from = self.next;
         self.next = self.next.wrapping_add(u32::try_from(len).unwrap_or_default());
+        self.holes.add(Hole { from, to: self.next });
         if self.state != State::Open {
             return;
         }
@@ -463,7 +627,7 @@ impl Stream {
             desk.counters.streams.out_of_step += 1;
         }
         self.framer = Framer::out_of_step();
-        if self.is_sip {
+        if self.is_usable {
             desk.missed.push(time);
         }
     }

@@ -11,6 +11,8 @@ pub(super) struct Spare {
 
 /// Most memory in buffers that nobody uses.
 const SPARE_BYTES_MAX: usize = 256 * 1024;
+/// A larger one is not worth keeping: few messages need it.
+const BUFFER_BYTES_MAX: usize = 8 * 1024;
 /// And most of them.
 const SPARE_MAX: usize = 64;
 
@@ -25,7 +27,10 @@ impl Spare {
     /// A buffer is not needed any more.
     pub(super) fn give(&mut self, mut buffer: Vec<u8>) {
         let bytes = self.bytes + buffer.capacity();
-        if buffer.capacity() > 0 && bytes <= SPARE_BYTES_MAX && self.buffers.len() < SPARE_MAX {
+        if (1..=BUFFER_BYTES_MAX).contains(&buffer.capacity())
+            && bytes <= SPARE_BYTES_MAX
+            && self.buffers.len() < SPARE_MAX
+        {
             buffer.clear();
             self.bytes = bytes;
             self.buffers.push(buffer);
@@ -50,6 +55,8 @@ pub(super) struct Tail {
     from: usize,
     /// When the first of them was captured.
     time: Time,
+    #[cfg(test)]
+    pub(super) moved_bytes: usize,
 }
 
 impl Tail {
@@ -58,6 +65,8 @@ impl Tail {
             octets: Vec::new(),
             from: 0,
             time: Time::MIN,
+            #[cfg(test)]
+            moved_bytes: 0,
         }
     }
 
@@ -97,6 +106,10 @@ impl Tail {
     /// Adds octets of another segment.
     pub(super) fn extend(&mut self, octets: &[u8]) {
         if self.from > 0 && !octets.is_empty() {
+            #[cfg(test)]
+            {
+                self.moved_bytes += self.len();
+            }
             self.octets.drain(..self.from);
             self.from = 0;
         }
@@ -112,5 +125,20 @@ impl Tail {
     pub(super) fn clear(&mut self, spare: &mut Spare) {
         spare.give(std::mem::take(&mut self.octets));
         self.from = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Catches a pool in which a few large buffers take all the room, and one that keeps none.
+    #[test]
+    fn large_buffers_are_not_kept() {
+        let mut spare = Spare::default();
+        spare.give(Vec::with_capacity(BUFFER_BYTES_MAX + 1));
+        assert_eq!(spare.held_bytes(), 0);
+        spare.give(Vec::with_capacity(BUFFER_BYTES_MAX));
+        assert_eq!(spare.take().capacity(), BUFFER_BYTES_MAX);
     }
 }

@@ -34,6 +34,12 @@ pub enum Kind {
     Fragments,
     /// Tens of thousands of TCP connections that send an octet at a time, headers without end, and holes.
     SlowTcp,
+    /// TCP connections of which each sends one request and then leaves something out again and again.
+    Holes,
+    /// TCP connections with headers that turn out to be none when they are as long as a message may be, in lines of two octets.
+    LongHeaders,
+    /// TCP segments and SCTP chunks far ahead of others of the same connection.
+    FarAhead,
     /// SCTP chunks that begin messages and never end them.
     SlowSctp,
     /// Datagrams of 64 KiB: header lines, Via values, folds and quotes without end.
@@ -46,7 +52,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Invites,
         Self::Collisions,
         Self::Responses,
@@ -54,6 +60,9 @@ impl Kind {
         Self::Registrations,
         Self::Fragments,
         Self::SlowTcp,
+        Self::Holes,
+        Self::LongHeaders,
+        Self::FarAhead,
         Self::SlowSctp,
         Self::HeaderBombs,
         Self::Tiny,
@@ -71,6 +80,9 @@ impl Kind {
             Self::Registrations => "registrations",
             Self::Fragments => "fragments",
             Self::SlowTcp => "slow-tcp",
+            Self::Holes => "holes",
+            Self::LongHeaders => "long-headers",
+            Self::FarAhead => "far-ahead",
             Self::SlowSctp => "slow-sctp",
             Self::HeaderBombs => "header-bombs",
             Self::Tiny => "tiny",

@@ -17,6 +17,10 @@ const PROTOCOL_GRE: u8 = 47;
 const PROTOCOL_SCTP: u8 = 132;
 /// TCP connections that are slow at the same time.
 const CONNECTIONS: u64 = 20_000;
+/// Connections that are out to do harm at the same time.
+const FEW: u64 = 100;
+/// What one segment carries.
+const SEGMENT_BYTES: usize = 1_400;
 /// The most that one UDP datagram over IPv4 carries.
 const DATAGRAM_BYTES_MAX: usize = 65_507;
 
@@ -78,6 +82,45 @@ impl<'o> Octets<'o> {
             }
             Kind::Fragments => self.fragment(number),
             Kind::SlowTcp => self.slow_segment(number),
+            Kind::Holes => {
+                self.options(number);
+                let text = std::mem::take(&mut self.text);
+                let (connection, turn) = (number % FEW, (number / FEW) as u32);
+                // Nothing of what lies between is ever sent.
+                self.segment(connection, turn * 2 * text.len() as u32, text.as_bytes());
+                self.text = text;
+            }
+            Kind::LongHeaders => {
+                let (connection, turn) = (number % FEW, (number / FEW) as u32);
+                if turn % 50 == 0 {
+                    self.options(number);
+                    self.text.push_str("INVITE sip:a@b SIP/2.0\r\n");
+                }
+                while self.text.len() < SEGMENT_BYTES {
+                    let _ = writeln!(self.text, "{}", number % 10);
+                }
+                self.text.truncate(SEGMENT_BYTES);
+                let text = std::mem::take(&mut self.text);
+                self.segment(connection, turn * SEGMENT_BYTES as u32, text.as_bytes());
+                self.text = text;
+            }
+            Kind::FarAhead => {
+                self.options(number);
+                let text = std::mem::take(&mut self.text);
+                let (connection, turn) = (number % FEW, (number / FEW) as u32);
+                let far = if turn % 4 == 3 {
+                    self.random.u32(200..60_000)
+                } else {
+                    0
+                };
+                if connection % 2 == 0 {
+                    self.segment(connection, turn * 400 + 16 * far, text.as_bytes());
+                } else {
+                    // DATA, B and E set (RFC 9260 §3.3.1).
+                    self.chunk(connection as u32 + 1, turn + far, 3, text.as_bytes());
+                }
+                self.text = text;
+            }
             Kind::SlowSctp => self.open_chunk(number),
             Kind::HeaderBombs => {
                 self.bomb(number);
@@ -189,8 +232,6 @@ impl<'o> Octets<'o> {
     /// with a hole before it.
     fn slow_segment(&mut self, number: u64) {
         let (connection, turn) = (number % CONNECTIONS, (number / CONNECTIONS) as u32);
-        let source = Ipv4Addr::new(10, 10, 100 + (connection >> 8) as u8 % 150, connection as u8);
-        let port = 10_000 + (connection >> 8) as u16;
         let head = format!("INVITE sip:1@{HOME_DOMAIN} SIP/2.0\r\nX-Slow: {connection:08}");
         let (sequence, octets) = match connection % 8 {
             0 => (turn * 1_400, vec![b'a'; 1_400]),
@@ -200,6 +241,23 @@ impl<'o> Octets<'o> {
             ),
             _ => (turn, vec![*head.as_bytes().get(turn as usize).unwrap_or(&b'c')]),
         };
+        self.segment(connection, sequence, &octets);
+    }
+
+    /// A request that is no call's.
+    fn options(&mut self, number: u64) {
+        let _ = write!(
+            self.text,
+            "OPTIONS sip:a@{HOME_DOMAIN} SIP/2.0\r\nVia: SIP/2.0/TCP 10.10.200.1;branch=z9hG4bK{number:016x}\r\n\
+             From: <sip:x@{HOME_DOMAIN}>;tag=1\r\nTo: <sip:a@{HOME_DOMAIN}>\r\nCall-ID: {number:016x}\r\n\
+             CSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n",
+        );
+    }
+
+    /// A TCP segment of a connection from the access network.
+    fn segment(&mut self, connection: u64, sequence: u32, octets: &[u8]) {
+        let source = Ipv4Addr::new(10, 10, 100 + (connection >> 8) as u8 % 150, connection as u8);
+        let port = 10_000 + (connection >> 8) as u16;
         ipv4(
             &mut self.frame,
             source,
@@ -219,11 +277,18 @@ impl<'o> Octets<'o> {
 
     /// A DATA chunk that begins a message; nothing follows.
     fn open_chunk(&mut self, number: u64) {
-        let source = self.stranger();
         let tag = self.random.u32(1..);
         let call_id = format!("{number:032x}");
         self.invite(&call_id, number, "");
-        let text = &self.text;
+        let text = std::mem::take(&mut self.text);
+        // DATA, B set and E not (RFC 9260 §3.3.1).
+        self.chunk(tag, number as u32, 2, text.as_bytes());
+        self.text = text;
+    }
+
+    /// A DATA chunk in a packet of its own.
+    fn chunk(&mut self, tag: u32, tsn: u32, flags: u8, octets: &[u8]) {
+        let source = self.stranger();
         ipv4(
             &mut self.frame,
             source,
@@ -234,12 +299,11 @@ impl<'o> Octets<'o> {
                 frame.extend([SIP, SIP].map(u16::to_be_bytes).as_flattened());
                 frame.extend(tag.to_be_bytes());
                 frame.extend([0; 4]);
-                // DATA, B set and E not (RFC 9260 §3.3.1).
-                frame.extend([0, 2]);
-                frame.extend((16 + text.len() as u16).to_be_bytes());
-                frame.extend((number as u32).to_be_bytes());
+                frame.extend([0, flags]);
+                frame.extend((16 + octets.len() as u16).to_be_bytes());
+                frame.extend(tsn.to_be_bytes());
                 frame.extend([0; 8]);
-                frame.extend(text.as_bytes());
+                frame.extend(octets);
                 frame.resize(frame.len().next_multiple_of(4), 0);
             },
         );

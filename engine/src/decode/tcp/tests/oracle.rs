@@ -182,6 +182,62 @@ proptest! {
         }
     }
 
+    /// Catches a stream that segments far ahead of it make deaf: messages that are a segment each are all read, others
+    /// once three of their kind have gone before in peace.
+    #[test]
+    fn segments_far_ahead_do_not_deafen(
+        said in said(),
+        seed in any::<u64>(),
+        size_max in 1_usize..1500,
+        first in any::<u32>(),
+        is_whole in any::<bool>(),
+    ) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut ear = Ear::new();
+        ear.advance(0);
+        ear.put(flagged(first.wrapping_sub(1), SYN));
+        let place = |at: usize| first.wrapping_add(u32::try_from(at).unwrap());
+        // Each that lies far ahead may be waited for.
+        let (mut now, mut calm, mut pending, mut wanted) = (0, 0, 0_u32, Vec::new());
+        let mut log = Vec::new();
+        for (at, (from, to, octets)) in said.messages.iter().enumerate() {
+            let behind = said.messages.get(at + 1).map_or(said.stream.len(), |(from, ..)| *from);
+            let part = &said.stream[*from..behind];
+            let size = if is_whole { part.len() } else { random.usize(1..=size_max) };
+            for (at, piece) in part.chunks(size).enumerate() {
+                ear.put(segment(place(from + at * size), piece));
+            }
+            calm += u32::from(size < part.len());
+            if is_whole || calm > 3 {
+                wanted.push((at, octets));
+            }
+            if random.u8(0..5) == 0 {
+                calm = 0;
+                pending += 1;
+                let liar = [&b""[..], b"#", b"\r\n", octets][random.usize(0..4)];
+                let far = random.usize(said.stream.len()..900_000);
+                let flags = [ACK, ACK, ACK, FIN, RST, SYN][random.usize(0..6)];
+                log.push((at, to + far, flags, liar.len()));
+                ear.put(Segment {
+                    flags,
+                    ..segment(place(to + far), liar)
+                });
+            }
+            if random.bool() {
+                now += 3 * HOLE_MS;
+                ear.advance(now);
+                calm = if pending > 0 { 0 } else { calm };
+                pending = pending.saturating_sub(1);
+            }
+        }
+        now += 3 * HOLE_MS;
+        ear.advance(now);
+        for (at, octets) in wanted {
+            prop_assert!(ear.whole().contains(&octets.as_slice()), "message {at} after {log:?}");
+        }
+        ear.clear();
+    }
+
     /// Catches memory beyond its bounds, a count that does not add up and a panic, under segments that make no sense.
     #[test]
     fn hostile_segments(seed in any::<u64>(), entries in 2_usize..40) {
@@ -212,7 +268,8 @@ proptest! {
         }
         let held: usize = ear.streams.streams.values().map(super::super::Stream::held_bytes).sum();
         prop_assert_eq!(held, ear.streams.held_bytes);
-        prop_assert_eq!(ear.segments().iter().sum::<u64>(), count);
+        let segments = ear.streams.counters().segments;
+        prop_assert_eq!(segments.iter().map(|(_, count, _)| count).sum::<u64>(), count);
         prop_assert_eq!(ear.streams.counters().handed_on(), ear.got.len() as u64);
         ear.clear();
     }
