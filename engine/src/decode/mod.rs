@@ -26,7 +26,7 @@ pub use ringtap_classify::{PortSet, Reason, Take, TunnelKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::sync::Arc;
 
-use ringtap_classify::{self as classify, IpSpan, IpVersion, Octets as _, Udp, Walk};
+use ringtap_classify::{self as classify, IpSpan, IpVersion, Octets as _, Segment, Udp, Walk};
 use ringtap_record::Time;
 
 use crate::capture::Frame;
@@ -265,17 +265,27 @@ impl Decoder {
     }
 
     /// What is no encapsulation, or one that is not opened.
-    fn plain<'a>(&self, frame: &Frame<'a>, walk: &Walk, reason: Reason, layers: &Layers) -> Found<'a> {
+    fn plain<'a>(&self, frame: &Frame<'a>, walk: &Walk, mut reason: Reason, layers: &Layers) -> Found<'a> {
+        let on_sip_port = |segment: &Segment| segment.is_on(|port| self.is_sip(port));
         let decoded = match walk {
             Walk::Udp(udp) if reason == Reason::Delivered => return self.datagram(frame, udp),
             Walk::Fragment(fragment) => {
                 Piece::read(frame, layers.around(frame), fragment).map(Decoded::Fragment)
             }
-            Walk::Tcp(segment) if segment.is_on(|port| self.is_sip(port)) => {
-                tcp::Segment::read(frame, layers.around(frame), segment).map(Decoded::Tcp)
-            }
-            Walk::Sctp(segment) if segment.is_on(|port| self.is_sip(port)) => {
-                sctp::Packet::read(frame, layers.around(frame), segment).map(Decoded::Sctp)
+            Walk::Tcp(segment) | Walk::Sctp(segment) if on_sip_port(segment) => {
+                let around = layers.around(frame);
+                let decoded = match walk {
+                    Walk::Tcp(_) => tcp::Segment::read(frame, around, segment).map(Decoded::Tcp),
+                    _ => sctp::Packet::read(frame, around, segment).map(Decoded::Sctp),
+                };
+                if decoded.is_none() {
+                    reason = if segment.segment.cut {
+                        Reason::TooShort
+                    } else {
+                        Reason::BadHeader
+                    };
+                }
+                decoded
             }
             _ => None,
         };

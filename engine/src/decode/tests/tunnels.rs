@@ -46,6 +46,36 @@ fn wires() -> Vec<Wire> {
     messages(&scenario("S01").unwrap().cases()[0])
 }
 
+/// Catches a phone that writes in the network's own name, by a tunnel; and one of a switch among the phones, or ESP, which phones
+/// do send, that is refused for that.
+#[test]
+fn tunnels_of_phones_stay_closed() {
+    let inside = ipv4(17, &udp((5060, 5060), PAYLOAD));
+    let network = |ue: &str, core: &str| ringtap_config::Network {
+        ue: vec![ue.parse().unwrap()],
+        core: vec![core.parse().unwrap()],
+        ..ringtap_config::Network::default()
+    };
+    let frame = ethernet(0x0800, &ipv4(4, &inside));
+    for (ue, core, is_open) in [
+        ("10.10.0.0/16", "10.30.0.0/16", true),
+        ("10.20.0.0/16", "10.30.0.0/16", false),
+        ("10.20.0.0/16", "10.20.0.1/32", true),
+    ] {
+        let decoder = decoder().with_network(network(ue, core));
+        let mut counters = DecodeCounters::new();
+        let bytes = super::frame(Link::Ethernet, &frame);
+        assert_eq!(
+            decoder.decode(&bytes, &mut counters).is_some(),
+            is_open,
+            "{ue} {core}"
+        );
+        let closed = counters.tunnels().of(TunnelKind::Ipv4, Opening::FromPhone);
+        assert_eq!(closed, u64::from(!is_open), "{ue} {core}");
+        assert_eq!(counters.frames(), 1);
+    }
+}
+
 /// Catches a header that contradicts itself and is believed, what tunnels say of themselves being taken for a packet, and a frame
 /// that is counted twice or under another reason than the one of what was found.
 #[test]
