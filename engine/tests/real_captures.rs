@@ -277,14 +277,15 @@ const KNOWN: &[Known] = &[
         45,
         &[(1, "ANSWERED")],
     ),
-    // One side of a call over TCP: invited, answered, over two connections of which one was open before.
+    // One side of a call over TCP: invited, answered, over two connections of which one was open before; the same again in GTP-U,
+    // copies left out.
     (
         "open5gs_open5gs__nonipsec_to_ipsec_call.pcapng",
         &[5060],
-        32,
+        53,
         &[(1, "ANSWERED")],
     ),
-    ("open5gs_open5gs__volte.pcapng", &[5060], 17, &[(1, "ANSWERED")]),
+    ("open5gs_open5gs__volte.pcapng", &[5060], 33, &[(1, "ANSWERED")]),
     // A call over TCP from its SYN to its BYE.
     (
         "sipcapture_heplify__sip_ipv4_tcp.pcap",

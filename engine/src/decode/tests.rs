@@ -144,7 +144,17 @@ fn everything_else_is_counted() {
             Reason::NotSipPort,
         ),
         (Link::Ethernet, ethernet(0x0800, &fragment), Reason::Fragment),
-        (Link::Ethernet, ethernet(0x0800, &ipv4(6, &sip)), Reason::Tcp),
+        // What cannot be a header of TCP, on a SIP port and on another, where nobody looks.
+        (
+            Link::Ethernet,
+            ethernet(0x0800, &ipv4(6, &sip)),
+            Reason::BadHeader,
+        ),
+        (
+            Link::Ethernet,
+            ethernet(0x0800, &ipv4(6, &udp((6000, 6001), PAYLOAD))),
+            Reason::Tcp,
+        ),
         (Link::Ethernet, ethernet(0x86dd, &ipv6(132, &sip)), Reason::Sctp),
         (Link::Ethernet, ethernet(0x0800, &ipv4(47, &sip)), Reason::Tunnel),
         (Link::Ethernet, ethernet(0x0806, &[0; 28]), Reason::Arp),
