@@ -174,7 +174,7 @@ def main():
     parser.add_argument("--bindings", type=int, default=100_000, help="limits.bindings_max")
     parser.add_argument("--buffers", type=int, default=32 << 20,
                         help="limits.reassembly_bytes_max and limits.stream_bytes_max")
-    parser.add_argument("--slowest", type=float, default=1_000.0, help="microseconds for each hostile frame")
+    parser.add_argument("--slowest", type=float, default=300.0, help="microseconds for each hostile frame")
     parser.add_argument("--examples", type=int, default=5, help="faults to show of a run")
     parser.add_argument("--no-build", action="store_true")
     parser.add_argument("--verbose", action="store_true", help="show --stats and the score of each run")

@@ -3,7 +3,7 @@
 //!
 //! An [`Attack`] is a stream of frames at a steady rate, mixed by whoever writes the capture with the frames of real
 //! calls. None of it is a call that anybody must be told of. What limits there are to hold is left to
-//! `scripts/hostile.py`; the octets of each kind are in [`octets`].
+//! `scripts/hostile.py`; the octets of each kind are in `octets`.
 
 mod octets;
 
