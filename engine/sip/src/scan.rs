@@ -233,6 +233,8 @@ impl<'a> Essentials<'a> {
 /// The next header field with its folds and its line end, and what follows; `None` if it does not end. Where
 /// the frame ends with the line, a fold may have been cut off: `CSeq: 1` without its method, a From without
 /// its tag.
+// Always, for framing reads fields too, and a call for each field of each message is 3 % of all that is done.
+#[inline(always)]
 fn field(rest: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut end = find(b'\n', rest)?;
     // A line that begins with white space continues the field (RFC 3261 §7.3.1).
@@ -256,6 +258,7 @@ fn trim_line(value: &[u8]) -> &[u8] {
 
 /// The header that a field is, if it is one of interest, and its value; `None` if there is no colon. `rest`
 /// is the frame from the field on: the look-up reads whole words, wherever the field ends.
+#[inline(always)]
 fn name_and_value<'a>(field: &'a [u8], rest: &[u8]) -> Option<(Option<Header>, &'a [u8])> {
     if let Some((name, colon)) = name::at_start(rest) {
         return Some((name, field.get(colon + 1..)?));
