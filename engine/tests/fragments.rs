@@ -8,14 +8,15 @@
 )]
 
 mod corpus;
+mod lab;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::process::Command;
 
 use ringtap_testkit::mutate::interleaved;
-use ringtap_testkit::{Format, Wire, capture, fixtures, messages_salted};
-use tempfile::TempDir;
+use ringtap_testkit::{Format, Wire, capture, messages_salted};
+
+use lab::{Lab, Replayed, of_families};
 
 const SEEDS: u64 = 3;
 /// Families of counters that do not depend on the number of cores. Whether a leg is known yet when a message of it
@@ -72,50 +73,17 @@ impl Pcap {
     }
 }
 
-struct Lab {
-    folder: TempDir,
+/// With a configuration besides that reads no beginnings.
+fn lab() -> Lab {
+    let lab = Lab::new();
+    lab.configure("sparing.toml", "fragment_salvage = false");
+    lab
 }
 
-impl Lab {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let config = fixtures::config_toml("journal.db", "notifier.db", "smtp://127.0.0.1:25");
-        let sparing = format!("{config}\n[capture]\nfragment_salvage = false\n");
-        std::fs::write(folder.path().join("ringtap.toml"), config).expect("written");
-        std::fs::write(folder.path().join("sparing.toml"), sparing).expect("written");
-        Self { folder }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// The records of a replay, sorted, and the summary's lines `OF NAME COUNT`.
-    fn replay(&self, config: &str, capture: &[u8], more: &[&str]) -> (Vec<String>, BTreeMap<String, u64>) {
-        let file = self.path("capture.pcap");
-        std::fs::write(&file, capture).expect("written");
-        let output = Command::new(env!("CARGO_BIN_EXE_ringtap"))
-            .args(["replay", "--records", "-", "--records-all", "--stats", "--config"])
-            .arg(self.path(config))
-            .args(more)
-            .arg(file)
-            .output()
-            .expect("the program starts");
-        let summary = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{summary}");
-        let mut lines: Vec<_> = String::from_utf8(output.stdout)
-            .unwrap()
-            .lines()
-            .map(str::to_owned)
-            .collect();
-        lines.sort();
-        let counts = summary.lines().filter_map(|line| {
-            let mut words = line.strip_prefix("  ")?.split_whitespace();
-            let of = words.next().filter(|of| STEADY.contains(of))?;
-            Some((format!("{of} {}", words.next()?), words.next()?.parse().ok()?))
-        });
-        (lines, counts.collect())
-    }
+/// The records of a replay, and the steady counts of the summary.
+fn replay(lab: &Lab, config: &str, capture: &[u8], more: &[&str]) -> Replayed {
+    let (records, counts) = lab.replay(config, capture, more);
+    (records, of_families(counts, &STEADY))
 }
 
 /// How many frames a family of counters has.
@@ -141,14 +109,14 @@ fn assert_ended(counts: &BTreeMap<String, u64>) {
 /// on which worker found which fragment.
 #[test]
 fn fragments_change_no_record() {
-    let lab = Lab::new();
+    let lab = lab();
     let wires = corpus::wires();
-    let (wanted, _) = lab.replay("ringtap.toml", &capture(&wires, Format::Pcap), &[]);
+    let (wanted, _) = replay(&lab, "ringtap.toml", &capture(&wires, Format::Pcap), &[]);
     assert!(wanted.len() > 50, "{} records", wanted.len());
     for seed in 1..=SEEDS {
         let mut random = fastrand::Rng::with_seed(seed);
         let capture = capture(&fragmented(&wires, &mut random), Format::Pcap);
-        let (records, counts) = lab.replay("ringtap.toml", &capture, &[]);
+        let (records, counts) = replay(&lab, "ringtap.toml", &capture, &[]);
         assert_eq!(records, wanted, "seed {seed}");
         assert!(counts["datagram reassembled"] > 500, "{counts:?}");
         assert_eq!(sum(&counts, "fragment"), counts["frame fragment"], "{counts:?}");
@@ -156,7 +124,7 @@ fn fragments_change_no_record() {
             counts["datagram reassembled"], counts["datagram begun"],
             "{counts:?}"
         );
-        let two = lab.replay("ringtap.toml", &capture, &["--cores", "0,1"]);
+        let two = replay(&lab, "ringtap.toml", &capture, &["--cores", "0,1"]);
         assert_eq!(two, (records, counts), "two cores, seed {seed}");
     }
 }
@@ -164,7 +132,7 @@ fn fragments_change_no_record() {
 /// Catches records, or counts, that depend on the number of cores when fragments are missing, late and doubled.
 #[test]
 fn lost_fragments_give_the_same_records_on_any_number_of_cores() {
-    let lab = Lab::new();
+    let lab = lab();
     let wires = corpus::wires();
     for seed in 1..=SEEDS {
         let mut random = fastrand::Rng::with_seed(seed);
@@ -179,7 +147,7 @@ fn lost_fragments_give_the_same_records_on_any_number_of_cores() {
             let at = random.usize(1..pcap.frames.len());
             pcap.frames.swap(at - 1, at);
         }
-        let one = lab.replay("ringtap.toml", &pcap.bytes(), &[]);
+        let one = replay(&lab, "ringtap.toml", &pcap.bytes(), &[]);
         assert_eq!(sum(&one.1, "fragment"), one.1["frame fragment"]);
         assert_ended(&one.1);
         assert!(
@@ -188,7 +156,7 @@ fn lost_fragments_give_the_same_records_on_any_number_of_cores() {
             one.1
         );
         for run in 0..2 {
-            let two = lab.replay("ringtap.toml", &pcap.bytes(), &["--cores", "0,1"]);
+            let two = replay(&lab, "ringtap.toml", &pcap.bytes(), &["--cores", "0,1"]);
             assert_eq!(two, one, "seed {seed}, run {run}");
         }
     }
@@ -198,7 +166,7 @@ fn lost_fragments_give_the_same_records_on_any_number_of_cores() {
 /// does not want it.
 #[test]
 fn the_beginning_of_an_invite_is_salvaged() {
-    let lab = Lab::new();
+    let lab = lab();
     let mut wires = messages_salted(&ringtap_testkit::scenario("S01").unwrap().cases()[0], 0);
     for wire in &mut wires {
         if wire.payload.starts_with(b"INVITE") {
@@ -219,7 +187,7 @@ fn the_beginning_of_an_invite_is_salvaged() {
     });
     assert_eq!(before - pcap.frames.len(), 3, "one on each segment");
     for (config, partial, salvaged) in [("ringtap.toml", false, Some(&3)), ("sparing.toml", true, None)] {
-        let (records, counts) = lab.replay(config, &pcap.bytes(), &[]);
+        let (records, counts) = replay(&lab, config, &pcap.bytes(), &[]);
         assert_eq!(records.len(), 1, "{config}: {records:?}");
         assert_eq!(
             records[0].contains("\"partial\""),
@@ -236,7 +204,7 @@ fn the_beginning_of_an_invite_is_salvaged() {
 /// end would be mailed as possibly missed (semantics.md D37). And a gap that is told though the message was read.
 #[test]
 fn a_message_given_up_is_a_known_gap() {
-    let lab = Lab::new();
+    let lab = lab();
     let case = |row: &str| ringtap_testkit::scenario(row).unwrap().cases()[0].clone();
     // A phone rings, and no end is seen; other calls go on meanwhile, of which the second is in fragments.
     let mut wires = messages_salted(&case("E10"), 0);
@@ -257,7 +225,7 @@ fn a_message_given_up_is_a_known_gap() {
     });
     assert_eq!((before - pcap.frames.len(), frames_of_e10), (1, 6));
     for (config, salvaged, is_gap) in [("ringtap.toml", 1, false), ("sparing.toml", 0, true)] {
-        let (records, counts) = lab.replay(config, &pcap.bytes(), &[]);
+        let (records, counts) = replay(&lab, config, &pcap.bytes(), &[]);
         assert_eq!(counts["datagram expired"], 1, "{counts:?}");
         assert_eq!(counts.get("datagram salvaged").copied().unwrap_or(0), salvaged);
         let open: Vec<&String> = records
@@ -278,7 +246,7 @@ fn a_message_given_up_is_a_known_gap() {
         let page = String::from_utf8_lossy(&page.stdout).into_owned();
         let wanted = "gap at 60.000 s: fragments given up\n\n+862583091001: UNDETERMINED";
         assert_eq!(page.contains(wanted), is_gap, "{config}: {page}");
-        let two = lab.replay(config, &pcap.bytes(), &["--cores", "0,1"]);
+        let two = replay(&lab, config, &pcap.bytes(), &["--cores", "0,1"]);
         assert_eq!(two, (records, counts), "two cores");
     }
 }
@@ -286,13 +254,13 @@ fn a_message_given_up_is_a_known_gap() {
 /// Catches fragments that wait for others when the capture ends, and are forgotten: uncounted, or unread.
 #[test]
 fn the_end_of_a_capture_gives_up_what_waits() {
-    let lab = Lab::new();
+    let lab = lab();
     let mut wires = messages_salted(&ringtap_testkit::scenario("S01").unwrap().cases()[0], 0);
     wires.truncate(1);
     wires[0].link.fragment_bytes = Some(552);
     let mut pcap = Pcap::of(&wires);
     pcap.frames.pop();
-    let (records, counts) = lab.replay("ringtap.toml", &pcap.bytes(), &[]);
+    let (records, counts) = replay(&lab, "ringtap.toml", &pcap.bytes(), &[]);
     assert_ended(&counts);
     assert_eq!(
         (counts["datagram unfinished"], counts["datagram salvaged"]),
@@ -305,18 +273,18 @@ fn the_end_of_a_capture_gives_up_what_waits() {
 /// Catches fragments of one file that do not find those of the next, when a capture is split over several files.
 #[test]
 fn a_capture_split_within_a_datagram() {
-    let lab = Lab::new();
+    let lab = lab();
     let mut wires = messages_salted(&ringtap_testkit::scenario("S01").unwrap().cases()[0], 0);
     for wire in &mut wires {
         wire.link.fragment_bytes = Some(256);
     }
     let whole = Pcap::of(&wires);
-    let (wanted, counts) = lab.replay("ringtap.toml", &whole.bytes(), &[]);
+    let (wanted, counts) = replay(&lab, "ringtap.toml", &whole.bytes(), &[]);
     assert_eq!(counts["datagram reassembled"], counts["datagram begun"]);
     let (first, second) = whole.frames.split_at(1);
     let part = |frames: &[Vec<u8>]| [whole.header.clone(), frames.concat()].concat();
     let name = lab.path("first.pcap");
     std::fs::write(&name, part(first)).expect("written");
-    let (records, split) = lab.replay("ringtap.toml", &part(second), &[name.to_str().unwrap()]);
+    let (records, split) = replay(&lab, "ringtap.toml", &part(second), &[name.to_str().unwrap()]);
     assert_eq!((records, split), (wanted, counts));
 }

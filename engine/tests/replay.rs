@@ -8,70 +8,25 @@
 )]
 
 mod corpus;
+mod lab;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use ringtap_testkit::{Format, capture, fixtures, messages_salted, mutate};
-use tempfile::TempDir;
+use ringtap_testkit::{Format, capture, messages_salted, mutate};
+
+use lab::{Lab, text};
 
 fn ringtap(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_ringtap"))
-        .args(arguments)
-        .output()
-        .expect("the program starts")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+    lab::ringtap(|command| {
+        command.args(arguments);
+    })
 }
 
 /// All scenarios in one capture.
 fn corpus(format: Format) -> Vec<u8> {
     capture(&corpus::wires(), format)
-}
-
-struct Lab {
-    folder: TempDir,
-}
-
-impl Lab {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let config = fixtures::config_toml("journal.db", "notifier.db", "smtp://127.0.0.1:25");
-        std::fs::write(folder.path().join("ringtap.toml"), config).expect("written");
-        Self { folder }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
-        std::fs::write(self.path(name), bytes).expect("written");
-        self.path(name)
-    }
-
-    /// The records of a replay, sorted by name.
-    fn records(&self, capture: &Path, more: &[&str]) -> Vec<String> {
-        let config = self.path("ringtap.toml");
-        let (config, capture) = (config.to_str().unwrap(), capture.to_str().unwrap());
-        let fixed = [
-            "replay",
-            "--config",
-            config,
-            "--records",
-            "-",
-            "--records-all",
-            capture,
-        ];
-        let output = ringtap(&[&fixed, more].concat());
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        let mut lines: Vec<_> = text(&output.stdout).lines().map(str::to_owned).collect();
-        lines.sort();
-        lines
-    }
 }
 
 /// Catches records that depend on the number of cores, the pace or the capture format.

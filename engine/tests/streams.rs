@@ -8,62 +8,23 @@
 )]
 
 mod corpus;
+mod lab;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::process::Command;
 
-use ringtap_testkit::{Format, Transport, Wire, capture, capture_over, fixtures, messages_salted, scenario};
-use tempfile::TempDir;
+use ringtap_testkit::{Format, Transport, Wire, capture, capture_over, messages_salted, scenario};
+
+use lab::{Lab, Replayed, of_families};
 
 /// Families of counters that do not depend on the number of cores.
 const STEADY: [&str; 8] = [
     "frame", "tcp", "sctp", "request", "response", "target", "no", "fragment",
 ];
 
-struct Lab {
-    folder: TempDir,
-}
-
-impl Lab {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let config = fixtures::config_toml("journal.db", "notifier.db", "smtp://127.0.0.1:25");
-        std::fs::write(folder.path().join("ringtap.toml"), config).expect("written");
-        Self { folder }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// The records of a replay, sorted, and the steady counts of the summary by name.
-    fn replay(&self, capture: &[u8], more: &[&str]) -> (Vec<String>, BTreeMap<String, u64>) {
-        let file = self.path("capture.pcap");
-        std::fs::write(&file, capture).expect("written");
-        let output = Command::new(env!("CARGO_BIN_EXE_ringtap"))
-            .args(["replay", "--records", "-", "--records-all", "--stats", "--config"])
-            .arg(self.path("ringtap.toml"))
-            .args(more)
-            .arg(file)
-            .output()
-            .expect("the program starts");
-        let summary = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{summary}");
-        let mut lines: Vec<_> = String::from_utf8(output.stdout)
-            .unwrap()
-            .lines()
-            .map(str::to_owned)
-            .collect();
-        lines.sort();
-        let counts = summary.lines().filter_map(|line| {
-            let words: Vec<_> = line.split_whitespace().collect();
-            let (count, name) = words.split_last()?;
-            STEADY.contains(name.first()?).then_some(())?;
-            Some((name.join(" "), count.parse().ok()?))
-        });
-        (lines, counts.collect())
-    }
+/// The records of a replay, and the steady counts of the summary.
+fn replay(lab: &Lab, capture: &[u8], more: &[&str]) -> Replayed {
+    let (records, counts) = lab.replay("ringtap.toml", capture, more);
+    (records, of_families(counts, &STEADY))
 }
 
 /// One message in each segment, cut into many, several in one, picked up in the middle; SCTP whole and in pieces.
@@ -108,12 +69,12 @@ fn outcomes(records: &[String]) -> Vec<String> {
 fn the_same_outcomes_over_every_transport() {
     let lab = Lab::new();
     let wires = corpus::wires();
-    let (records, counts) = lab.replay(&capture(&wires, Format::Pcap), &[]);
+    let (records, counts) = replay(&lab, &capture(&wires, Format::Pcap), &[]);
     assert!(records.len() >= 55, "{} records", records.len());
     let wanted = outcomes(&records);
     for transport in TRANSPORTS {
         let file = capture_over(&wires, transport, 1, Format::Pcap);
-        let (found, found_counts) = lab.replay(&file, &[]);
+        let (found, found_counts) = replay(&lab, &file, &[]);
         for (found, wanted) in outcomes(&found).iter().zip(&wanted) {
             assert_eq!(found, wanted, "{transport:?}: {found_counts:?}");
         }
@@ -135,7 +96,7 @@ fn the_same_outcomes_over_every_transport() {
                 && messages(&found_counts) + copies >= messages(&counts),
             "{transport:?}: {found_counts:?} {counts:?}"
         );
-        let two = lab.replay(&file, &["--cores", "0,1"]);
+        let two = replay(&lab, &file, &["--cores", "0,1"]);
         assert_eq!(two, (found, found_counts), "{transport:?} on two cores");
     }
 }
@@ -148,10 +109,10 @@ fn one_direction_only() {
         .into_iter()
         .filter(|wire| wire.source > wire.destination)
         .collect();
-    let (records, _) = lab.replay(&capture(&wires, Format::Pcap), &[]);
+    let (records, _) = replay(&lab, &capture(&wires, Format::Pcap), &[]);
     assert!(records.len() > 20);
     for transport in TRANSPORTS {
-        let (found, _) = lab.replay(&capture_over(&wires, transport, 2, Format::Pcap), &[]);
+        let (found, _) = replay(&lab, &capture_over(&wires, transport, 2, Format::Pcap), &[]);
         for (found, wanted) in outcomes(&found).iter().zip(&outcomes(&records)) {
             assert_eq!(found, wanted, "{transport:?}");
         }
@@ -192,7 +153,7 @@ fn a_lost_segment_is_a_known_gap() {
         }
         assert!(is_lost);
         for (capture, is_gap) in [(&file, false), (&lossy, true)] {
-            let (records, counts) = lab.replay(capture, &[]);
+            let (records, counts) = replay(&lab, capture, &[]);
             let open = records.iter().filter(|line| line.contains("UNDETERMINED"));
             let flagged = open.filter(|line| line.contains("\"loss\"")).count();
             assert_eq!(flagged > 0, is_gap, "{transport:?}: {counts:?} {records:#?}");

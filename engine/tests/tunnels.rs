@@ -8,64 +8,19 @@
 )]
 
 mod corpus;
+mod lab;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::process::Command;
 
 use ringtap_testkit::wrap::{Wrap, hep, wrapped};
-use ringtap_testkit::{Format, Wire, capture, fixtures};
-use tempfile::TempDir;
+use ringtap_testkit::{Format, Wire, capture};
 
-struct Lab {
-    folder: TempDir,
-}
+use lab::{Lab, Replayed};
 
-/// Records, sorted, and the summary's lines by name.
-type Replayed = (Vec<String>, BTreeMap<String, u64>);
-
-impl Lab {
-    fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().expect("a folder"),
-        }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// A replay with these lines in `[capture]`.
-    fn replay(&self, settings: &str, capture: &[u8], more: &[&str]) -> Replayed {
-        let config = fixtures::config_toml("journal.db", "notifier.db", "smtp://127.0.0.1:25");
-        std::fs::write(
-            self.path("ringtap.toml"),
-            format!("{config}\n[capture]\n{settings}\n"),
-        )
-        .expect("written");
-        std::fs::write(self.path("capture.pcap"), capture).expect("written");
-        let output = Command::new(env!("CARGO_BIN_EXE_ringtap"))
-            .args(["replay", "--records", "-", "--records-all", "--stats", "--config"])
-            .arg(self.path("ringtap.toml"))
-            .args(more)
-            .arg(self.path("capture.pcap"))
-            .output()
-            .expect("the program starts");
-        let summary = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{summary}");
-        let mut records: Vec<_> = String::from_utf8(output.stdout)
-            .unwrap()
-            .lines()
-            .map(str::to_owned)
-            .collect();
-        records.sort();
-        let counts = summary.lines().filter_map(|line| {
-            let (name, count) = line.trim().rsplit_once(' ')?;
-            let words: Vec<_> = name.split_whitespace().collect();
-            Some((words.join(" "), count.parse().ok()?))
-        });
-        (records, counts.collect())
-    }
+/// A replay with these lines in `[capture]`.
+fn replay(lab: &Lab, settings: &str, capture: &[u8], more: &[&str]) -> Replayed {
+    lab.configure("ringtap.toml", settings);
+    lab.replay("ringtap.toml", capture, more)
 }
 
 /// Each frame has one reason, and each packet that was put together as well.
@@ -119,7 +74,7 @@ fn every_encapsulation_gives_the_records() {
             wire
         })
         .collect();
-    let (wanted, _) = lab.replay("", &capture(&wires, Format::Pcap), &[]);
+    let (wanted, _) = replay(&lab, "", &capture(&wires, Format::Pcap), &[]);
     assert!(wanted.len() > 50, "{} records", wanted.len());
     let settings = "esp_null = true";
     for wrap in Wrap::ALL {
@@ -127,7 +82,7 @@ fn every_encapsulation_gives_the_records() {
             // Transport mode protects whole datagrams: fragments are made of what it gives.
             let wires = if wrap == Wrap::EspNull { &whole } else { &wires };
             let capture = wrapped(wires, &[wrap], outer_bytes);
-            let (records, counts) = lab.replay(settings, &capture, &[]);
+            let (records, counts) = replay(&lab, settings, &capture, &[]);
             assert!(records == wanted, "{wrap:?}, {outer_bytes:?}: {counts:?}");
             assert_counted(&counts, frames(&capture));
         }
@@ -138,7 +93,7 @@ fn every_encapsulation_gives_the_records() {
             wire.link.fragment_bytes = fragment_bytes;
         }
         let capture = capture(&wires, Format::Pcap);
-        let (records, counts) = lab.replay("", &capture, &[]);
+        let (records, counts) = replay(&lab, "", &capture, &[]);
         assert!(records == wanted, "HEP, {fragment_bytes:?}: {counts:?}");
         assert_counted(&counts, frames(&capture));
     }
@@ -150,7 +105,7 @@ fn every_encapsulation_gives_the_records() {
 fn stacks_of_encapsulations() {
     let lab = Lab::new();
     let wires = wires();
-    let (wanted, _) = lab.replay("", &capture(&wires, Format::Pcap), &[]);
+    let (wanted, _) = replay(&lab, "", &capture(&wires, Format::Pcap), &[]);
     let stacks: [&[Wrap]; 5] = [
         &[Wrap::GtpU, Wrap::Vxlan],
         &[Wrap::GtpUExtended, Wrap::Mpls, Wrap::ErspanII],
@@ -169,15 +124,15 @@ fn stacks_of_encapsulations() {
     ];
     for stack in stacks {
         let capture = wrapped(&wires, stack, Some(600));
-        let (records, counts) = lab.replay("esp_null = true", &capture, &[]);
+        let (records, counts) = replay(&lab, "esp_null = true", &capture, &[]);
         assert!(records == wanted, "{stack:?}: {counts:?}");
         assert_counted(&counts, frames(&capture));
-        let (records, on_two) = lab.replay("esp_null = true", &capture, &["--cores", "0,1"]);
+        let (records, on_two) = replay(&lab, "esp_null = true", &capture, &["--cores", "0,1"]);
         assert!(records == wanted, "{stack:?}, two cores: {on_two:?}");
     }
     let nine = [Wrap::InIpv4; 9];
     let capture = wrapped(&wires, &nine, None);
-    let (records, counts) = lab.replay("", &capture, &[]);
+    let (records, counts) = replay(&lab, "", &capture, &[]);
     assert!(records.is_empty());
     assert_eq!(counts["frame too_deep"], frames(&capture));
     assert_eq!(counts["tunnel ipip_opened"], 8 * frames(&capture));
@@ -204,13 +159,13 @@ fn each_is_switched() {
             "gre", "erspan", "vxlan", "geneve", "gtpu", "ipip", "mpls", "pppoe", "hep", "tzsp",
         ];
         let others: Vec<_> = all.iter().filter(|other| **other != name).collect();
-        let (_, off) = lab.replay(&format!("tunnels = {others:?}"), &capture, &[]);
+        let (_, off) = replay(&lab, &format!("tunnels = {others:?}"), &capture, &[]);
         assert_eq!(off.get(counted), Some(&frames(&capture)), "{name}: {off:?}");
         assert!(
             !off.keys().any(|key| key.starts_with("tunnel ")),
             "{name}: {off:?}"
         );
-        let (_, on) = lab.replay(&format!("tunnels = [{name:?}]"), &capture, &[]);
+        let (_, on) = replay(&lab, &format!("tunnels = [{name:?}]"), &capture, &[]);
         assert_eq!(
             on[&format!("tunnel {name}_opened")],
             frames(&capture),
@@ -219,7 +174,7 @@ fn each_is_switched() {
         assert!(on["frame delivered"] > 0, "{name}: {on:?}");
     }
     let capture = wrapped(&wires[1..2], &[Wrap::EspNull], None);
-    let (_, off) = lab.replay("", &capture, &[]);
+    let (_, off) = replay(&lab, "", &capture, &[]);
     assert_eq!(off["frame esp"], 1, "{off:?}");
 }
 
@@ -229,18 +184,18 @@ fn each_is_switched() {
 fn any_port() {
     let lab = Lab::new();
     let mut wires = wires();
-    let (wanted, _) = lab.replay("", &capture(&wires, Format::Pcap), &[]);
+    let (wanted, _) = replay(&lab, "", &capture(&wires, Format::Pcap), &[]);
     for (at, wire) in wires.iter_mut().enumerate() {
         let port = [5062, 4060, 7777, 50_601][at % 4];
         wire.source.set_port(port);
         wire.destination.set_port(port + 1);
     }
     let capture = capture(&wires, Format::Pcap);
-    let (records, counts) = lab.replay("ports = \"any\"", &capture, &[]);
+    let (records, counts) = replay(&lab, "ports = \"any\"", &capture, &[]);
     assert!(records == wanted, "{counts:?}");
-    let (none, _) = lab.replay("", &capture, &[]);
+    let (none, _) = replay(&lab, "", &capture, &[]);
     assert!(none.is_empty());
     let tunnelled = wrapped(&wires, &[Wrap::GtpU], Some(600));
-    let (records, counts) = lab.replay("ports = \"any\"", &tunnelled, &[]);
+    let (records, counts) = replay(&lab, "ports = \"any\"", &tunnelled, &[]);
     assert!(records == wanted, "{counts:?}");
 }

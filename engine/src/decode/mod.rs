@@ -450,6 +450,19 @@ fn identification(bytes: &[u8], ip: IpSpan) -> u16 {
     }
 }
 
+/// Who sent a TCP segment or SCTP packet, to whom, and its octets, the transport's header first.
+fn transport<'a>(frame: &Frame<'a>, segment: &Segment) -> Option<(SocketAddr, SocketAddr, &'a [u8])> {
+    let (source, destination) = addresses(
+        frame.bytes,
+        segment.ip,
+        segment.source_port,
+        segment.destination_port,
+    )?;
+    let span = segment.segment;
+    let octets = frame.bytes.get(span.at..span.at + span.len)?;
+    Some((source, destination, octets))
+}
+
 #[inline]
 fn datagram<'a>(frame: &Frame<'a>, udp: &Udp) -> Option<Payload<'a>> {
     let (source, destination) = addresses(frame.bytes, udp.ip, udp.source_port, udp.destination_port)?;

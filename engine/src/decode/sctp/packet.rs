@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use ringtap_record::Time;
 
 use crate::capture::Frame;
-use crate::decode::{Around, Network, addresses};
+use crate::decode::{Around, Network, transport};
 
 /// One packet, borrowed from its frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct Packet<'a> {
     pub cut: bool,
 }
 
-/// One direction of an association. Its ends may have several addresses, so these are left out (RFC 9260 §6.4); the tag is a random
+/// One direction of an association. Its ends may have several transport, so these are left out (RFC 9260 §6.4); the tag is a random
 /// number, and two associations on the same ports of one network have the same one by chance once in 2^32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Association {
@@ -52,14 +52,8 @@ impl<'a> Packet<'a> {
         around: Around,
         segment: &ringtap_classify::Segment,
     ) -> Option<Self> {
-        let (source, destination) = addresses(
-            frame.bytes,
-            segment.ip,
-            segment.source_port,
-            segment.destination_port,
-        )?;
+        let (source, destination, bytes) = transport(frame, segment)?;
         let span = segment.segment;
-        let bytes = frame.bytes.get(span.at..span.at + span.len)?;
         let ([_, _, _, _, t0, t1, t2, t3, _, _, _, _], chunks) = bytes.split_first_chunk::<12>()?;
         Some(Self {
             time: frame.time,

@@ -6,7 +6,7 @@ use ringtap_classify::{IpSpan, IpVersion};
 use ringtap_record::Time;
 
 use crate::capture::Frame;
-use crate::decode::{Around, Network, addresses};
+use crate::decode::{Around, Network, transport};
 
 /// One direction of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,14 +74,8 @@ impl<'a> Segment<'a> {
         around: Around,
         segment: &ringtap_classify::Segment,
     ) -> Option<Self> {
-        let (source, destination) = addresses(
-            frame.bytes,
-            segment.ip,
-            segment.source_port,
-            segment.destination_port,
-        )?;
+        let (source, destination, bytes) = transport(frame, segment)?;
         let span = segment.segment;
-        let bytes = frame.bytes.get(span.at..span.at + span.len)?;
         let header: [u8; HEADER_BYTES] = *bytes.first_chunk()?;
         let [_, _, _, _, s0, s1, s2, s3, _, _, _, _, offset, flags, ..] = header;
         let header_bytes = usize::from(offset >> 4) * 4;
