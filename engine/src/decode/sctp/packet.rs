@@ -26,7 +26,7 @@ pub struct Packet<'a> {
     pub cut: bool,
 }
 
-/// One direction of an association. Its ends may have several transport, so these are left out (RFC 9260 §6.4); the tag is a random
+/// One direction of an association. Its ends may have several addresses, so these are left out (RFC 9260 §6.4); the tag is a random
 /// number, and two associations on the same ports of one network have the same one by chance once in 2^32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Association {
