@@ -13,7 +13,7 @@ mod lab;
 use std::collections::BTreeMap;
 
 use ringtap_testkit::wrap::{Wrap, hep, wrapped};
-use ringtap_testkit::{Format, Wire, capture};
+use ringtap_testkit::{Format, Transport, Wire, capture, capture_over};
 
 use lab::{Lab, Replayed};
 
@@ -99,6 +99,47 @@ fn every_encapsulation_gives_the_records() {
     }
 }
 
+/// A pcap file whose frames are wrapped each.
+fn wrapped_file(pcap: &[u8], wrap: Wrap) -> Vec<u8> {
+    let (mut file, mut at, mut number) = (pcap[..24].to_vec(), 24, 0);
+    while let Some(len) = pcap.get(at + 8..at + 12) {
+        let end = at + 16 + u32::from_le_bytes(len.try_into().unwrap()) as usize;
+        number += 1;
+        let frame = wrap.around(&pcap[at + 16..end], number);
+        let len = u32::try_from(frame.len()).unwrap().to_le_bytes();
+        file.extend([&pcap[at..at + 8], &len, &len, &frame].concat());
+        at = end;
+    }
+    file
+}
+
+/// Catches segments whose length is taken from an IP header that counts more than them: each would look cut, and the stream be full
+/// of holes.
+#[test]
+fn tcp_in_every_encapsulation() {
+    let lab = Lab::new();
+    let mut wires = corpus::wires();
+    for wire in &mut wires {
+        wire.link = Default::default();
+    }
+    for segment_bytes in [None, Some(150)] {
+        let transport = Transport::Tcp {
+            is_opened: true,
+            segment_bytes,
+            together_us: 0,
+        };
+        let plain = capture_over(&wires, transport, 1, Format::Pcap);
+        let (wanted, plain_counts) = replay(&lab, "", &plain, &[]);
+        assert!(wanted.len() > 50, "{} records", wanted.len());
+        for wrap in Wrap::ALL {
+            let (records, counts) = replay(&lab, "esp_null = true", &wrapped_file(&plain, wrap), &[]);
+            assert!(records == wanted, "{wrap:?}, {segment_bytes:?}: {counts:?}");
+            let holes = |counts: &BTreeMap<String, u64>| counts.get("tcp stream holes").copied();
+            assert_eq!(holes(&counts), holes(&plain_counts), "{wrap:?}");
+        }
+    }
+}
+
 /// Catches stacks of encapsulations that are not followed to the inside, that are followed without end, or whose records depend on
 /// the number of cores.
 #[test]
@@ -143,18 +184,23 @@ fn stacks_of_encapsulations() {
 fn each_is_switched() {
     let lab = Lab::new();
     let wires = &wires()[..40];
-    for (name, wrap, counted) in [
-        ("gre", Wrap::GreFull, "frame tunnel"),
-        ("erspan", Wrap::ErspanII, "frame tunnel"),
-        ("vxlan", Wrap::Vxlan, "frame udp_tunnel"),
-        ("geneve", Wrap::Geneve, "frame udp_tunnel"),
-        ("gtpu", Wrap::GtpU, "frame udp_tunnel"),
-        ("ipip", Wrap::InIpv6, "frame tunnel"),
-        ("mpls", Wrap::Mpls, "frame tunnel"),
-        ("pppoe", Wrap::Pppoe, "frame tunnel"),
-        ("tzsp", Wrap::Tzsp, "frame udp_tunnel"),
+    let mut from_agent = hep(wires);
+    for wire in &mut from_agent {
+        wire.link = Default::default();
+    }
+    let in_wrap = |wrap| wrapped(wires, &[wrap], None);
+    for (name, capture, counted) in [
+        ("gre", in_wrap(Wrap::GreFull), "frame tunnel"),
+        ("erspan", in_wrap(Wrap::ErspanII), "frame tunnel"),
+        ("vxlan", in_wrap(Wrap::Vxlan), "frame udp_tunnel"),
+        ("geneve", in_wrap(Wrap::Geneve), "frame udp_tunnel"),
+        ("gtpu", in_wrap(Wrap::GtpU), "frame udp_tunnel"),
+        ("ipip", in_wrap(Wrap::InIpv6), "frame tunnel"),
+        ("mpls", in_wrap(Wrap::Mpls), "frame tunnel"),
+        ("pppoe", in_wrap(Wrap::Pppoe), "frame tunnel"),
+        ("hep", capture(&from_agent, Format::Pcap), "frame udp_tunnel"),
+        ("tzsp", in_wrap(Wrap::Tzsp), "frame udp_tunnel"),
     ] {
-        let capture = wrapped(wires, &[wrap], None);
         let all = [
             "gre", "erspan", "vxlan", "geneve", "gtpu", "ipip", "mpls", "pppoe", "hep", "tzsp",
         ];

@@ -155,7 +155,7 @@ impl<'de> Visitor<'de> for PortListVisitor {
     type Value = PortList;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a sequence of ports, or \"any\"")
+        f.write_str("a sequence of ports with or without \"any\", or \"any\"")
     }
 
     fn visit_str<E: de::Error>(self, word: &str) -> Result<PortList, E> {
@@ -166,9 +166,52 @@ impl<'de> Visitor<'de> for PortListVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, ports: A) -> Result<PortList, A::Error> {
-        let ports = Vec::<u16>::deserialize(SeqAccessDeserializer::new(ports))?;
-        PortList::new(&ports)
+        let entries = Vec::<PortEntry>::deserialize(SeqAccessDeserializer::new(ports))?;
+        let any = entries.contains(&PortEntry::Any);
+        let listed = entries.iter().map(|entry| match entry {
+            PortEntry::Port(port) => [*port].to_vec(),
+            // The word means the same beside others: what it stands for is one of the ports.
+            PortEntry::Any => PortList::any().ports,
+        });
+        let listed: Vec<u16> = listed.flatten().collect();
+        PortList::new(&listed)
+            .map(|list| PortList { any, ..list })
             .ok_or_else(|| de::Error::custom(format!("wants 1 to {PORTS_MAX} ports, none of them 0")))
+    }
+}
+
+/// One entry of a list.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum PortEntry {
+    Port(u16),
+    Any,
+}
+
+impl<'de> Deserialize<'de> for PortEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(PortEntryVisitor)
+    }
+}
+
+struct PortEntryVisitor;
+
+impl Visitor<'_> for PortEntryVisitor {
+    type Value = PortEntry;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a port, or \"any\"")
+    }
+
+    fn visit_i64<E: de::Error>(self, port: i64) -> Result<PortEntry, E> {
+        let port = u16::try_from(port).map_err(|_| E::invalid_value(Unexpected::Signed(port), &self))?;
+        Ok(PortEntry::Port(port))
+    }
+
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<PortEntry, E> {
+        match word {
+            "any" => Ok(PortEntry::Any),
+            _ => Err(E::invalid_value(Unexpected::Str(word), &self)),
+        }
     }
 }
 

@@ -454,6 +454,15 @@ fn port_lists() {
         .capture
         .ports;
     assert_eq!((any.is_any(), any.as_slice()), (true, &[5060][..]));
+    let listed = |text: &str| {
+        from_toml(&format!("[capture]\nports = {text}"), "test").map(|config| config.capture.ports)
+    };
+    let both = listed("['any', 5080]").unwrap();
+    assert_eq!((both.is_any(), both.as_slice()), (true, &[5060, 5080][..]));
+    assert_eq!(listed("['any']").unwrap(), any);
+    for wrong in ["['all']", "[65536]", "[-1]", "['any', 0]", "[]", "['5080']"] {
+        assert!(listed(wrong).is_err(), "{wrong}");
+    }
     let ports = PortList::new(&[5080, 5060]).unwrap();
     assert!(!ports.is_any());
     assert!(ports.contains(5080) && !ports.contains(5070));

@@ -361,12 +361,10 @@ mod tests {
         ) {
             let mut duplicates = if is_alert { alert(5) } else { Duplicates::new(5) };
             let mut passed: HashMap<Sent, Vec<i64>> = HashMap::new();
-            let mut dropped = 0;
             for one in &stream {
                 let before = passed.entry(one.without_time()).or_default();
                 if one.is_copy(&mut duplicates) {
                     prop_assert!(before.iter().any(|time_us| time_us.abs_diff(one.time_us) <= 5_000), "{one:?}");
-                    dropped += 1;
                 } else {
                     before.push(one.time_us);
                 }
@@ -376,7 +374,6 @@ mod tests {
             let mut duplicates = alert(100);
             let kept = only.iter().filter(|one| !one.is_copy(&mut duplicates)).count();
             prop_assert_eq!(kept, 1);
-            prop_assert!(dropped <= stream.len());
         }
     }
 }

@@ -195,9 +195,11 @@ fn shows<O: Octets + ?Sized>(frame: &O, at: usize, may_be_esp: bool, take: Take)
     (may_be_esp && frame.chunk(at).is_some_and(|spi| spi != [0; 4])).then_some(Reason::Esp)
 }
 
+/// What goes to a tunnel's port is the tunnel's: its source port may be any, this one as well.
 #[inline(always)]
 const fn may_be_esp(udp: &Udp) -> bool {
-    udp.source_port == ESP_PORT || udp.destination_port == ESP_PORT
+    TunnelKind::over_udp(udp.destination_port).is_none()
+        && (udp.source_port == ESP_PORT || udp.destination_port == ESP_PORT)
 }
 
 impl Take {

@@ -70,14 +70,13 @@ pub(super) enum Refusal {
 }
 
 impl Assembly {
-    /// Takes a fragment that is not malformed; whether it brought anything new. After a refusal the datagram is
-    /// of no use any more.
+    /// Takes a fragment that is not malformed; whether it brought anything new. What is refused changes nothing.
     pub(super) fn put(&mut self, piece: &Piece<'_>) -> Result<bool, Refusal> {
         let (start, end) = (usize::from(piece.offset), piece.end());
         if end > piece.key.content_bytes_max() {
             return Err(Refusal::Oversize);
         }
-        self.set_end(end, piece.more)?;
+        let (more_end, total) = self.ends_with(end, piece.more)?;
         let first = self.parts.partition_point(|part| part.end() <= start);
         let touched = self.parts.iter().skip(first).take_while(|part| part.start < end);
         let (mut at, mut new) = (start, Vec::new());
@@ -96,6 +95,7 @@ impl Assembly {
         if self.parts.len() + new.len() > PARTS_MAX {
             return Err(Refusal::TooManyFragments);
         }
+        (self.more_end, self.total) = (more_end, total);
         let is_new = !new.is_empty();
         for part in new {
             self.covered += part.end() - part.start;
@@ -106,16 +106,21 @@ impl Assembly {
         Ok(is_new)
     }
 
-    /// Keeps where the datagram ends, and refuses fragments that disagree about it, in whatever order.
-    fn set_end(&mut self, end: usize, more: bool) -> Result<(), Refusal> {
-        if more {
-            self.more_end = self.more_end.max(end);
-        } else if *self.total.get_or_insert(end) != end {
-            return Err(Refusal::Overlap);
-        }
-        match self.total {
-            Some(total) if self.more_end >= total => Err(Refusal::Overlap),
-            _ => Ok(()),
+    /// The furthest end and where the datagram ends, with one more fragment; refuses fragments that disagree about it, in whatever
+    /// order.
+    fn ends_with(&self, end: usize, more: bool) -> Result<(usize, Option<usize>), Refusal> {
+        let (more_end, total) = if more {
+            (self.more_end.max(end), self.total)
+        } else {
+            (self.more_end, Some(self.total.unwrap_or(end)))
+        };
+        let contradicts = match total {
+            Some(total) => (!more && total != end) || more_end >= total,
+            None => false,
+        };
+        match contradicts {
+            true => Err(Refusal::Overlap),
+            false => Ok((more_end, total)),
         }
     }
 

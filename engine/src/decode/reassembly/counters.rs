@@ -35,7 +35,7 @@ counters! {
         oversize,
         /// Refused: in more fragments than are kept.
         too_many_fragments,
-        /// Given up because fragments were still missing after 10 seconds of capture time.
+        /// Given up because fragments were still missing after 10 seconds of capture time, or when the identification was used again.
         expired,
         /// Given up as the oldest because memory was full (`limits.reassembly_bytes_max`).
         evicted,

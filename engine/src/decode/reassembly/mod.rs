@@ -95,6 +95,8 @@ enum State {
 struct Open {
     /// When the first fragment that came was captured.
     time: Time,
+    /// When the latest one was.
+    latest: Time,
     /// How many encapsulations are around it.
     depth: u8,
     /// What the first fragment of the datagram says is in it; that one has been seen, and is wanted.
@@ -169,12 +171,7 @@ impl Reassembler {
                 break;
             }
             if let Some(open) = self.remove_oldest() {
-                self.counters.datagrams.expired += 1;
-                // Fragments without their first one are mostly not SIP's: captures are filtered by port, and let
-                // every other fragment through, whosever it is.
-                if !self.salvage(&open, out) && open.1.protocol.is_some() {
-                    self.missed.push(open.1.time);
-                }
+                self.expire(&open, out);
             }
         }
     }
@@ -215,6 +212,7 @@ impl Reassembler {
         self.begun += 1;
         let open = Open {
             time: piece.time,
+            latest: piece.time,
             depth: piece.depth,
             protocol: None,
             assembly: Assembly::default(),
@@ -246,6 +244,13 @@ impl Reassembler {
         let put = open.assembly.put(piece);
         self.held_bytes += open.assembly.held_bytes() - before;
         let next = match put {
+            // What comes that late is no fragment of it that was forged or damaged: the identification is used again. Ends of tunnels
+            // come round to it within half a second.
+            Err(Refusal::Overlap) if piece.time - open.latest > COPY_US => {
+                self.give_up(&piece.key, out);
+                self.begin(piece);
+                return self.add(piece, out);
+            }
             Err(refusal) => {
                 fragments.refused += 1;
                 *match refusal {
@@ -261,6 +266,7 @@ impl Reassembler {
                 State::OtherPorts
             }
             Ok(is_new) => {
+                open.latest = open.latest.max(piece.time);
                 *(if is_new {
                     &mut fragments.taken
                 } else {
@@ -288,6 +294,29 @@ impl Reassembler {
         };
         self.held_bytes -= open.assembly.held_bytes();
         entry.state = next;
+    }
+
+    /// Takes out the datagram of `key`, in whose place another one begins.
+    fn give_up(&mut self, key: &Key, out: &mut Vec<Packet>) {
+        let Some(entry) = self.entries.remove(key) else {
+            return;
+        };
+        self.order.remove(&entry.place);
+        self.held_bytes -= ENTRY_BYTES;
+        if let State::Open(open) = entry.state {
+            self.held_bytes -= open.assembly.held_bytes();
+            self.expire(&(*key, open), out);
+        }
+    }
+
+    /// Counts a datagram whose other fragments will not come, and adds what is left of it to `out`.
+    fn expire(&mut self, open: &(Key, Open), out: &mut Vec<Packet>) {
+        self.counters.datagrams.expired += 1;
+        // Fragments without their first one are mostly not SIP's: captures are filtered by port, and let
+        // every other fragment through, whosever it is.
+        if !self.salvage(open, out) && open.1.protocol.is_some() {
+            self.missed.push(open.1.time);
+        }
     }
 
     /// Whether a first fragment shows something that is wanted.

@@ -79,7 +79,9 @@ impl<'a> Segment<'a> {
         let header: [u8; HEADER_BYTES] = *bytes.first_chunk()?;
         let [_, _, _, _, s0, s1, s2, s3, _, _, _, _, offset, flags, ..] = header;
         let header_bytes = usize::from(offset >> 4) * 4;
-        let len = wire_len(frame.bytes, segment)
+        // What is whole says by itself how long it is: in ESP the IP header counts what protects the segment as well.
+        let on_wire = span.cut.then(|| wire_len(frame.bytes, segment)).flatten();
+        let len = on_wire
             .unwrap_or(span.len)
             .max(span.len)
             .checked_sub(header_bytes)?;
@@ -102,8 +104,8 @@ impl<'a> Segment<'a> {
     }
 }
 
-/// How long the segment was on the wire, its header included, by the IP header; `None` if that does not say (offloaded or jumbo
-/// packets: what was captured is all there is).
+/// How long a segment that was cut was on the wire, its header included, by the IP header; `None` if that does not say (offloaded or
+/// jumbo packets: what was captured is all there is).
 fn wire_len(bytes: &[u8], segment: &ringtap_classify::Segment) -> Option<usize> {
     let IpSpan {
         version, source_at, ..

@@ -409,6 +409,143 @@ fn tunnels_are_networks_of_their_own() {
     assert_eq!(key(&Wrap::Snap.around(&inner, 1)).0, all[0].0);
 }
 
+/// Catches tags before SNAP headers that are forgotten: fragments of two VLANs would be put together.
+#[test]
+fn tags_before_snap_tell_networks_apart() {
+    let mut fragment = ipv4(17, &udp((5060, 5060), PAYLOAD));
+    fragment[6] = 0x20;
+    let key = |vlan: u8, rest: &[u8]| {
+        let bytes = ethernet(0x8100, &[&[0, vlan][..], rest, &fragment].concat());
+        match curious()
+            .look(&frame(Link::Ethernet, &bytes), Around::default())
+            .0
+        {
+            Decoded::Fragment(piece) => piece.key,
+            other => panic!("{other:?}"),
+        }
+    };
+    let snap = [0, 64, 0xaa, 0xaa, 3, 0, 0, 0, 8, 0];
+    assert_ne!(key(10, &snap), key(20, &snap));
+    assert_eq!(key(10, &snap), key(10, &[8, 0]));
+    // ESP keeps the tags of its packet, and is no network of its own.
+    let esp = |vlan: u8| {
+        let segment = [
+            &5060_u16.to_be_bytes()[..],
+            &[0; 10],
+            &[0x50, 0x10],
+            &[0; 6],
+            b"tiny",
+        ]
+        .concat();
+        let inner = Wrap::EspNull.around(&ethernet(0x0800, &ipv4(6, &segment)), 1);
+        let bytes = ethernet(0x8100, &[&[0, vlan, 8, 0][..], &inner[14..]].concat());
+        match curious()
+            .look(&frame(Link::Ethernet, &bytes), Around::default())
+            .0
+        {
+            Decoded::Tcp(segment) => (segment.flow.network, segment.len, segment.octets.len()),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_ne!(esp(10).0, esp(20).0);
+    assert_eq!(
+        (esp(10).0, esp(10).1, esp(10).2),
+        (key(10, &[8, 0]).network, 4, 4)
+    );
+}
+
+/// Catches labels of a service that differ for each flow: fragments of one datagram would not be put together.
+#[test]
+fn entropy_labels_are_no_networks() {
+    let mut fragment = ipv4(17, &udp((5060, 5060), PAYLOAD));
+    fragment[6] = 0x20;
+    let network = |labels: &[u32]| {
+        let mut stack = Vec::new();
+        for (at, label) in labels.iter().enumerate() {
+            let bottom = u32::from(at + 1 == labels.len());
+            stack.extend((label << 12 | bottom << 8 | 64).to_be_bytes());
+        }
+        let bytes = ethernet(0x8847, &[stack, fragment.clone()].concat());
+        match curious()
+            .look(&frame(Link::Ethernet, &bytes), Around::default())
+            .0
+        {
+            Decoded::Fragment(piece) => piece.key.network,
+            other => panic!("{other:?}"),
+        }
+    };
+    for entropy in [16, 70_000, 0xf_ffff] {
+        assert_eq!(network(&[500, 18, 7, entropy]), network(&[18]));
+        assert_eq!(network(&[500, 7, entropy, 18]), network(&[18]));
+    }
+    assert_ne!(network(&[18, 7, 70_000]), network(&[19, 7, 70_000]));
+    assert_ne!(network(&[18]), network(&[18 + 16]));
+}
+
+/// Catches packets behind labels that are taken for frames because their addresses look like an ethertype, whole, padded, cut, and
+/// the other way round.
+#[test]
+fn addresses_like_ethertypes_behind_labels() {
+    let labelled = |content: &[u8]| ethernet(0x8847, &[&[0, 1, 0x21, 64][..], content].concat());
+    let read = |bytes: &[u8]| match curious().look(&frame(Link::Ethernet, bytes), Around::default()) {
+        (Decoded::Payload(payload), Reason::Delivered) => Some((payload.source.ip(), payload.octets.len())),
+        _ => None,
+    };
+    let v4 = [
+        [129, 0, 1, 1],
+        [145, 0, 8, 0],
+        [136, 168, 3, 4],
+        [136, 71, 1, 1],
+        [8, 0, 64, 1],
+        [8, 0, 69, 0],
+        [8, 0, 79, 9],
+        [134, 221, 96, 1],
+    ];
+    for source in v4 {
+        for payload in [PAYLOAD, b"tiny"] {
+            let mut packet = ipv4(17, &udp((5060, 5060), payload));
+            packet[12..16].copy_from_slice(&source);
+            let wanted = Some((source.into(), payload.len()));
+            let whole = labelled(&packet);
+            assert_eq!(read(&whole), wanted, "{source:?}");
+            let mut padded = whole.clone();
+            padded.resize(whole.len().max(64), 0);
+            assert_eq!(read(&padded), wanted, "{source:?}, padded");
+            // Where the length does not help, the checksum does.
+            packet[10..12].fill(0);
+            let sum: u32 = packet[..20]
+                .chunks(2)
+                .map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])))
+                .sum();
+            let folded = u16::try_from((sum & 0xffff) + (sum >> 16)).unwrap();
+            packet[10..12].copy_from_slice(&(!folded).to_be_bytes());
+            let cut = labelled(&packet[..packet.len() - 3]);
+            assert_eq!(
+                read(&cut),
+                Some((source.into(), payload.len() - 3)),
+                "{source:?}, cut"
+            );
+        }
+    }
+    let mut packet = ipv6(17, &udp((5060, 5060), PAYLOAD));
+    for group in [[0x81, 0], [0x88, 0xa8], [0x91, 0], [0x88, 0x47]] {
+        packet[8..14].copy_from_slice(&[&[0x20, 1, 0xd, 0xb8], &group[..]].concat());
+        assert!(read(&labelled(&packet)).is_some(), "{group:?}");
+        assert!(
+            read(&labelled(&packet[..packet.len() - 3])).is_some(),
+            "{group:?}, cut"
+        );
+    }
+    for first in [0x02, 0x46, 0x4e, 0x60, 0x6c] {
+        let mut inner = ethernet(0x0800, &ipv4(17, &udp((5060, 5060), PAYLOAD)));
+        inner[0] = first;
+        assert!(read(&labelled(&inner)).is_some(), "frame to {first:02x}");
+        let mut tagged = ethernet(0x8100, &[&[0, 7], &inner[12..]].concat());
+        tagged[0] = first;
+        assert!(read(&labelled(&tagged)).is_some(), "tagged frame to {first:02x}");
+    }
+}
+
 /// Catches encrypted packets that are taken for readable ones: noise of many lengths, under both wrappings.
 #[test]
 fn encrypted_packets_are_not_read() {

@@ -65,17 +65,18 @@ impl Layers {
     pub(in crate::decode) fn around(&self, frame: &Frame<'_>) -> Around {
         let within = |around: Around, layer: &Layer| {
             let depth = around.depth.saturating_add(1);
-            let Some(id) = layer.id else {
-                return Around { depth, ..around };
+            let outside = || around.network_of(frame.link, layer.vlans);
+            let network = match (layer.id, layer.kind) {
+                (Some(id), kind) => {
+                    let ends = layer.ip.map(|ip| ends(frame.bytes, ip));
+                    Some(outside().within((kind as u8, ends, id)))
+                }
+                // The walk begins anew behind it, and knows no tag that stood before.
+                (None, TunnelKind::Snap) => Some(outside()),
+                // What ESP protects has the tags of its packet.
+                (None, _) => around.network,
             };
-            let ends = layer.ip.map(|ip| ends(frame.bytes, ip));
-            let network = around
-                .network_of(frame.link, layer.vlans)
-                .within((layer.kind as u8, ends, id));
-            Around {
-                network: Some(network),
-                depth,
-            }
+            Around { network, depth }
         };
         self.opened.iter().fold(self.outside, within)
     }

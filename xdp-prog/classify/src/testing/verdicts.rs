@@ -268,6 +268,13 @@ fn tunnels() -> Vec<Case> {
                 Reason::NotSipPort,
                 Taken::Never,
             ));
+            // Behind a translator, or by the hash that spreads flows. It begins like ESP.
+            cases.push(case(
+                format!("{name}, from ESP's port"),
+                packet(ethertype, UDP, &udp(4500, port, &[&[8; 8][..], &inner].concat())),
+                Reason::UdpTunnel,
+                Taken::If(take),
+            ));
         }
     }
     for (name, ethertype, take) in [

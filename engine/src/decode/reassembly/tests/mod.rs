@@ -303,6 +303,44 @@ fn contradictions_are_refused() {
     }
 }
 
+/// Catches a lost fragment that costs the next datagrams of the same identification, too: ends of tunnels count theirs round within half a
+/// second.
+#[test]
+fn a_late_contradiction_is_another_datagram() {
+    let (first, second) = (datagram([5060, 5060], 400), datagram([5060, 5062], 500));
+    for (late_us, is_read) in [(COPY_US, false), (COPY_US + 1, true)] {
+        for salvage in [true, false] {
+            let mut reassembler = reassembler(Limits {
+                salvage,
+                ..Limits::default()
+            });
+            let key = key(V4, 7);
+            assert!(put(&mut reassembler, &pieces(key, &first, 200)[..2]).is_empty());
+            let mut later = pieces(key, &second, 200);
+            for piece in &mut later {
+                piece.time = Time::from_micros(BEGIN.as_micros() + late_us);
+            }
+            let out = put(&mut reassembler, &later);
+            let got: Vec<_> = out
+                .iter()
+                .map(|packet| (read(packet).1.len(), read(packet).2))
+                .collect();
+            let beginning = (salvage && is_read).then_some((392, true));
+            let whole = is_read.then_some((500, false));
+            assert_eq!(
+                got,
+                beginning.into_iter().chain(whole).collect::<Vec<_>>(),
+                "{late_us}"
+            );
+            assert_eq!(reassembler.take_missed().len(), usize::from(is_read && !salvage));
+            let counted = reassembler.counters().datagrams;
+            let (expired, overlap) = (u64::from(is_read), u64::from(!is_read));
+            assert_eq!((counted.expired, counted.overlap), (expired, overlap));
+            settle(reassembler, 2 + later.len());
+        }
+    }
+}
+
 /// Catches overlaps of the same content that are refused: a datagram fragmented anew on its way.
 #[test]
 fn overlaps_that_agree_are_taken() {
