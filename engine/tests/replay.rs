@@ -11,7 +11,7 @@ mod corpus;
 mod lab;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use ringtap_testkit::{Format, capture, messages_salted, mutate};
@@ -168,8 +168,8 @@ fn bad_input_is_named_and_leaves_nothing() {
         ),
         (lab.path("absent.pcap"), "absent.pcap"),
         (
-            lab.folder.path().to_owned(),
-            lab.folder.path().file_name().unwrap().to_str().unwrap(),
+            lab.folder().to_owned(),
+            lab.folder().file_name().unwrap().to_str().unwrap(),
         ),
     ];
     for (path, name) in &cases {
