@@ -2,6 +2,7 @@
 
 use ringtap_record::Time;
 
+use super::stream::is_ahead;
 use super::tail::Spare;
 
 /// Octets that wait for those before them. No two of a stream overlap.
@@ -104,7 +105,8 @@ impl Ahead {
     /// The first piece, if it begins no later than `next`.
     pub(super) fn pop(&mut self, next: u32) -> Option<Piece> {
         let first = self.first()?;
-        if next.wrapping_sub(first) > u32::MAX / 2 {
+        // The very complement of what makes a hole: else a piece half the sequence space away is neither.
+        if is_ahead(next, first) {
             return None;
         }
         let piece = self.pieces.remove(0);

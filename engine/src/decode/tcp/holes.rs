@@ -28,8 +28,6 @@ impl Hole {
 #[derive(Debug, Default)]
 pub(super) struct Holes {
     list: Vec<Hole>,
-    /// Behind the last segment that came out of one, until something else comes.
-    late: Option<u32>,
 }
 
 impl Holes {
@@ -73,15 +71,9 @@ impl Holes {
         });
     }
 
-    /// Notes a segment that came out of a hole; whether it continues the one before.
-    pub(super) fn note_late(&mut self, first: u32, behind: u32) -> bool {
-        self.late.replace(behind) == Some(first)
-    }
-
     /// The stream goes on at `next`. What is further than `window` from there is forgotten, before sequence numbers come
     /// round to it.
     pub(super) fn note_in_order(&mut self, next: u32, window: usize) {
-        self.late = None;
         self.list
             .retain(|hole| distance(next, hole.to) <= window || distance(hole.to, next) <= window);
     }

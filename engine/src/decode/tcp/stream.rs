@@ -8,6 +8,8 @@ use ringtap_sip::framing::{Framer, Step};
 use ringtap_sip::limits::MESSAGE_BYTES_MAX;
 use ringtap_sip::parse;
 
+use late::LateReader;
+
 use super::ahead::{Ahead, Piece, distance};
 use super::counters::TcpCounters;
 use super::holes::{Hole, Holes};
@@ -48,8 +50,8 @@ pub(super) struct Stream {
     ahead: Ahead,
     /// What was given up.
     holes: Holes,
-    /// Where the hole ends that it went back to, and where it goes on behind what it had read by then.
-    resume: Option<Hole>,
+    /// Reads what comes out of a hole that was given up.
+    late: Option<Box<LateReader>>,
     /// It was seen to open, and nothing is missing since.
     is_unbroken: bool,
     /// A message was found in it.
@@ -107,22 +109,32 @@ impl Stream {
         counters.streams.begun += 1;
         counters.streams.picked_up += u64::from(opened.is_none());
         Self {
-            state: State::Open,
-            next: first,
-            opened,
-            fin: None,
-            told: first,
             framer: if opened.is_some() {
                 Framer::in_step()
             } else {
                 Framer::out_of_step()
             },
+            opened,
+            is_unbroken: opened.is_some(),
+            ..Self::at(first, used)
+        }
+    }
+
+    /// One of which nothing is known but where it goes on.
+    fn at(first: u32, used: Time) -> Self {
+        Self {
+            state: State::Open,
+            next: first,
+            opened: None,
+            fin: None,
+            told: first,
+            framer: Framer::out_of_step(),
             pass: 0,
             tail: Tail::new(),
             ahead: Ahead::default(),
             holes: Holes::default(),
-            resume: None,
-            is_unbroken: opened.is_some(),
+            late: None,
+            is_unbroken: false,
             is_sip: false,
             is_usable: false,
             silence: 0,
@@ -133,7 +145,11 @@ impl Stream {
 
     /// Memory that it takes beside itself.
     pub(super) const fn held_bytes(&self) -> usize {
-        self.tail.held_bytes() + self.ahead.held_bytes() + self.holes.held_bytes()
+        let late = match &self.late {
+            Some(late) => late.held_bytes(),
+            None => 0,
+        };
+        self.tail.held_bytes() + self.ahead.held_bytes() + self.holes.held_bytes() + late
     }
 
     /// How many octets were moved within its memory.
@@ -208,7 +224,6 @@ impl Stream {
         self.hand_on_beginning(desk);
         self.tail.clear(desk.spare);
         self.pass = 0;
-        self.resume = None;
         if let Some(fin) = fin {
             if is_ahead(self.next, fin) {
                 self.holes.add(Hole {
@@ -231,16 +246,19 @@ impl Stream {
         let waits = self.waits.take();
         // It may be the old one that goes on.
         let mut holes = std::mem::take(&mut self.holes);
-        if is_ahead(self.next, segment.first()) {
+        let len = distance(self.next, segment.first());
+        if len <= WINDOW {
             holes.add(Hole {
                 from: self.next,
                 to: segment.first(),
             });
         }
         holes.note_in_order(segment.first(), WINDOW);
+        let late = self.late.take();
         *self = Self {
             waits,
             holes,
+            late,
             ..Self::begin(segment, self.used, desk.counters)
         };
     }
@@ -355,8 +373,7 @@ impl Stream {
     /// Takes what has waited for what is there now.
     fn drain<S: FnMut(&Payload<'_>)>(&mut self, desk: &mut Desk<'_, S>) {
         loop {
-            let next = self.resumed(desk);
-            let Some(piece) = self.ahead.pop(next) else {
+            let Some(piece) = self.ahead.pop(self.next) else {
                 return;
             };
             let Piece {
@@ -510,8 +527,8 @@ impl Stream {
     fn lose<S: FnMut(&Payload<'_>)>(&mut self, len: usize, time: Time, desk: &mut Desk<'_, S>) {
         let from = self.next;
         self.next = self.next.wrapping_add(u32::try_from(len).unwrap_or_default());
-        self.holes.add(Hole { from, to: self.next });
         if self.state != State::Open {
+            self.holes.add(Hole { from, to: self.next });
             return;
         }
         self.is_unbroken = false;
@@ -526,6 +543,12 @@ impl Stream {
             self.hand_on_beginning(desk);
         }
         self.tail.clear(desk.spare);
+        // What belongs to a body is none of its own, though it may read like a message.
+        let of_body = u32::try_from(self.pass.min(len)).unwrap_or(u32::MAX);
+        self.holes.add(Hole {
+            from: from.wrapping_add(of_body),
+            to: self.next,
+        });
         if len <= self.pass {
             self.pass -= len;
             return;

@@ -1,5 +1,6 @@
 //! Tests of streams: order, copies, holes, ends, limits. Random traffic is in [`oracle`].
 
+mod late;
 mod oracle;
 
 use ringtap_classify::Vlans;
@@ -222,64 +223,6 @@ fn a_hole_is_given_up() {
     let streams = ear.streams.counters().streams;
     assert_eq!((streams.holes, streams.hole_octets), (1, u64::from(size)));
     assert_eq!(streams.out_of_step, 1);
-}
-
-/// Catches octets that come after their hole was given up, in segments that hold no whole message, and are not read; and
-/// a stream that then does not go on behind what it has read already.
-#[test]
-fn what_comes_late_is_put_together() {
-    let list: Vec<_> = (1..=4).map(|n| message(n, &"v=0\r\n".repeat(80))).collect();
-    let size = u32::try_from(list[0].len()).unwrap();
-    let mut ear = Ear::new();
-    ear.advance(0);
-    ear.put(segment(1000, &list[0]));
-    ear.put(segment(1000 + 2 * size, &list[2]));
-    ear.advance(HOLE_MS + 1);
-    let place = |at: usize| 1000 + size + u32::try_from(at).unwrap();
-    ear.put(segment(place(0), &list[1][..200]));
-    ear.put(segment(place(200), &list[1][200..]));
-    ear.put(segment(1000 + 3 * size, &list[3]));
-    assert_eq!(ear.whole(), [&list[0], &list[2], &list[1], &list[3]]);
-    assert_eq!(ear.streams.counters().streams.holes, 1);
-    assert!(ear.streams.waiting.is_empty());
-}
-
-/// Catches a stream that one segment far ahead of it makes deaf, whatever that segment is: data, an end, an
-/// acknowledgement; and however the messages are cut.
-#[test]
-fn a_segment_far_ahead_does_not_deafen() {
-    let list: Vec<_> = (1..=40).map(|n| message(n, &"v=0\r\n".repeat(80))).collect();
-    let stream = list.concat();
-    for far in [30_000, 60_000, 900_000] {
-        for flags in [ACK, ACK | FIN, RST, SYN] {
-            for liar in [&b""[..], b"#", &list[7]] {
-                for size in [list[0].len(), 333] {
-                    let mut ear = Ear::new();
-                    ear.advance(0);
-                    ear.put(flagged(999, SYN));
-                    ear.put(segment(1000, &list[0]));
-                    ear.put(Segment {
-                        flags,
-                        ..segment(1000 + far, liar)
-                    });
-                    ear.advance(HOLE_MS + 1);
-                    let mut first = 1000 + u32::try_from(list[0].len()).unwrap();
-                    for octets in stream[list[0].len()..].chunks(size) {
-                        ear.put(segment(first, octets));
-                        first += u32::try_from(octets.len()).unwrap();
-                    }
-                    let whole = ear.whole();
-                    let missing = list.iter().filter(|one| !whole.contains(&one.as_slice())).count();
-                    assert_eq!(
-                        missing,
-                        0,
-                        "{far} {flags:#x} {} octets, in pieces of {size}",
-                        liar.len()
-                    );
-                }
-            }
-        }
-    }
 }
 
 /// Catches a message whose end was lost and that is not read by its headers, or is joined with what follows; and a hole in a body

@@ -1,0 +1,128 @@
+//! What comes out of holes that were given up, and what is far ahead of a stream.
+
+use super::*;
+use crate::decode::tcp::ahead::Ahead;
+use crate::decode::tcp::stream::is_ahead;
+use crate::decode::tcp::tail::Spare;
+
+/// Catches octets that come after their hole was given up, in segments that hold no whole message, and are not read; and
+/// a stream that then does not go on behind what it has read already.
+#[test]
+fn what_comes_late_is_put_together() {
+    let list: Vec<_> = (1..=4).map(|n| message(n, &"v=0\r\n".repeat(80))).collect();
+    let size = u32::try_from(list[0].len()).unwrap();
+    let mut ear = Ear::new();
+    ear.advance(0);
+    ear.put(segment(1000, &list[0]));
+    ear.put(segment(1000 + 2 * size, &list[2]));
+    ear.advance(HOLE_MS + 1);
+    let place = |at: usize| 1000 + size + u32::try_from(at).unwrap();
+    ear.put(segment(place(0), &list[1][..200]));
+    ear.put(segment(place(200), &list[1][200..]));
+    ear.put(segment(1000 + 3 * size, &list[3]));
+    assert_eq!(ear.whole(), [&list[0], &list[2], &list[1], &list[3]]);
+    assert_eq!(ear.streams.counters().streams.holes, 1);
+    assert!(ear.streams.waiting.is_empty());
+}
+
+/// Catches a message that is read twice: what was read while something before it was missing comes again with that, in one
+/// segment or alone, after more has been lost or not.
+#[test]
+fn what_was_read_is_not_read_again() {
+    let list: Vec<_> = (1..=4).map(|n| message(n, &"v=0\r\n".repeat(80))).collect();
+    let size = u32::try_from(list[0].len()).unwrap();
+    let half = list[1].len() / 2;
+    let middle = 1000 + size + u32::try_from(half).unwrap();
+    for is_more_lost in [false, true] {
+        let mut ear = Ear::new();
+        ear.advance(0);
+        ear.put(segment(1000, &list[0]));
+        ear.put(segment(1000 + 2 * size, &list[2]));
+        ear.advance(HOLE_MS + 1);
+        ear.put(segment(1000 + size, &list[1][..half]));
+        if is_more_lost {
+            ear.put(segment(1000 + 4 * size, &list[0]));
+            ear.advance(3 * HOLE_MS);
+        }
+        // The second half and what is behind it, as a sender that repeats puts them together.
+        ear.put(segment(middle, &[&list[1][half..], &list[2]].concat()));
+        ear.put(segment(1000 + 2 * size, &list[2]));
+        ear.put(segment(1000 + 3 * size, &list[3]));
+        ear.advance(9 * HOLE_MS);
+        let again = is_more_lost.then_some(&list[0]);
+        let wanted: Vec<_> = [&list[0], &list[2]]
+            .into_iter()
+            .chain(again)
+            .chain([&list[1], &list[3]])
+            .collect();
+        assert_eq!(ear.whole(), wanted, "more lost: {is_more_lost}");
+    }
+}
+
+/// Catches a piece that is half of all sequence numbers away, and so neither behind a hole nor popped: giving the hole up would
+/// never end.
+#[test]
+fn half_of_all_numbers_ahead() {
+    let (mut ahead, mut spare) = (Ahead::default(), Spare::default());
+    assert!(ahead.put(0, (1 << 31, BEGIN), b"x", 1, &mut spare));
+    assert!(is_ahead(0, (1 << 31) - 1) && !is_ahead(0, 1 << 31));
+    assert!(ahead.pop(0).is_some() && ahead.is_empty());
+}
+
+/// Catches a stream that goes back through what it has missed, step by step, until what waits is half of all numbers away.
+#[test]
+fn steps_backwards_end() {
+    let mut ear = Ear::new();
+    ear.advance(0);
+    ear.put(segment(1000, &message(1, "v=0\r\n")));
+    let far = 1000 + 0x7fff_ffff;
+    ear.put(segment(far, &[b'x'; 22]));
+    ear.put(segment(far + 1_023, &[b'x'; 22]));
+    for step in 1..=2_200_u32 {
+        ear.put(segment(
+            far.wrapping_sub(step * 1_000_000),
+            b"INVITE sip:a SIP/2.0\r\n",
+        ));
+    }
+    ear.advance(2 * HOLE_MS);
+    ear.put(flagged(far, RST));
+    ear.clear();
+}
+
+/// Catches a stream that one segment far ahead of it makes deaf, whatever that segment is: data, an end, an
+/// acknowledgement; and however the messages are cut.
+#[test]
+fn a_segment_far_ahead_does_not_deafen() {
+    let list: Vec<_> = (1..=40).map(|n| message(n, &"v=0\r\n".repeat(80))).collect();
+    let stream = list.concat();
+    for far in [30_000, 60_000, 900_000] {
+        for flags in [ACK, ACK | FIN, RST, SYN] {
+            for liar in [&b""[..], b"#", &list[7]] {
+                for size in [list[0].len(), 333] {
+                    let mut ear = Ear::new();
+                    ear.advance(0);
+                    ear.put(flagged(999, SYN));
+                    ear.put(segment(1000, &list[0]));
+                    ear.put(Segment {
+                        flags,
+                        ..segment(1000 + far, liar)
+                    });
+                    ear.advance(HOLE_MS + 1);
+                    let mut first = 1000 + u32::try_from(list[0].len()).unwrap();
+                    for octets in stream[list[0].len()..].chunks(size) {
+                        ear.put(segment(first, octets));
+                        first += u32::try_from(octets.len()).unwrap();
+                    }
+                    let whole = ear.whole();
+                    let missing = list.iter().filter(|one| !whole.contains(&one.as_slice())).count();
+                    assert_eq!(
+                        missing,
+                        0,
+                        "{far} {flags:#x} {} octets, in pieces of {size}",
+                        liar.len()
+                    );
+                }
+            }
+        }
+    }
+}
