@@ -149,7 +149,7 @@ proptest! {
         let quoted = |octets: &[u8]| {
             let quotes = said.messages.iter().filter_map(|(from, to, message)| {
                 let body = message.len() - message.strip_suffix(octets).map_or(0, <[u8]>::len);
-                (message.ends_with(octets) && body > 0).then_some(to - octets.len()).filter(|at| at > from)
+                (message.ends_with(octets) && body > 0).then(|| to - octets.len()).filter(|at| at > from)
             });
             quotes.into_iter().any(|at| begins[at])
         };
