@@ -26,8 +26,8 @@ use assembly::{Assembly, Refusal};
 
 /// How long fragments are waited for, and datagrams remembered that were dealt with.
 const AGE_MAX_MS: i64 = 10_000;
-/// Fragments of a complete datagram are copies within this time (semantics.md §5, "Duplicates"); later ones
-/// begin another datagram under the same identification.
+/// Fragments of a complete datagram are copies within this time (semantics.md §5, "Duplicates"), those of a refused one are refused;
+/// later ones begin another datagram under the same identification.
 const COPY_US: i64 = 100_000;
 /// What a datagram costs beside its octets, in the two places that know its key. A table that has just grown is less
 /// than half full, and the one before it is there for a moment still.
@@ -87,8 +87,8 @@ enum State {
     Done(Time),
     /// The first fragment showed ports that are nobody's, or what else is not wanted.
     OtherPorts,
-    /// All of it is discarded, "including those not yet received" (RFC 5722 §4).
-    Refused,
+    /// Discarded at this time, with what may still come of it, "including those not yet received" (RFC 5722 §4).
+    Refused(Time),
 }
 
 #[derive(Debug)]
@@ -134,7 +134,7 @@ impl Reassembler {
         }
         match self.entries.get(&piece.key).map(|entry| &entry.state) {
             Some(State::Open(_)) => {}
-            Some(State::Refused) => {
+            Some(State::Refused(at)) if (piece.time - *at).abs() <= COPY_US => {
                 fragments.refused += 1;
                 return;
             }
@@ -147,7 +147,7 @@ impl Reassembler {
                 return;
             }
             // The identification is used again.
-            Some(State::Done(_) | State::OtherPorts) | None => self.begin(piece),
+            Some(State::Done(_) | State::Refused(_) | State::OtherPorts) | None => self.begin(piece),
         }
         self.add(piece, out);
         self.make_room(out);
@@ -258,7 +258,7 @@ impl Reassembler {
                     Refusal::Oversize => &mut datagrams.oversize,
                     Refusal::TooManyFragments => &mut datagrams.too_many_fragments,
                 } += 1;
-                State::Refused
+                State::Refused(piece.time)
             }
             Ok(_) if piece.offset == 0 && open.protocol.is_none() && !is_wanted => {
                 fragments.other_ports += 1;

@@ -20,7 +20,7 @@ pub(super) const AGE_MS: i64 = 4_000;
 const WINDOW: u64 = 128;
 /// A TSN further away than that is of another association that has the tag now.
 const JUMP: u64 = 1 << 16;
-/// A leap is real once so many TSNs behind it were seen.
+/// One end of a leap is real once so many TSNs were seen there.
 const PROOF: u32 = 8;
 /// TSNs are counted on beyond 32 bits, from here.
 const FIRST: u64 = 1 << 33;
@@ -36,9 +36,9 @@ pub(super) struct State {
     next: u64,
     /// Since when it has been missing.
     hole_since: Option<Time>,
-    /// What was seen before it leapt further than `seen` reaches: one damaged or forged number must not make copies of
-    /// all in between.
-    before: Option<Seen>,
+    /// What was seen at the other end of the last leap further than `seen` reaches: one damaged or forged number must not make
+    /// copies of all in between.
+    other: Option<Seen>,
     /// By message and place.
     pieces: Vec<Piece>,
     bytes: usize,
@@ -50,7 +50,7 @@ pub(super) struct State {
     pub(super) used: Time,
 }
 
-/// What was seen before a leap, as the fields of the same names in [`State`].
+/// What was seen at one end of a leap, as the fields of the same names in [`State`].
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     newest: u64,
@@ -95,7 +95,7 @@ impl State {
             seen: 0,
             next: newest + 1,
             hole_since: None,
-            before: None,
+            other: None,
             pieces: Vec::new(),
             bytes: 0,
             is_usable: false,
@@ -257,7 +257,7 @@ impl State {
 
     /// Notes that a TSN was seen; whether it is new.
     fn see<S>(&mut self, tsn: u64, time: Time, desk: &mut Desk<'_, S>) -> bool {
-        self.go_back(tsn);
+        self.leap_back(tsn);
         if tsn > self.newest {
             self.shift(tsn);
         }
@@ -276,33 +276,41 @@ impl State {
         true
     }
 
-    /// Back to before the last leap, if it leapt over this TSN.
-    fn go_back(&mut self, tsn: u64) {
-        let is_out_of_reach = tsn + WINDOW <= self.newest;
-        if let Some(before) = self.before
-            && is_out_of_reach
-            && before.newest < tsn + WINDOW
+    /// To the other end of the last leap, if this TSN belongs there.
+    fn leap_back(&mut self, tsn: u64) {
+        if let Some(other) = self.other
+            && tsn.abs_diff(self.newest) >= WINDOW
+            && tsn + WINDOW > other.newest
+            && (tsn < self.newest || self.newest < other.newest)
         {
-            (self.newest, self.seen, self.next) = (before.newest, before.seen, before.next);
-            self.before = None;
+            self.other = Some(self.seen());
+            (self.newest, self.seen, self.next) = (other.newest, other.seen, other.next);
+            self.hole_since = None;
         }
     }
 
     /// Makes a TSN the newest.
     fn shift(&mut self, tsn: u64) {
         let by = tsn - self.newest;
-        if by >= WINDOW && (self.before.is_none() || self.seen.count_ones() >= PROOF) {
-            self.before = Some(Seen {
-                newest: self.newest,
-                seen: self.seen,
-                next: self.next,
-            });
+        let proof = self
+            .other
+            .map_or(0, |other| other.seen.count_ones().min(PROOF - 1));
+        if by >= WINDOW && self.seen.count_ones() > proof {
+            self.other = Some(self.seen());
         }
         self.seen = u32::try_from(by)
             .ok()
             .and_then(|by| self.seen.checked_shl(by))
             .unwrap_or(0);
         self.newest = tsn;
+    }
+
+    const fn seen(&self) -> Seen {
+        Seen {
+            newest: self.newest,
+            seen: self.seen,
+            next: self.next,
+        }
     }
 
     /// Finds the oldest that is missing.

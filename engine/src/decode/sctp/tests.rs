@@ -366,6 +366,32 @@ fn a_tsn_far_ahead_does_not_deafen() {
     }
 }
 
+/// Catches data behind a real leap that is read twice because something from before it came late; and what lay between and is
+/// taken for copies when the leap was not real.
+#[test]
+fn both_ends_of_a_leap_are_known() {
+    let one = |tsn: u32| data(BEGINS | ENDS, tsn, 0, &message(usize::try_from(tsn).unwrap(), ""));
+    let mut ear = Ear::new();
+    let before = 10..20_u32;
+    let behind = 500..520_u32;
+    for tsn in before.clone().chain(behind.clone()) {
+        ear.put_chunks(&one(tsn));
+        // Repeated by a sender that was not answered, after a leap: 500 after 19, 19 after 500, 501 after 19.
+        ear.put_chunks(&one(tsn.min(19)));
+        ear.put_chunks(&one(tsn));
+    }
+    assert_eq!(ear.whole().len(), 30);
+    ear.put_chunks(&one(20));
+    ear.put_chunks(&one(520));
+    assert_eq!(ear.whole().len(), 32);
+
+    let mut ear = Ear::new();
+    for tsn in [10, 11, 5_000, 300, 301, 6_000, 302] {
+        ear.put_chunks(&one(tsn));
+    }
+    assert_eq!(ear.whole().len(), 7);
+}
+
 /// Catches one hole that is told of many times while it falls out of sight.
 #[test]
 fn a_hole_is_told_once() {

@@ -244,7 +244,10 @@ impl Streams {
         let Some(flow) = self.streams.front().map(|(flow, _)| *flow) else {
             return;
         };
-        self.on(flow, sink, |stream, desk| stream.end(desk));
+        self.on(flow, sink, |stream, desk| {
+            stream.end(desk);
+            stream.end_late(desk);
+        });
         if let Some(stream) = self.streams.remove(&flow) {
             self.held_bytes -= stream.held_bytes();
             if let Some((wait, _)) = stream.waits {

@@ -39,6 +39,13 @@ impl LateReader {
 }
 
 impl Stream {
+    /// It is forgotten: what is there of a message that comes late is handed on.
+    pub(in crate::decode::tcp) fn end_late<S: FnMut(&Payload<'_>)>(&mut self, desk: &mut Desk<'_, S>) {
+        if let Some(mut reader) = self.late.take() {
+            reader.end(desk);
+        }
+    }
+
     /// Reads a segment as far as it lies in a hole that was given up. Whether it does.
     pub(super) fn take_late<S: FnMut(&Payload<'_>)>(
         &mut self,

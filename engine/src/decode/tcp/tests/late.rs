@@ -25,6 +25,23 @@ fn what_comes_late_is_put_together() {
     assert!(ear.streams.waiting.is_empty());
 }
 
+/// Catches the beginning of a message that comes late, of whose rest nothing comes, and that the end of the capture loses.
+#[test]
+fn the_end_hands_on_what_came_late() {
+    let list: Vec<_> = (1..=3).map(|n| message(n, &"v=0\r\n".repeat(80))).collect();
+    let size = u32::try_from(list[0].len()).unwrap();
+    let mut ear = Ear::new();
+    ear.advance(0);
+    ear.put(segment(1000, &list[0]));
+    ear.put(segment(1000 + 2 * size, &list[2]));
+    ear.advance(HOLE_MS + 1);
+    let beginning = &list[1][..400];
+    ear.put(segment(1000 + size, beginning));
+    ear.clear();
+    assert_eq!(ear.got.last(), Some(&(0, beginning.to_vec(), true)));
+    assert_eq!(ear.streams.held_bytes, 0);
+}
+
 /// Catches a message that is read twice: what was read while something before it was missing comes again with that, in one
 /// segment or alone, after more has been lost or not.
 #[test]
