@@ -10,6 +10,7 @@ mod tally;
 
 mod counters;
 pub mod duplicates;
+mod holes;
 mod link;
 mod network;
 pub mod reassembly;

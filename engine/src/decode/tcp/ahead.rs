@@ -2,8 +2,8 @@
 
 use ringtap_record::Time;
 
-use super::stream::is_ahead;
 use super::tail::Spare;
+use crate::decode::holes::{distance, is_ahead};
 
 /// Octets that wait for those before them. No two of a stream overlap.
 #[derive(Debug)]
@@ -121,9 +121,4 @@ impl Ahead {
         }
         self.bytes = 0;
     }
-}
-
-/// How far `at` is behind `from` in the stream.
-pub(super) fn distance(from: u32, at: u32) -> usize {
-    usize::try_from(at.wrapping_sub(from)).unwrap_or(usize::MAX)
 }

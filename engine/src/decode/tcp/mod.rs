@@ -1,8 +1,7 @@
 //! SIP messages out of TCP segments (semantics.md §5 "TCP").
 //!
 //! Each direction of a connection is a stream of its own: often only one is mirrored. Owns the streams, in a bounded memory:
-//! `stream` follows one of them, `ahead` holds what came too early, `tail` what is not finished, `holes` what was given up and may come
-//! after all. Where a message begins and ends is
+//! `stream` follows one of them, `ahead` holds what came too early, `tail` what is not finished. Where a message begins and ends is
 //! [`ringtap_sip::framing`]'s to say. It reads no clock: whoever feeds it says what time it is.
 //!
 //! Segments that come in order and hold whole messages are read in place: nothing is copied, nothing allocated. The crates that put
@@ -11,7 +10,6 @@
 
 mod ahead;
 mod counters;
-mod holes;
 mod segment;
 mod stream;
 mod tail;
@@ -111,7 +109,7 @@ impl Streams {
                 self.counters.segments.empty += 1;
                 return;
             }
-            let stream = Stream::begin(segment, used, &mut self.counters);
+            let stream = Stream::begin(segment.first(), segment.is_syn(), used, &mut self.counters);
             self.streams.insert(segment.flow, stream);
             self.on(segment.flow, sink, put);
         }
@@ -244,10 +242,7 @@ impl Streams {
         let Some(flow) = self.streams.front().map(|(flow, _)| *flow) else {
             return;
         };
-        self.on(flow, sink, |stream, desk| {
-            stream.end(desk);
-            stream.end_late(desk);
-        });
+        self.on(flow, sink, Stream::end);
         if let Some(stream) = self.streams.remove(&flow) {
             self.held_bytes -= stream.held_bytes();
             if let Some((wait, _)) = stream.waits {

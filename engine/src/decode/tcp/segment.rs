@@ -68,6 +68,13 @@ impl<'a> Segment<'a> {
         self.sequence.wrapping_add(u32::from(self.is_syn()))
     }
 
+    /// The sequence number behind what it carries.
+    #[must_use]
+    pub fn behind(&self) -> u32 {
+        self.first()
+            .wrapping_add(u32::try_from(self.len).unwrap_or_default())
+    }
+
     /// The segment that the walk found in `frame`; `None` if its header contradicts itself or was cut.
     pub(in crate::decode) fn read(
         frame: &Frame<'a>,

@@ -1,8 +1,8 @@
 //! What comes out of holes that were given up, and what is far ahead of a stream.
 
 use super::*;
+use crate::decode::holes::is_ahead;
 use crate::decode::tcp::ahead::Ahead;
-use crate::decode::tcp::stream::is_ahead;
 use crate::decode::tcp::tail::Spare;
 
 /// Catches octets that come after their hole was given up, in segments that hold no whole message, and are not read; and

@@ -1,5 +1,6 @@
 //! Tests of streams: order, copies, holes, ends, limits. Random traffic is in [`oracle`].
 
+mod forged;
 mod late;
 mod oracle;
 
