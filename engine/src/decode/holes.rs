@@ -70,10 +70,9 @@ impl Holes {
         None
     }
 
-    /// Whether the last of them ends at `end` and `at` lies in it.
-    pub(super) fn is_in_last(&self, at: u32, end: u32) -> bool {
-        let last = self.list.last();
-        last.is_some_and(|hole| hole.to == end && !is_ahead(at, hole.from) && is_ahead(at, end))
+    /// The last of them.
+    pub(super) fn last(&self) -> Option<Hole> {
+        self.list.last().copied()
     }
 
     /// Nothing from `end` on is missing any more, for it is still to come.

@@ -75,6 +75,13 @@ impl<'a> Segment<'a> {
             .wrapping_add(u32::try_from(self.len).unwrap_or_default())
     }
 
+    /// The sequence number behind what was captured of it.
+    #[must_use]
+    pub fn behind_octets(&self) -> u32 {
+        self.first()
+            .wrapping_add(u32::try_from(self.octets.len()).unwrap_or_default())
+    }
+
     /// The segment that the walk found in `frame`; `None` if its header contradicts itself or was cut.
     pub(in crate::decode) fn read(
         frame: &Frame<'a>,

@@ -243,6 +243,8 @@ impl Stream {
     /// Ends, and begins anew. It may be the old one that goes on: what is missing of it still is, and what it speaks is known.
     fn restart<S: FnMut(&Payload<'_>)>(&mut self, first: u32, is_opened: bool, desk: &mut Desk<'_, S>) {
         self.end(desk);
+        // An opening in the middle of another connection may be a lie: whether a message begins there has to show.
+        let is_doubtful = self.is_near(first);
         if distance(self.next, first) <= WINDOW {
             self.skip_to(first);
         }
@@ -254,6 +256,10 @@ impl Stream {
             is_sip: self.is_sip,
             ..Self::begin(first, is_opened, self.used, desk.counters)
         };
+        if is_doubtful {
+            self.framer = Framer::out_of_step();
+            self.is_unbroken = false;
+        }
     }
 
     /// Whether a sequence number is one that this connection may have now.
@@ -269,12 +275,16 @@ impl Stream {
         }
     }
 
-    /// Back into a hole, if nothing was read behind it: whatever said that there is more told a lie, or too early.
-    fn go_back_to(&mut self, first: u32) {
+    /// Back into a hole that a segment reaches, if nothing was read behind it: what said that there is more told a lie, or too
+    /// early.
+    fn go_back(&mut self, segment: &Segment<'_>) {
         let is_idle = self.state != State::Open || self.framer.is_out_of_step();
-        if is_idle && self.holes.is_in_last(first, self.next) {
-            self.holes.cut_off(first);
-            self.next = first;
+        if let Some(hole) = self.holes.last().filter(|hole| is_idle && hole.to == self.next) {
+            let (first, there) = (segment.first(), segment.behind_octets());
+            if is_ahead(first, hole.to) && is_ahead(hole.from, there) {
+                self.next = later(hole.from, first);
+                self.holes.cut_off(self.next);
+            }
         }
     }
 
@@ -284,7 +294,7 @@ impl Stream {
         if !self.is_near(first) {
             self.restart(first, false, desk);
         }
-        self.go_back_to(first);
+        self.go_back(segment);
         let is_late = self.take_late(segment, desk);
         self.make_room(segment, desk);
         if !is_ahead(self.next, behind) {

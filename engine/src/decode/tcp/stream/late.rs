@@ -4,7 +4,7 @@
 //! They are read beside the stream, which stays where it is, by a stream of their own, as long as they continue one another
 //! and their hole. What was read leaves the hole, so nothing is read twice.
 
-use super::{Desk, Stream};
+use super::{Desk, State, Stream};
 use crate::decode::Payload;
 use crate::decode::holes::{Hole, distance, is_ahead};
 use crate::decode::tcp::segment::Segment;
@@ -29,9 +29,8 @@ impl Stream {
         if !is_ahead(first, self.next) {
             return false;
         }
-        let there = u32::try_from(segment.octets.len()).unwrap_or_default();
         let mut is_late = false;
-        while let Some((part, is_last)) = self.holes.take(first, first.wrapping_add(there)) {
+        while let Some((part, is_last)) = self.holes.take(first, segment.behind_octets()) {
             is_late = true;
             self.read_late(segment, part, desk);
             if is_last {
@@ -62,7 +61,12 @@ impl Stream {
         let to = distance(segment.first(), part.to);
         let octets = segment.octets.get(from..to).unwrap_or_default();
         reader.take(segment.time, octets, 0, desk);
-        self.is_usable |= reader.is_usable;
-        self.is_sip |= reader.is_usable;
+        if reader.is_usable {
+            self.is_usable = true;
+            self.is_sip = true;
+            if matches!(self.state, State::Tls | State::Foreign) {
+                self.state = State::Open;
+            }
+        }
     }
 }

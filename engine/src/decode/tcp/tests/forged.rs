@@ -74,6 +74,34 @@ fn a_record_of_tls_does_not_deafen() {
     }
 }
 
+/// Catches a stream that is not listened to any more though it speaks SIP, as what comes late shows; and a body that is read like a
+/// message because a SYN was put into it.
+#[test]
+fn a_forged_opening_is_doubted() {
+    let (list, size) = messages(8);
+    let mut ear = Ear::new();
+    ear.put(flagged(999, SYN));
+    ear.put(Segment {
+        flags: SYN,
+        ..segment(999 + 2 * size, &tls_record())
+    });
+    let mut first = 1000;
+    for octets in list.concat().chunks(90) {
+        ear.put(segment(first, octets));
+        first += 90;
+    }
+    let read = read(&ear, &list);
+    assert!([0, 1, 5, 6, 7].iter().all(|at| read.contains(at)), "{read:?}");
+    let body = "OPTIONS sip:a@b SIP/2.0\r\nVia: x\r\n\r\n";
+    let quote = message(1, &format!("no line end{body}"));
+    let (mut ear, next) = live(&list);
+    let at = quote.len() - body.len() - 2;
+    ear.put(flagged(next + u32::try_from(at).unwrap() - 1, SYN));
+    ear.put(segment(next, &quote[..at]));
+    ear.put(segment(next + u32::try_from(at).unwrap(), &quote[at..]));
+    assert_eq!(ear.whole(), [&list[0], &quote]);
+}
+
 /// Catches a message that is read twice after the stream went back over a hole that was given up, by a leap or by a SYN.
 #[test]
 fn a_way_back_over_a_hole_repeats_nothing() {
@@ -279,4 +307,24 @@ fn a_late_segment_that_was_cut_counts_once() {
     let streams = ear.streams.counters().streams;
     assert_eq!((streams.holes, streams.hole_octets), (1, u64::from(2 * size)));
     assert_eq!(ear.streams.take_missed(), []);
+}
+
+/// Catches a stream that leaves what it was told lies before it to the reader of what comes late, and takes over in the middle of a
+/// message: when the hole began in a body.
+#[test]
+fn back_into_a_hole_behind_a_body() {
+    let (list, size) = messages(6);
+    for flags in [ACK, FIN] {
+        let (mut ear, next) = live(&list);
+        let at = usize::try_from(size).unwrap() - 50;
+        ear.put(segment(next, &list[1][..at]));
+        let mut first = next + size - 50;
+        ear.put(flagged(first + 9000, flags));
+        ear.advance(HOLE_MS + 1);
+        for octets in list[1..].concat()[at..].chunks(500) {
+            ear.put(segment(first, octets));
+            first += 500;
+        }
+        assert_eq!(read(&ear, &list), [0, 2, 3, 4, 5], "{flags:#x}");
+    }
 }

@@ -1,7 +1,8 @@
-//! Tests of streams: order, copies, holes, ends, limits. Random traffic is in [`oracle`].
+//! Tests of streams: order, copies, holes, ends, limits. Random traffic is in [`oracle`] and [`liars`].
 
 mod forged;
 mod late;
+mod liars;
 mod oracle;
 
 use ringtap_classify::Vlans;

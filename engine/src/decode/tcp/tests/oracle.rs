@@ -4,13 +4,15 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::decode::holes::{Hole, is_ahead};
+use crate::decode::tcp::stream::Stream;
 
 /// What a sender says: messages, and keep-alives between.
 #[derive(Clone)]
-struct Said {
-    stream: Vec<u8>,
+pub(super) struct Said {
+    pub(super) stream: Vec<u8>,
     /// From where to where each message goes, and what it is.
-    messages: Vec<(usize, usize, Vec<u8>)>,
+    pub(super) messages: Vec<(usize, usize, Vec<u8>)>,
 }
 
 impl std::fmt::Debug for Said {
@@ -35,7 +37,7 @@ fn body(kind: u8, number: usize) -> String {
     }
 }
 
-fn said() -> impl Strategy<Value = Said> {
+pub(super) fn said() -> impl Strategy<Value = Said> {
     prop::collection::vec((0_u8..14, 0_u8..6), 1..25).prop_map(|list| {
         let (mut stream, mut messages) = (Vec::new(), Vec::new());
         for (number, (kind, keep_alive)) in list.into_iter().enumerate() {
@@ -54,7 +56,7 @@ fn said() -> impl Strategy<Value = Said> {
 }
 
 /// Where the stream is cut into segments.
-fn cut(random: &mut fastrand::Rng, len: usize, size_max: usize) -> Vec<(usize, usize)> {
+pub(super) fn cut(random: &mut fastrand::Rng, len: usize, size_max: usize) -> Vec<(usize, usize)> {
     let (mut from, mut pieces) = (0, Vec::new());
     while from < len {
         let to = (from + random.usize(1..=size_max)).min(len);
@@ -62,6 +64,22 @@ fn cut(random: &mut fastrand::Rng, len: usize, size_max: usize) -> Vec<(usize, u
         from = to;
     }
     pieces
+}
+
+/// The first hole that reaches beyond what its stream waits for, or is not behind the one before it.
+pub(super) fn disorder(ear: &Ear) -> Option<Hole> {
+    let streams = ear.streams.streams.values();
+    streams.map(Stream::holes).find_map(|(holes, next)| {
+        let ends = holes.iter().skip(1).map(|hole| hole.from).chain([next]);
+        let pairs = holes.iter().zip(ends);
+        let ordered = |(hole, end): &(&Hole, u32)| {
+            is_ahead(hole.from, hole.to) && !is_ahead(*end, hole.to) && (*end == next || hole.to != *end)
+        };
+        pairs
+            .into_iter()
+            .find(|pair| !ordered(pair))
+            .map(|(hole, _)| *hole)
+    })
 }
 
 proptest! {
@@ -182,62 +200,6 @@ proptest! {
         }
     }
 
-    /// Catches a stream that segments far ahead of it make deaf: messages that are a segment each are all read, others
-    /// once three of their kind have gone before in peace.
-    #[test]
-    fn segments_far_ahead_do_not_deafen(
-        said in said(),
-        seed in any::<u64>(),
-        size_max in 1_usize..1500,
-        first in any::<u32>(),
-        is_whole in any::<bool>(),
-    ) {
-        let mut random = fastrand::Rng::with_seed(seed);
-        let mut ear = Ear::new();
-        ear.advance(0);
-        ear.put(flagged(first.wrapping_sub(1), SYN));
-        let place = |at: usize| first.wrapping_add(u32::try_from(at).unwrap());
-        // Each that lies far ahead may be waited for.
-        let (mut now, mut calm, mut pending, mut wanted) = (0, 0, 0_u32, Vec::new());
-        let mut log = Vec::new();
-        for (at, (from, to, octets)) in said.messages.iter().enumerate() {
-            let behind = said.messages.get(at + 1).map_or(said.stream.len(), |(from, ..)| *from);
-            let part = &said.stream[*from..behind];
-            let size = if is_whole { part.len() } else { random.usize(1..=size_max) };
-            for (at, piece) in part.chunks(size).enumerate() {
-                ear.put(segment(place(from + at * size), piece));
-            }
-            calm += u32::from(size < part.len());
-            if is_whole || calm > 3 {
-                wanted.push((at, octets));
-            }
-            if random.u8(0..5) == 0 {
-                calm = 0;
-                pending += 1;
-                let liar = [&b""[..], b"#", b"\r\n", octets][random.usize(0..4)];
-                let far = random.usize(said.stream.len()..900_000);
-                let flags = [ACK, ACK, ACK, FIN, RST, SYN][random.usize(0..6)];
-                log.push((at, to + far, flags, liar.len()));
-                ear.put(Segment {
-                    flags,
-                    ..segment(place(to + far), liar)
-                });
-            }
-            if random.bool() {
-                now += 3 * HOLE_MS;
-                ear.advance(now);
-                calm = if pending > 0 { 0 } else { calm };
-                pending = pending.saturating_sub(1);
-            }
-        }
-        now += 3 * HOLE_MS;
-        ear.advance(now);
-        for (at, octets) in wanted {
-            prop_assert!(ear.whole().contains(&octets.as_slice()), "message {at} after {log:?}");
-        }
-        ear.clear();
-    }
-
     /// Catches memory beyond its bounds, a count that does not add up and a panic, under segments that make no sense.
     #[test]
     fn hostile_segments(seed in any::<u64>(), entries in 2_usize..40) {
@@ -261,12 +223,14 @@ proptest! {
             ear.put(segment);
             count += 1;
             prop_assert!(ear.streams.held_bytes() <= limits.bytes_max);
+            prop_assert_eq!(disorder(&ear), None);
             now += random.i64(0..300);
             if random.u8(0..4) == 0 {
                 ear.advance(now);
             }
         }
-        let held: usize = ear.streams.streams.values().map(super::super::Stream::held_bytes).sum();
+        prop_assert_eq!(disorder(&ear), None);
+        let held: usize = ear.streams.streams.values().map(Stream::held_bytes).sum();
         prop_assert_eq!(held, ear.streams.held_bytes);
         let segments = ear.streams.counters().segments;
         prop_assert_eq!(segments.iter().map(|(_, count, _)| count).sum::<u64>(), count);
