@@ -1,4 +1,4 @@
-//! One direction of an association: which data was seen, and pieces of messages that are not whole yet.
+//! One direction of an association: what is waited for, and pieces of messages that are not whole yet.
 
 use std::net::SocketAddr;
 
@@ -7,6 +7,7 @@ use ringtap_sip::{is_sip_start, parse};
 
 use super::counters::SctpCounters;
 use super::packet::{Data, MessageKey, Packet};
+use super::seen::Seen;
 use crate::decode::Payload;
 
 /// Most memory for pieces of one association, and most pieces.
@@ -16,29 +17,17 @@ const PIECES_MAX: usize = 256;
 const PIECE_BYTES: usize = 2 * size_of::<Piece>();
 /// How long pieces and holes are waited for. SCTP repeats what was lost after one second, then after two (RFC 9260 §6.3).
 pub(super) const AGE_MS: i64 = 4_000;
-/// How far back it is known of each TSN whether it was seen.
-const WINDOW: u64 = 128;
-/// A TSN further away than that is of another association that has the tag now.
-const JUMP: u64 = 1 << 16;
-/// One end of a leap is real once so many TSNs were seen there.
-const PROOF: u32 = 8;
-/// TSNs are counted on beyond 32 bits, from here.
-const FIRST: u64 = 1 << 33;
 
 /// One direction of an association.
 #[derive(Debug)]
 pub(super) struct State {
-    /// The newest TSN seen, counted on.
-    newest: u64,
-    /// Which TSNs up to that were seen: the lowest bit is that of the newest.
-    seen: u128,
-    /// The oldest TSN that is missing: the one behind the newest if none is.
+    seen: Seen,
+    /// What was seen before the last leap, for that may be a lie.
+    former: Option<Seen>,
+    /// The oldest TSN that is waited for: the one behind the newest if none is missing.
     next: u64,
     /// Since when it has been missing.
     hole_since: Option<Time>,
-    /// What was seen at the other end of the last leap further than `seen` reaches: one damaged or forged number must not make
-    /// copies of all in between.
-    other: Option<Seen>,
     /// By message and place.
     pieces: Vec<Piece>,
     bytes: usize,
@@ -48,14 +37,6 @@ pub(super) struct State {
     pub(super) waits: Option<(Time, u64)>,
     /// When data was last seen.
     pub(super) used: Time,
-}
-
-/// What was seen at one end of a leap, as the fields of the same names in [`State`].
-#[derive(Clone, Copy, Debug)]
-struct Seen {
-    newest: u64,
-    seen: u128,
-    next: u64,
 }
 
 #[derive(Debug)]
@@ -88,14 +69,12 @@ pub(super) struct Desk<'a, S> {
 impl State {
     /// An association whose first data that was seen has that TSN.
     pub(super) fn begin(tsn: u32, now: Time) -> Self {
-        // The low half is the TSN; the piece itself is still to come.
-        let newest = (FIRST + u64::from(tsn)) - 1;
+        let seen = Seen::begin(tsn);
         Self {
-            newest,
-            seen: 0,
-            next: newest + 1,
+            next: seen.newest() + 1,
+            seen,
+            former: None,
             hole_since: None,
-            other: None,
             pieces: Vec::new(),
             bytes: 0,
             is_usable: false,
@@ -106,7 +85,11 @@ impl State {
 
     /// Memory that it takes beside itself.
     pub(super) const fn held_bytes(&self) -> usize {
-        self.bytes
+        let former = match &self.former {
+            Some(former) => former.held_bytes(),
+            None => 0,
+        };
+        self.bytes + self.seen.held_bytes() + former
     }
 
     /// Since when it has waited for something.
@@ -136,17 +119,10 @@ impl State {
         data: &Data<'_>,
         desk: &mut Desk<'_, S>,
     ) {
-        let mut tsn = self.count_on(data.tsn);
-        if tsn.abs_diff(self.newest) > JUMP {
-            self.end(desk);
-            let (waits, used) = (self.waits, self.used);
-            desk.counters.associations.begun += 1;
-            *self = Self {
-                waits,
-                ..Self::begin(data.tsn, used)
-            };
-            tsn = self.newest + 1;
-        }
+        let tsn = match self.seen.count_on(data.tsn) {
+            Some(tsn) => tsn,
+            None => self.leap(data.tsn, desk),
+        };
         if !self.see(tsn, packet.time, desk) {
             desk.counters.chunks.copy += 1;
             return;
@@ -210,15 +186,11 @@ impl State {
 
     /// The sender has given up what it has sent up to this TSN: nothing of it is waited for.
     pub(super) fn forward(&mut self, tsn: u32, desk: &Desk<'_, impl Sized>) {
-        let tsn = self.count_on(tsn);
-        if tsn.abs_diff(self.newest) > JUMP || tsn < self.next {
-            return;
+        if let Some(tsn) = self.seen.count_on(tsn).filter(|tsn| *tsn >= self.next) {
+            self.seen.reach(tsn);
+            self.next = tsn + 1;
+            self.follow(desk.now);
         }
-        if tsn > self.newest {
-            self.shift(tsn);
-        }
-        self.next = tsn + 1;
-        self.follow(desk.now);
     }
 
     /// Gives up what has been missing for too long.
@@ -244,31 +216,28 @@ impl State {
         }
     }
 
-    /// A TSN counted on beyond 32 bits: that nearest to the newest.
-    fn count_on(&self, tsn: u32) -> u64 {
-        let low = self.newest & u64::from(u32::MAX);
-        let ahead = tsn.wrapping_sub(u32::try_from(low).unwrap_or_default());
-        if ahead <= u32::MAX / 2 {
-            self.newest + u64::from(ahead)
-        } else {
-            self.newest - u64::from(ahead.wrapping_neg())
-        }
+    /// Another association has the tag now, or one TSN is a lie. Back to where it was before the last leap, if this one belongs
+    /// there. It is returned counted on.
+    fn leap<S: FnMut(&Payload<'_>)>(&mut self, tsn: u32, desk: &mut Desk<'_, S>) -> u64 {
+        self.end(desk);
+        let former = self.former.take().filter(|former| former.count_on(tsn).is_some());
+        let seen = former.unwrap_or_else(|| {
+            desk.counters.associations.begun += 1;
+            Seen::begin(tsn)
+        });
+        self.next = seen.newest() + 1;
+        self.former = Some(std::mem::replace(&mut self.seen, seen));
+        self.seen.count_on(tsn).unwrap_or(self.next)
     }
 
     /// Notes that a TSN was seen; whether it is new.
     fn see<S>(&mut self, tsn: u64, time: Time, desk: &mut Desk<'_, S>) -> bool {
-        self.leap_back(tsn);
-        if tsn > self.newest {
-            self.shift(tsn);
-        }
-        let back = self.newest - tsn;
-        if back >= WINDOW || self.seen >> back & 1 == 1 {
+        if !self.seen.note(tsn) {
             return false;
         }
-        self.seen |= 1 << back;
-        if self.next + WINDOW <= self.newest {
+        if self.next < self.seen.oldest() {
             // Too far behind to know more of it: one hole, up to what is there again.
-            self.next = self.newest - WINDOW + 1;
+            self.next = self.seen.oldest();
             self.skip_hole();
             self.count_hole(time, desk);
         }
@@ -276,61 +245,19 @@ impl State {
         true
     }
 
-    /// To the other end of the last leap, if this TSN belongs there.
-    fn leap_back(&mut self, tsn: u64) {
-        if let Some(other) = self.other
-            && tsn.abs_diff(self.newest) >= WINDOW
-            && tsn + WINDOW > other.newest
-            && (tsn < self.newest || self.newest < other.newest)
-        {
-            self.other = Some(self.seen());
-            (self.newest, self.seen, self.next) = (other.newest, other.seen, other.next);
-            self.hole_since = None;
-        }
-    }
-
-    /// Makes a TSN the newest.
-    fn shift(&mut self, tsn: u64) {
-        let by = tsn - self.newest;
-        let proof = self
-            .other
-            .map_or(0, |other| other.seen.count_ones().min(PROOF - 1));
-        if by >= WINDOW && self.seen.count_ones() > proof {
-            self.other = Some(self.seen());
-        }
-        self.seen = u32::try_from(by)
-            .ok()
-            .and_then(|by| self.seen.checked_shl(by))
-            .unwrap_or(0);
-        self.newest = tsn;
-    }
-
-    const fn seen(&self) -> Seen {
-        Seen {
-            newest: self.newest,
-            seen: self.seen,
-            next: self.next,
-        }
-    }
-
     /// Finds the oldest that is missing.
     fn follow(&mut self, now: Time) {
         let before = self.next;
-        while self.next <= self.newest && self.is_seen(self.next) {
+        while self.next <= self.seen.newest() && self.seen.is_seen(self.next) {
             self.next += 1;
         }
-        if self.next > self.newest {
+        if self.next > self.seen.newest() {
             self.hole_since = None;
         } else if self.next != before {
             self.hole_since = Some(now);
         } else {
             self.hole_since.get_or_insert(now);
         }
-    }
-
-    fn is_seen(&self, tsn: u64) -> bool {
-        let back = self.newest - tsn;
-        back >= WINDOW || self.seen >> back & 1 == 1
     }
 
     /// Nothing of the oldest that is missing will come.
@@ -342,7 +269,7 @@ impl State {
 
     /// Up to what was seen behind the oldest that is missing.
     fn skip_hole(&mut self) {
-        while self.next <= self.newest && !self.is_seen(self.next) {
+        while self.next <= self.seen.newest() && !self.seen.is_seen(self.next) {
             self.next += 1;
         }
     }

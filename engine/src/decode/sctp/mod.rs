@@ -2,11 +2,12 @@
 //!
 //! A message is a user message: mostly one chunk of data, which is read in place. Larger ones come in pieces with numbers that follow
 //! on one another (TSN, or the piece's own in `I-DATA`, RFC 8260). Owns the pieces, and which numbers were seen, in a bounded memory: `association`
-//! follows one direction of an association. It reads no clock: whoever feeds it says what time it is.
+//! follows one direction of an association, `seen` tells copies. It reads no clock: whoever feeds it says what time it is.
 
 mod association;
 mod counters;
 mod packet;
+mod seen;
 #[cfg(test)]
 mod tests;
 
@@ -106,6 +107,7 @@ impl Associations {
                 }
                 Chunk::Forward(tsn) => {
                     self.on(association, used, sink, |state, desk| state.forward(tsn, desk));
+                    self.make_room(sink);
                 }
                 Chunk::End => self.on(association, used, sink, |state, desk| state.end(desk)),
                 Chunk::Malformed => self.counters.chunks.malformed += 1,

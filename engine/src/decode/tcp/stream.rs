@@ -33,6 +33,8 @@ pub(super) struct Stream {
     next: u32,
     /// The sequence number of its first octet, if it was seen to open.
     opened: Option<u32>,
+    /// The first that was seen of it, as long as nothing came from before that.
+    begun: Option<u32>,
     /// The sequence number behind its last octet, if its end was seen, until that is reached.
     fin: Option<u32>,
     /// The furthest sequence number that an acknowledgement has shown to be sent, until that is reached.
@@ -108,6 +110,7 @@ impl Stream {
                 Framer::out_of_step()
             },
             opened: is_opened.then_some(first),
+            begun: Some(first),
             is_unbroken: is_opened,
             ..Self::at(first, used)
         }
@@ -119,6 +122,7 @@ impl Stream {
             state: State::Open,
             next: first,
             opened: None,
+            begun: None,
             fin: None,
             told: None,
             framer: Framer::out_of_step(),
@@ -254,6 +258,7 @@ impl Stream {
             waits: self.waits.take(),
             holes: std::mem::take(&mut self.holes),
             is_sip: self.is_sip,
+            begun: None,
             ..Self::begin(first, is_opened, self.used, desk.counters)
         };
         if is_doubtful {
@@ -272,6 +277,20 @@ impl Stream {
         if is_ahead(self.next, to) {
             self.holes.add(Hole { from: self.next, to });
             self.next = to;
+        }
+    }
+
+    /// What was sent before anything was seen of it is missing: what was seen first may have been a lie.
+    fn note_past(&mut self, first: u32) {
+        if let Some(begun) = self.begun.filter(|begun| is_ahead(first, *begun)) {
+            self.begun = None;
+            if distance(begun, self.next) <= WINDOW {
+                let window = u32::try_from(WINDOW).unwrap_or_default();
+                self.holes.add_before(Hole {
+                    from: begun.wrapping_sub(window),
+                    to: begun,
+                });
+            }
         }
     }
 
@@ -294,6 +313,7 @@ impl Stream {
         if !self.is_near(first) {
             self.restart(first, false, desk);
         }
+        self.note_past(first);
         self.go_back(segment);
         let is_late = self.take_late(segment, desk);
         self.make_room(segment, desk);

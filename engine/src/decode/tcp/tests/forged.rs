@@ -328,3 +328,27 @@ fn back_into_a_hole_behind_a_body() {
         assert_eq!(read(&ear, &list), [0, 2, 3, 4, 5], "{flags:#x}");
     }
 }
+
+/// Catches a stream of which a lie was seen first, and that is deaf until it has come there.
+#[test]
+fn a_lie_may_come_first() {
+    let (list, size) = messages(12);
+    for flags in [ACK, SYN] {
+        for far in [5 * size + 7, 900_000] {
+            let mut ear = Ear::new();
+            let mut first = 1000;
+            ear.put(Segment {
+                flags,
+                ..segment(first + far, b"#")
+            });
+            for message in &list {
+                ear.put(segment(first, message));
+                ear.put(segment(first, message));
+                first += size;
+            }
+            let mut wanted: Vec<_> = (0..12).collect();
+            wanted.retain(|at| far > 12 * size || *at != 5);
+            assert_eq!(read(&ear, &list), wanted, "{flags:#x} {far}");
+        }
+    }
+}
