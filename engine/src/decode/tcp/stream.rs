@@ -16,7 +16,8 @@ use super::tail::{Spare, Tail};
 use crate::decode::Payload;
 use crate::decode::holes::{Hole, Holes, distance, is_ahead, later};
 
-/// A stream that holds so much keeps nothing more that waits (semantics.md §5). Messages under way are let grow.
+/// Nothing more waits in a stream that holds so much (semantics.md §5). What waits may still be cut into twice as many pieces by one
+/// segment that fills the gaps, and messages under way grow as far as messages may.
 pub(super) const STREAM_BYTES_MAX: usize = 256 * 1024;
 /// Most pieces that wait: what keeps their order is made for few.
 const PIECES_MAX: usize = 256;

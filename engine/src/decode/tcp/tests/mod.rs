@@ -507,6 +507,35 @@ fn what_waits_is_bounded() {
     assert!(ear.streams.counters().streams.holes > 700);
 }
 
+/// Catches a stream that takes more memory than docs/limits.md says, where all that it can hold is there at once.
+#[test]
+fn all_that_a_stream_can_hold() {
+    let long = message(1, &"x".repeat(60_000));
+    let mut ear = Ear::new();
+    ear.advance(0);
+    ear.put(flagged(999, SYN));
+    // One message under way that comes late, one in order.
+    ear.put(segment(101_000, &long[..200]));
+    ear.advance(HOLE_MS + 1);
+    for at in 0..50 {
+        let octets = &long[1000 * at..1000 * (at + 1)];
+        ear.put(segment(2000 + 1000 * u32::try_from(at).unwrap(), octets));
+    }
+    ear.put(segment(101_200, &long[200..50_000]));
+    // And what waits, with all gaps filled by one segment, in large buffers.
+    for at in 0..255 {
+        ear.put(segment(160_000 + 200 * at, b"#"));
+    }
+    for _ in 0..100 {
+        ear.streams.spare.give(Vec::with_capacity(8 * 1024));
+    }
+    ear.put(segment(160_000, &[b'#'; 51_000]));
+    assert_eq!(ear.streams.counters().streams.holes, 1);
+    assert!(ear.streams.streams[&flow(5060)].holes().0.len() > 1);
+    let held = ear.streams.held_bytes;
+    assert!((400 * 1024..1024 * 1024).contains(&held), "{held}");
+}
+
 /// Catches memory beyond the limit, a stream that is evicted though others are older, and one that is not told.
 #[test]
 fn memory_is_bounded() {
