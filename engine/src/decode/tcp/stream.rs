@@ -263,9 +263,14 @@ impl Stream {
             ..Self::begin(first, is_opened, self.used, desk.counters)
         };
         if is_doubtful {
-            self.framer = Framer::out_of_step();
-            self.is_unbroken = false;
+            self.doubt_opening();
         }
+    }
+
+    /// Whether a message begins where it was said to open has to show.
+    fn doubt_opening(&mut self) {
+        self.framer = Framer::out_of_step();
+        self.is_unbroken = false;
     }
 
     /// Whether a sequence number is one that this connection may have now.
@@ -291,6 +296,9 @@ impl Stream {
                     from: begun.wrapping_sub(window),
                     to: begun,
                 });
+            }
+            if self.next == begun {
+                self.doubt_opening();
             }
         }
     }

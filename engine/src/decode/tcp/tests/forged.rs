@@ -100,6 +100,13 @@ fn a_forged_opening_is_doubted() {
     ear.put(segment(next, &quote[..at]));
     ear.put(segment(next + u32::try_from(at).unwrap(), &quote[at..]));
     assert_eq!(ear.whole(), [&list[0], &quote]);
+    // As the first that is seen, into a body without line ends.
+    let mut ear = Ear::new();
+    let at = u32::try_from(at).unwrap() - 2;
+    ear.put(flagged(next + at - 1, SYN));
+    ear.put(segment(next - size, &list[0]));
+    ear.put(segment(next, &quote));
+    assert_eq!(ear.whole(), [&list[0], &quote]);
 }
 
 /// Catches a message that is read twice after the stream went back over a hole that was given up, by a leap or by a SYN.
