@@ -354,7 +354,10 @@ impl Stream {
             }) += 1;
             return;
         }
-        if is_tls(segment.octets) && self.may_be_tls() {
+        // Octets that are there never change: what is new of it counts.
+        let known = distance(first, self.next);
+        let octets = segment.octets.get(known..).unwrap_or_default();
+        if is_tls(octets) && self.may_be_tls() {
             desk.counters.streams.tls += 1;
             desk.counters.segments.tls += 1;
             self.stop_listening(State::Tls, desk);
@@ -363,13 +366,8 @@ impl Stream {
         }
         desk.counters.segments.in_order += 1;
         self.holes.forget(self.next, WINDOW);
-        let known = distance(first, self.next);
-        self.take(
-            segment.time,
-            segment.octets.get(known..).unwrap_or_default(),
-            (segment.len - known).min(segment.len - segment.octets.len()),
-            desk,
-        );
+        let absent = (segment.len - known).min(segment.len - segment.octets.len());
+        self.take(segment.time, octets, absent, desk);
         self.drain(desk);
     }
 

@@ -4,6 +4,8 @@
 //! They are read beside the stream, which stays where it is, by a stream of their own, as long as they continue one another
 //! and their hole. What was read leaves the hole, so nothing is read twice.
 
+use ringtap_sip::is_sip_start;
+
 use super::{Desk, State, Stream};
 use crate::decode::Payload;
 use crate::decode::holes::{Hole, distance, is_ahead};
@@ -27,6 +29,11 @@ impl Stream {
     ) -> bool {
         let first = segment.first();
         if !is_ahead(first, self.next) {
+            return false;
+        }
+        // Of what speaks something else only that which does not.
+        let is_silent = matches!(self.state, State::Tls | State::Foreign) && self.late.is_none();
+        if is_silent && !is_sip_start(segment.octets) {
             return false;
         }
         let mut is_late = false;

@@ -405,6 +405,11 @@ fn other_protocols() {
         ear.put(segment(1000 + at * 205, &record));
     }
     assert_eq!(ear.segments(), [1, 0, 0, 0, 4, 0]);
+    // Nor what comes late of it.
+    ear.put(segment(1000 + 5 * 205, &record));
+    ear.put(segment(1000 + 4 * 205, &record));
+    assert_eq!(ear.segments(), [1, 0, 0, 1, 5, 0]);
+    assert_eq!(ear.streams.counters().segments.late, 0);
     let mut ear = Ear::new();
     ear.put(flagged(999, SYN));
     let http = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
