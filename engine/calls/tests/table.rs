@@ -132,6 +132,10 @@ fn a_full_table_gives_up_finished_legs_first_then_idle_ones() {
     assert_eq!(bench.table.counters().legs_finished, finished);
     for call in 0..400 {
         bench.see(START.plus_ms(6_000 + call), &invite(&format!("open{call}"), 1));
+        bench.see(
+            START.plus_ms(6_000 + call),
+            &response(183, &format!("open{call}"), 1),
+        );
     }
     let (records, counters) = bench.end();
     assert!(counters.evicted_finished > 0, "{counters:?}");
@@ -158,32 +162,79 @@ fn a_full_table_gives_up_finished_legs_first_then_idle_ones() {
     assert_eq!(records.len(), 408, "no call is lost");
 }
 
-/// Catches a flood of INVITEs that drives calls out of the table which ring: of idle legs those leave first to which nobody
-/// has responded.
+/// Catches a flood of INVITEs, or of responses to nothing, that drives calls out of the table which ring, or of which it is known that
+/// they are over: of idle legs those leave first which lack either.
 #[test]
-fn a_flood_without_responses_spares_calls_that_ring() {
-    // 8 shards of 200 legs: whatever the hash, the calls fit.
-    let mut bench = Bench::new(1_600);
-    let calls = 100;
-    for call in 0..calls {
-        bench.see(START, &invite(&format!("call{call}"), 1));
-        bench.see(START.plus_ms(10), &response(180, &format!("call{call}"), 1));
+fn a_flood_of_one_side_spares_calls_that_ring() {
+    // From somebody else each time: calls between the same two people at once may be one call.
+    let from = |octets: Vec<u8>, prefix: &str, number: usize| {
+        let text = String::from_utf8(octets).unwrap();
+        text.replace("+8613912345678", &format!("{prefix}{number:07}"))
+            .into_bytes()
+    };
+    for is_of_responses in [false, true] {
+        // 8 shards of 200 legs: whatever the hash, the calls fit.
+        let mut bench = Bench::new(1_600);
+        let calls = 100;
+        let see = |bench: &mut Bench, at_ms: i64, octets: Vec<u8>, call: usize| {
+            bench.see(START.plus_ms(at_ms), &from(octets, "+861501", call));
+        };
+        for call in 0..calls {
+            let (rings, over) = (format!("call{call}"), format!("over{call}"));
+            see(&mut bench, 0, invite(&rings, 1), call);
+            see(&mut bench, 10, response(180, &rings, 1), call);
+            see(&mut bench, 0, invite(&over, 1), calls + call);
+            see(&mut bench, 10, response(603, &over, 1), calls + call);
+        }
+        bench.tick(START.plus_ms(9_000));
+        for flood in 0..10_000 {
+            let name = format!("flood{flood}");
+            let octets = if is_of_responses {
+                response([180, 486, 200][flood % 3], &name, 1)
+            } else {
+                invite(&name, 1)
+            };
+            let at = START.plus_ms(10_000 + i64::try_from(flood).unwrap());
+            bench.see(at, &from(octets, "+861391", flood));
+            if flood % 1_000 == 0 {
+                bench.tick(at);
+            }
+        }
+        for call in 0..calls {
+            see(&mut bench, 21_000, response(486, &format!("call{call}"), 1), call);
+            if is_of_responses {
+                see(
+                    &mut bench,
+                    21_000,
+                    response(603, &format!("over{call}"), 1),
+                    calls + call,
+                );
+            }
+        }
+        let (records, counters) = bench.end();
+        assert!(
+            counters.evicted_open + counters.evicted_finished > 8_000,
+            "{counters:?}"
+        );
+        let is_real = |record: &&CallRecord| {
+            let caller = record.caller.identity.as_deref();
+            caller.is_some_and(|caller| caller.starts_with("+861501"))
+        };
+        let real = records.iter().filter(is_real);
+        let (rang, over): (Vec<_>, Vec<_>) = real.partition(|record| record.targets[0].alerted);
+        assert_eq!(
+            (rang.len(), over.len()),
+            (calls, calls),
+            "responses: {is_of_responses}"
+        );
+        assert!(rang.iter().all(|record| !record.has(Flag::Evicted)));
+        let declined = |record: &&&CallRecord| record.targets[0].outcome == Outcome::AutoRejected;
+        assert_eq!(
+            over.iter().filter(declined).count(),
+            calls,
+            "responses: {is_of_responses}"
+        );
     }
-    for flood in 0..10_000 {
-        // From somebody else each time: calls between the same two people at once may be one call.
-        let text = String::from_utf8(invite(&format!("flood{flood}"), 1)).unwrap();
-        let text = text.replace("+8613912345678", &format!("+861391{flood:07}"));
-        bench.see(START.plus_ms(20 + flood), text.as_bytes());
-    }
-    for call in 0..calls {
-        bench.see(START.plus_ms(11_000), &response(486, &format!("call{call}"), 1));
-    }
-    let (records, counters) = bench.end();
-    assert!(counters.evicted_open > 8_000, "{counters:?}");
-    let rang = records.iter().filter(|record| record.targets[0].alerted);
-    let rang = rang.collect::<Vec<_>>();
-    assert_eq!(rang.len(), calls);
-    assert!(rang.iter().all(|record| !record.has(Flag::Evicted)));
 }
 
 /// D90. Catches a redial under the same Call-ID taken for a retransmission, or named as the first attempt.

@@ -219,10 +219,15 @@ impl LegFacts {
         !self.hops.iter().any(|hop| hop.has(Hop::INVITE))
     }
 
-    /// Whether anybody has responded to an INVITE of this leg.
-    pub(crate) fn is_responded(&self) -> bool {
+    /// Whether an INVITE of this leg was seen.
+    pub(crate) fn is_invited(&self) -> bool {
+        self.hops.iter().any(|hop| hop.invite.seen())
+    }
+
+    /// Whether an INVITE of this leg was seen, and that anybody has responded. A flood rarely has both.
+    pub(crate) fn is_invited_and_responded(&self) -> bool {
         let mut hops = self.hops.iter();
-        hops.any(|hop| hop.first.seen() || hop.final_at.seen())
+        self.is_invited() && hops.any(|hop| hop.first.seen() || hop.final_at.seen())
     }
 
     /// The identity behind an index.

@@ -26,6 +26,11 @@ pub(super) enum Found {
 /// Idle legs that are passed over in search of one without a response, before any idle one will do. A flood of
 /// INVITEs fills the table with such legs, and calls that ring outlive it.
 const SPARED_MAX: usize = 64;
+/// Slots that are looked at for such a leg before a finished one has to go.
+const LOOKED_MAX: usize = 64;
+/// Which finished legs: see [`Shard::finished`].
+const UNINVITED: usize = 0;
+const INVITED: usize = 1;
 
 /// A message at a leg's door.
 #[derive(Clone, Copy, Debug)]
@@ -44,8 +49,9 @@ pub(super) struct Shard {
     wheel: Wheel,
     /// Open legs of which the settler has to be told.
     news: Vec<u32>,
-    /// Finished legs, the oldest first; entries whose leg has left or come back to life are stale.
-    finished: VecDeque<(u32, LegKey)>,
+    /// Finished legs, the oldest first; entries whose leg has left or come back to life are stale. First those of which no INVITE was
+    /// seen, which a flood of responses makes and hardly anything else.
+    finished: [VecDeque<(u32, LegKey)>; 2],
     /// Where the search for an idle leg goes on (second-chance clock).
     hand: u32,
     legs_max: usize,
@@ -62,7 +68,7 @@ struct Slab {
 struct Slot {
     links: Links,
     state: State,
-    /// Written by every message, cleared by the clock's hand.
+    /// Written by every message after the first, cleared by the clock's hand: a flood speaks of no leg twice.
     touched: bool,
     /// Stands in the list of legs with news.
     listed: bool,
@@ -136,7 +142,7 @@ impl Shard {
             },
             wheel: Wheel::new(),
             news: Vec::new(),
-            finished: VecDeque::new(),
+            finished: [VecDeque::new(), VecDeque::new()],
             hand: 0,
             legs_max,
             counters: TableCounters::default(),
@@ -169,15 +175,15 @@ impl Shard {
                 .slot(*index)
                 .is_some_and(|slot| slot.facts.key == key && slot.state != State::Free)
         };
-        let index = match known.filter(still).or_else(|| self.find(key)) {
-            Some(index) => index,
-            None if make => self.make(key, seen, context.rules, evicted),
+        let (index, is_new) = match known.filter(still).or_else(|| self.find(key)) {
+            Some(index) => (index, false),
+            None if make => (self.make(key, seen, context.rules, evicted), true),
             None => return Found::No,
         };
         let Some(slot) = self.slab.slot_mut(index) else {
             return Found::No;
         };
-        slot.touched = true;
+        slot.touched = !is_new;
         if let State::Finished { answered, cseq, .. } = slot.state {
             if !(seen.is_initial_invite() && !by_callee && seen.message.cseq() > cseq) {
                 if !answered && proves_answer(seen, by_callee, cseq) {
@@ -238,7 +244,7 @@ impl Shard {
         let slot = Slot {
             links: Links::OUT,
             state: State::Open,
-            touched: true,
+            touched: false,
             listed: false,
             attempt: 0,
             facts: LegFacts::new(name(&seen.message, 0), key, seen.time),
@@ -264,10 +270,24 @@ impl Shard {
         index
     }
 
-    /// Makes room for one leg: the oldest finished one leaves, else an idle open one (design decision 3), if one is near by to
-    /// which nobody has responded.
+    /// Makes room for one leg (design decision 3). In this order: the oldest finished one without an INVITE; an idle open one that lacks an INVITE or a
+    /// response, if one is near by; the oldest finished one; an idle open one, first such as lack either. A flood makes legs that lack
+    /// something, and of a call that is over it has to be known that it is.
     fn evict(&mut self, rules: &Rules, evicted: &mut Vec<LegFacts>) {
-        while let Some((index, key)) = self.finished.pop_front() {
+        if self.forget_finished(UNINVITED)
+            || self.evict_open(LOOKED_MAX, LOOKED_MAX, rules, evicted)
+            || self.forget_finished(INVITED)
+        {
+            return;
+        }
+        let slots = self.slab.slots.len();
+        // Two rounds suffice: the first clears every mark.
+        self.evict_open(slots * 2, SPARED_MAX.min(slots.saturating_sub(1)), rules, evicted);
+    }
+
+    /// Forgets the oldest finished leg of a kind; whether there was one.
+    fn forget_finished(&mut self, kind: usize) -> bool {
+        while let Some((index, key)) = self.finished.get_mut(kind).and_then(VecDeque::pop_front) {
             let stale = self
                 .slab
                 .slot(index)
@@ -275,12 +295,22 @@ impl Shard {
             if !stale {
                 self.counters.evicted_finished += 1;
                 self.forget(index);
-                return;
+                return true;
             }
         }
-        // Two rounds suffice: the first clears every mark.
-        let mut to_spare = SPARED_MAX.min(self.slab.slots.len().saturating_sub(1));
-        for _ in 0..self.slab.slots.len() * 2 {
+        false
+    }
+
+    /// Looks at so many slots, from where it last stopped, for an open leg that was not spoken of since, and lets it go; of those that
+    /// lack neither INVITE nor response it passes over as many as it is `to_spare`. Whether there was one.
+    fn evict_open(
+        &mut self,
+        slots: usize,
+        mut to_spare: usize,
+        rules: &Rules,
+        evicted: &mut Vec<LegFacts>,
+    ) -> bool {
+        for _ in 0..slots {
             let index = self.hand;
             self.hand = if usize::try_from(self.hand).unwrap_or_default() + 1 >= self.slab.slots.len() {
                 0
@@ -293,15 +323,16 @@ impl Shard {
             if slot.state != State::Open || std::mem::take(&mut slot.touched) {
                 continue;
             }
-            if to_spare > 0 && slot.facts.is_responded() {
+            if to_spare > 0 && slot.facts.is_invited_and_responded() {
                 to_spare -= 1;
                 continue;
             }
             self.counters.evicted_open += 1;
             self.close(index, rules, Closing::Evicted, evicted);
             self.forget(index);
-            return;
+            return true;
         }
+        false
     }
 
     /// Sketches of the open legs that have changed since the last time.
@@ -368,7 +399,7 @@ impl Shard {
         self.slab.slots.clear();
         self.slab.free.clear();
         self.wheel = Wheel::new();
-        self.finished.clear();
+        self.finished.iter_mut().for_each(VecDeque::clear);
         self.news.clear();
         self.hand = 0;
         self.counters.legs_open = 0;
@@ -395,7 +426,10 @@ impl Shard {
         let key = slot.facts.key;
         self.counters.legs_open -= 1;
         self.counters.legs_finished += 1;
-        self.finished.push_back((index, key));
+        let kind = if facts.is_invited() { INVITED } else { UNINVITED };
+        if let Some(finished) = self.finished.get_mut(kind) {
+            finished.push_back((index, key));
+        }
         self.wheel.disarm(&mut self.slab, index);
         self.wheel.arm(&mut self.slab, index, until);
         closed.push(facts);
@@ -420,15 +454,16 @@ impl Shard {
 
     /// Tombstones end in the order in which legs were closed, so stale entries gather at the front.
     fn drop_stale(&mut self) {
-        while let Some((index, key)) = self.finished.front() {
-            let stale = self
-                .slab
-                .slot(*index)
-                .is_none_or(|slot| slot.facts.key != *key || !matches!(slot.state, State::Finished { .. }));
-            if !stale {
-                break;
+        for finished in &mut self.finished {
+            while let Some((index, key)) = finished.front() {
+                let stale = self.slab.slot(*index).is_none_or(|slot| {
+                    slot.facts.key != *key || !matches!(slot.state, State::Finished { .. })
+                });
+                if !stale {
+                    break;
+                }
+                finished.pop_front();
             }
-            self.finished.pop_front();
         }
     }
 
