@@ -98,6 +98,11 @@ need_iproute2() {
     command -v ip >/dev/null || install_debian iproute2
 }
 
+# need_faketime: for tests that set the clock of a program while it runs.
+need_faketime() {
+    compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || install_debian libfaketime
+}
+
 # at_least VERSION WANTED: compares dotted numbers.
 at_least() {
     [[ $(printf '%s\n' "$1" "$2" | sort -V | head -n 1) == "$2" ]]

@@ -183,6 +183,7 @@ impl Display for Summary<'_> {
                     ("written", journal.written),
                     ("already_there", journal.already_there),
                     ("lost", journal.lost),
+                    ("moved", journal.moved),
                 ],
             )?;
         }

@@ -1,12 +1,17 @@
 //! The command line: what was asked for, done, and said with the right exit status (0 done, 1 failed while
 //! working, 2 wrong usage or configuration).
 
+mod backup;
+mod delivery;
+mod doctor;
+mod outbox;
 mod policy;
 mod suggestions;
 
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,6 +20,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ringtap_config::Config;
+use ringtap_telemetry::Telemetry;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use tracing_subscriber::EnvFilter;
 
@@ -46,6 +52,9 @@ struct Common {
     /// Subscriptions and outbox, instead of `notifier.database` of the configuration
     #[arg(long, value_name = "FILE", global = true)]
     database: Option<PathBuf>,
+    /// Serve Prometheus metrics at /metrics and the state of the service at /health of this address; `run` only
+    #[arg(long, value_name = "ADDR", global = true)]
+    metrics: Option<SocketAddr>,
     /// Form of the log on standard error; RUST_LOG sets how much is said
     #[arg(long, value_enum, default_value_t = LogFormat::Text, global = true)]
     log_format: LogFormat,
@@ -59,10 +68,10 @@ enum LogFormat {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Follow the journal and send mails until SIGINT or SIGTERM
+    /// Follow the journal and send messages until SIGINT or SIGTERM
     Run,
-    /// Read the journal to its end, try each mail that is due once, and exit; for cron and tests. Stops
-    /// early if the mail server cannot be reached, and exits with 1 as long as mails wait
+    /// Read the journal to its end, try each message that is due once, and exit; for cron and tests. Stops
+    /// early if the server cannot be reached, and exits with 1 as long as messages wait
     Once,
     /// Take subscriptions from a CSV file: all of it or, if any line is wrong, nothing
     ///
@@ -86,9 +95,11 @@ enum Command {
     /// Look at accounts and who owns them
     #[command(subcommand)]
     Account(AccountCommand),
-    /// Look at queued mail
+    /// Look at queued messages, try them again, or drop them
     #[command(subcommand)]
-    Outbox(OutboxCommand),
+    Outbox(outbox::OutboxCommand),
+    Backup(backup::BackupArgs),
+    Doctor(doctor::DoctorArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -102,6 +113,7 @@ enum UserCommand {
     /// One line for each
     List,
     Policy(policy::PolicyArgs),
+    Delivery(delivery::DeliveryArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -114,19 +126,6 @@ enum AccountCommand {
     /// One line for each, tabs between: alias or conflict, users, accounts, identities, when it was seen last,
     /// what to do. Reads what the engine has learned from REGISTER and reg-event NOTIFY (`identities.learn`).
     Suggestions,
-}
-
-#[derive(Debug, Subcommand)]
-enum OutboxCommand {
-    /// Mails that wait or were given up, newest first
-    List {
-        /// Sent and dropped mails too
-        #[arg(long)]
-        all: bool,
-        /// How many at most
-        #[arg(long, default_value_t = 100)]
-        limit: u32,
-    },
 }
 
 /// A failure, and whether usage or configuration is to blame.
@@ -188,7 +187,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         .clone()
         .unwrap_or_else(|| config.journal.path.clone());
     match &cli.command {
-        Command::Run => run(Service::new(config, &journal, &database)?),
+        Command::Run => run(Service::new(config, &journal, &database)?, cli.common.metrics),
         Command::Once => once(Service::new(config, &journal, &database)?),
         Command::Import { file, replace } => import(file, *replace, &config, &database),
         Command::Export { file } => export(file.as_deref(), &database),
@@ -196,11 +195,27 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Command::User(UserCommand::Policy(args)) => policy::run(args, &config, &database),
         Command::Account(AccountCommand::List) => list_accounts(&database),
         Command::Account(AccountCommand::Suggestions) => suggestions::list(&journal, &database),
-        Command::Outbox(OutboxCommand::List { all, limit }) => list_outbox(&database, *all, *limit),
+        Command::User(UserCommand::Delivery(args)) => delivery::run(args, &config, &database),
+        Command::Outbox(command) => outbox::run(command, &database),
+        Command::Backup(args) => backup::run(args, &journal, &database),
+        Command::Doctor(args) => doctor::run(args, &config, &journal, &database),
     }
 }
 
-fn run(mut service: Service) -> Result<(), Failure> {
+fn run(mut service: Service, metrics: Option<SocketAddr>) -> Result<(), Failure> {
+    let status = service.status();
+    let telemetry = match metrics {
+        None => None,
+        Some(address) => {
+            let mut registry = ringtap_telemetry::registry(env!("CARGO_PKG_VERSION"));
+            status.register(&mut registry);
+            let health = move || status.health();
+            Some(Telemetry::serve(address, registry, health).map_err(Failure::usage)?)
+        }
+    };
+    if let Some(telemetry) = &telemetry {
+        tracing::info!(address = %telemetry.address(), "metrics and health are served");
+    }
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // A second signal ends the process at once, should a server keep it waiting.
@@ -218,11 +233,18 @@ fn once(mut service: Service) -> Result<(), Failure> {
     let (taken, sent) = service.once()?;
     let depth = service.store().depth().map_err(Failure::work)?;
     let mut text = format!(
-        "{} records read, {} mails queued, {} sent",
+        "{} records read, {} messages queued, {} sent",
         taken.records, taken.queued, sent.sent
     );
+    if taken.gathered > 0 {
+        let _ = write!(text, ", {} calls gathered to be told together", taken.gathered);
+    }
     if depth.held > 0 {
-        let _ = write!(text, ", {} held back in case the caller gets through", depth.held);
+        let _ = write!(
+            text,
+            ", {} held back for more to be told or the caller to get through",
+            depth.held
+        );
     }
     if taken.suppressed > 0 {
         let _ = write!(text, ", {} dropped as the caller got through", taken.suppressed);
@@ -340,28 +362,6 @@ fn list_accounts(database: &Path) -> Result<(), Failure> {
             .into_iter()
             .map(|row| [row.identity, row.user, row.label, row.aliases.join(" ")]),
     )
-}
-
-fn list_outbox(database: &Path, all: bool, limit: u32) -> Result<(), Failure> {
-    let rows = Store::open(database)
-        .and_then(|store| store.outbox(all, limit))
-        .map_err(Failure::work)?;
-    table(rows.into_iter().map(|row| {
-        let next = if row.state == "pending" {
-            format!("next {}", row.next_attempt)
-        } else {
-            String::new()
-        };
-        [
-            row.id.to_string(),
-            row.state,
-            row.user,
-            row.call.chars().take(12).collect(),
-            format!("{} attempts", row.attempts),
-            next,
-            row.last_error.unwrap_or_default(),
-        ]
-    }))
 }
 
 /// Lines of fields with tabs between, as other programs read them.

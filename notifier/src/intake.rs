@@ -12,7 +12,8 @@ use ringtap_record::{CallRecord, Flag, Outcome, Time};
 use crate::decide::{Interest, Silence, decide};
 use crate::kin::Kin;
 use crate::notice::Notice;
-use crate::store::{Batch, Hold, Intake, Placed, Store, StoreError};
+use crate::status::Status;
+use crate::store::{self, Attempt, Batch, Hold, Intake, Placed, Store, StoreError};
 
 /// Records in one transaction.
 const BATCH: usize = 500;
@@ -32,20 +33,58 @@ pub enum IntakeError {
 }
 
 /// What became of the records read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IntakeTotals {
     /// Records read.
     pub records: u64,
-    /// Mails queued.
+    /// Missed calls that got a message of their own.
     pub queued: u64,
+    /// Missed calls that are told together with others.
+    pub gathered: u64,
     /// Missed calls that were told before: nothing was queued.
     pub repeated: u64,
     /// Missed calls older than `stale_after_h`.
     pub stale: u64,
     /// Mails dropped because the caller got through after all, now or before.
     pub suppressed: u64,
+    /// Missed calls of which the person does not want to hear, and calls that were not missed.
+    pub silent: BTreeMap<&'static str, u64>,
     /// Records that could not be read and were passed over.
     pub damaged: u64,
+}
+
+impl IntakeTotals {
+    /// Adds those of another batch.
+    pub fn add(&mut self, other: &Self) {
+        self.records += other.records;
+        self.queued += other.queued;
+        self.gathered += other.gathered;
+        self.repeated += other.repeated;
+        self.stale += other.stale;
+        self.suppressed += other.suppressed;
+        self.damaged += other.damaged;
+        for (reason, count) in &other.silent {
+            *self.silent.entry(reason).or_default() += count;
+        }
+    }
+
+    /// Counts them for Prometheus.
+    pub(crate) fn tell(&self, status: &Status) {
+        status.taken(self.records, self.damaged, self.queued, self.gathered);
+        let told = [
+            ("repeated", self.repeated),
+            ("stale", self.stale),
+            ("reached", self.suppressed),
+        ];
+        for (reason, count) in told
+            .into_iter()
+            .chain(self.silent.iter().map(|(reason, count)| (*reason, *count)))
+        {
+            if count > 0 {
+                status.silenced(reason, count);
+            }
+        }
+    }
 }
 
 /// The rules of intake.
@@ -57,6 +96,8 @@ pub struct Rules<'a> {
     pub stale_after_h: u32,
     /// What becomes of identities that are registered together.
     pub learn: Learn,
+    /// How calls become messages.
+    pub queue: store::Rules,
 }
 
 impl Rules<'_> {
@@ -69,9 +110,10 @@ impl Rules<'_> {
         store: &mut Store,
         now: Time,
     ) -> Result<Option<IntakeTotals>, IntakeError> {
-        let records = journal.each_after(store.cursor(journal.id())?, BATCH)?;
+        let cursor = store.cursor(journal.id())?;
+        let records = journal.each_after(cursor, BATCH)?;
         let Some((last, _)) = records.last() else {
-            return Ok(None);
+            return step_back(journal, journal_path, store, cursor).map(|()| None);
         };
         let batch = Batch {
             journal: journal.id(),
@@ -105,6 +147,7 @@ impl Rules<'_> {
         now: Time,
         totals: &mut IntakeTotals,
     ) -> Result<(), StoreError> {
+        called_back(record, intake, kin, now)?;
         for (user, interest) in interests(record, intake, kin)? {
             let (switches, faults) = intake.switches(user)?;
             for fault in faults {
@@ -114,9 +157,10 @@ impl Rules<'_> {
             let missed = match decide(record, &interest, &policy) {
                 Ok(missed) => missed,
                 Err(why) => {
-                    if why == Silence::Answered && policy.suppress_if_reached_within_s > 0 {
+                    if why == Silence::Answered {
                         totals.suppressed += reached(record, user, intake, now)?;
                     }
+                    *totals.silent.entry(why.word()).or_default() += 1;
                     explain(record, user, why);
                     continue;
                 }
@@ -127,8 +171,17 @@ impl Rules<'_> {
             }
             let via = via(record, intake)?;
             let hold = hold(record, &policy, intake, now)?;
-            match intake.queue(user, &Notice::new(record, &missed, via), hold.as_ref(), now)? {
+            let caller = known_caller(record, intake)?;
+            let attempt = Attempt {
+                user,
+                notice: &Notice::new(record, &missed, via),
+                ended: record.ended,
+                caller: caller.as_deref(),
+                hold: hold.as_ref(),
+            };
+            match intake.queue(&attempt, &self.queue, now)? {
                 Placed::Queued => totals.queued += 1,
+                Placed::Gathered => totals.gathered += 1,
                 Placed::Suppressed => totals.suppressed += 1,
                 Placed::Repeated => totals.repeated += 1,
             }
@@ -140,6 +193,32 @@ impl Rules<'_> {
         let limit_us = i64::from(self.stale_after_h) * 3_600_000_000;
         limit_us > 0 && now - record.ended > limit_us
     }
+}
+
+/// A journal that was brought back from an older copy gives numbers again that the cursor has passed: the calls that get
+/// them must not be taken for old ones.
+fn step_back(
+    journal: &Reader,
+    journal_path: &str,
+    store: &mut Store,
+    cursor: u64,
+) -> Result<(), IntakeError> {
+    let last = journal.last()?;
+    if cursor <= last {
+        return Ok(());
+    }
+    tracing::warn!(
+        cursor,
+        last,
+        "journal {journal_path}: is older than what was read of it, an earlier copy was put in its place; \
+         going on behind its last record"
+    );
+    let batch = Batch {
+        journal: journal.id(),
+        path: journal_path,
+        seq: last,
+    };
+    Ok(store.intake(batch, |_| Ok(()))?)
 }
 
 /// Says in the log why nobody is mailed.
@@ -160,8 +239,25 @@ fn reached(record: &CallRecord, user: i64, intake: &Intake<'_>, now: Time) -> Re
     let Some(caller) = known_caller(record, intake)? else {
         return Ok(0);
     };
-    let dropped = intake.reached(user, &caller, record.started, now)?;
+    let dropped = intake.reached(user, &caller, record.started, false, now)?;
     Ok(u64::try_from(dropped).unwrap_or(u64::MAX))
+}
+
+/// Somebody of ours has called and got through: a summary of what they had missed of the one they called says so.
+fn called_back(record: &CallRecord, intake: &Intake<'_>, kin: &Kin<'_>, now: Time) -> Result<(), StoreError> {
+    let (Some(caller), Some(answered_by)) = (&record.caller.identity, &record.answered_by) else {
+        return Ok(());
+    };
+    if record.machine {
+        return Ok(());
+    }
+    for (user, _) in kin.owners_of(caller, intake)? {
+        for called in std::iter::once(answered_by).chain(&record.dialled) {
+            let called = intake.one_name(called)?;
+            intake.reached(user, &called, record.started, true, now)?;
+        }
+    }
+    Ok(())
 }
 
 /// How long, and for whom, the mail about `record` waits. An emergency service that calls back is never held

@@ -5,15 +5,20 @@
 //! it still waits for more (delayed ACK, §4.2.3.2), and no more than some twenty mails go out in a second.
 //! Here both are one write.
 
+use std::fs;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lettre::Message;
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
-use lettre::transport::smtp::client::{SmtpConnection, Tls, TlsParameters};
+use lettre::transport::smtp::client::{
+    Certificate, CertificateStore, SmtpConnection, Tls, TlsParameters, TlsParametersBuilder,
+};
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
 use lettre::transport::smtp::{SMTP_PORT, SUBMISSION_PORT, SUBMISSIONS_PORT};
+use ringtap_config::SmtpConfig;
 
 /// Longest wait for the server, for any one command.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -23,7 +28,10 @@ const IDLE: Duration = Duration::from_secs(60);
 /// Why a mail was not taken.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LinkError {
-    /// The server, or the way to it.
+    /// There is no connection, or none on which we may send: nothing was said of the mail.
+    #[error("{0}")]
+    NoServer(Error),
+    /// The server's answer to this mail, or its end on the way.
     #[error(transparent)]
     Smtp(#[from] Error),
     /// The server lacks what this mail needs.
@@ -31,23 +39,36 @@ pub(crate) enum LinkError {
     Lacks(&'static str),
 }
 
-/// The server and, once there was a mail, the connection to it.
-pub(crate) struct Link {
+/// Where the server is, and how one talks to it.
+#[derive(Debug)]
+pub(crate) struct Route {
     host: String,
     port: u16,
     tls: Tls,
     credentials: Option<Credentials>,
-    open: Option<(SmtpConnection, Instant)>,
 }
 
-impl Link {
-    /// The way to the server at `url` (`smtp://`, `smtps://` or `smtp+starttls://`, a host, perhaps a port).
-    /// Nothing is sent yet, not even a greeting.
-    pub(crate) fn new(url: &str, credentials: Option<Credentials>) -> Result<Self, String> {
-        let wanted = || format!("{url:?}: wanted is smtp://, smtps:// or smtp+starttls:// and a server");
+impl Route {
+    /// The way to the server at `smtp.url` (`smtp://`, `smtps://` or `smtp+starttls://`, a host, perhaps a port). Of the errors, the key at
+    /// fault and what is wrong.
+    pub(crate) fn new(
+        smtp: &SmtpConfig,
+        credentials: Option<Credentials>,
+    ) -> Result<Self, (&'static str, String)> {
+        let url = &smtp.url;
+        let wanted = || {
+            (
+                "url",
+                format!("{url:?}: wanted is smtp://, smtps:// or smtp+starttls:// and a server"),
+            )
+        };
         let (scheme, server) = url.split_once("://").ok_or_else(wanted)?;
         let (host, port) = host_and_port(server.trim_end_matches('/')).ok_or_else(wanted)?;
-        let parameters = || TlsParameters::new(host.to_owned()).map_err(|error| error.to_string());
+        let parameters = || -> Result<TlsParameters, (&'static str, String)> {
+            trusted(smtp, TlsParameters::builder(host.to_owned()))?
+                .build()
+                .map_err(|error| ("url", error.to_string()))
+        };
         let (standard_port, tls) = match scheme {
             "smtp" => (SMTP_PORT, Tls::None),
             "smtp+starttls" => (SUBMISSION_PORT, Tls::Required(parameters()?)),
@@ -59,47 +80,23 @@ impl Link {
             port: port.unwrap_or(standard_port),
             tls,
             credentials,
-            open: None,
         })
     }
 
-    /// Hands one mail over. The connection lives on if the server took it.
-    pub(crate) fn send(&mut self, mail: &Message) -> Result<(), LinkError> {
-        let mut connection = self.connection()?;
-        match hand_over(&mut connection, mail) {
-            Ok(()) => {
-                self.open = Some((connection, Instant::now()));
-                Ok(())
-            }
-            Err(error) => {
-                connection.abort();
-                Err(error)
-            }
-        }
+    /// Greets the server, proves who we are if that is asked for, and hangs up.
+    pub(crate) fn greet(&self, patience: Duration) -> Result<(), Error> {
+        self.connect(patience).map(close)
     }
 
-    /// Closes the connection if it has been idle for long.
-    pub(crate) fn rest(&mut self) {
-        if let Some((connection, _)) = self.open.take_if(|(_, used)| used.elapsed() > IDLE) {
-            close(connection);
-        }
-    }
-
-    /// The connection there is, if the server still answers, or else a new one.
-    fn connection(&mut self) -> Result<SmtpConnection, Error> {
-        if let Some((mut connection, _)) = self.open.take() {
-            if connection.test_connected() {
-                return Ok(connection);
-            }
-            connection.abort();
-        }
+    /// A new connection on which mails can be sent.
+    fn connect(&self, patience: Duration) -> Result<SmtpConnection, Error> {
         let hello = ClientId::default();
         let server = (self.host.as_str(), self.port);
         let wrapper = match &self.tls {
             Tls::Wrapper(parameters) => Some(parameters),
             _ => None,
         };
-        let mut connection = SmtpConnection::connect(server, Some(TIMEOUT), &hello, wrapper, None)?;
+        let mut connection = SmtpConnection::connect(server, Some(patience), &hello, wrapper, None)?;
         if let Tls::Required(parameters) = &self.tls {
             connection.starttls(parameters, &hello)?;
         }
@@ -107,6 +104,76 @@ impl Link {
             connection.auth(DEFAULT_MECHANISMS, credentials)?;
         }
         Ok(connection)
+    }
+}
+
+/// With the operator's own authorities instead of the system's, if there are any.
+fn trusted(
+    smtp: &SmtpConfig,
+    builder: TlsParametersBuilder,
+) -> Result<TlsParametersBuilder, (&'static str, String)> {
+    let Some(path) = &smtp.ca_file else {
+        return Ok(builder);
+    };
+    let fault = |what: String| ("ca_file", format!("{}: {what}", path.display()));
+    let pem = fs::read(path).map_err(|error| fault(error.to_string()))?;
+    let certificate = Certificate::from_pem(&pem).map_err(|error| fault(error.to_string()))?;
+    Ok(builder
+        .certificate_store(CertificateStore::None)
+        .add_root_certificate(certificate))
+}
+
+/// The server and, once there was a mail, the connection to it.
+pub(crate) struct Link {
+    route: Arc<Route>,
+    open: Option<(SmtpConnection, Instant)>,
+}
+
+impl Link {
+    /// Nothing is sent yet, not even a greeting.
+    pub(crate) const fn new(route: Arc<Route>) -> Self {
+        Self { route, open: None }
+    }
+
+    /// Hands one mail over. The connection lives on if the server took it, or refused it in words.
+    pub(crate) fn send(&mut self, mail: &Message) -> Result<(), LinkError> {
+        if let Some((mut connection, _)) = self.open.take() {
+            // The server may have closed it meanwhile, or closes it now as it has had enough (421): then a new one is as good, for
+            // nothing of the mail was said.
+            match begin(&mut connection, mail) {
+                Err(LinkError::Smtp(error)) if is_closed(&error) => connection.abort(),
+                begun => return self.finish(connection, mail, begun),
+            }
+        }
+        let mut connection = self.route.connect(TIMEOUT).map_err(LinkError::NoServer)?;
+        let begun = begin(&mut connection, mail);
+        self.finish(connection, mail, begun)
+    }
+
+    fn finish(
+        &mut self,
+        mut connection: SmtpConnection,
+        mail: &Message,
+        begun: Result<(), LinkError>,
+    ) -> Result<(), LinkError> {
+        let done = match begun {
+            Ok(()) => hand_over(&mut connection, mail),
+            // Who may not send at all is told so here: that is no word on the mail.
+            Err(LinkError::Smtp(error)) => Err(LinkError::NoServer(error)),
+            Err(fault) => Err(fault),
+        };
+        match &done {
+            Ok(()) => self.open = Some((connection, Instant::now())),
+            Err(_) => connection.abort(),
+        }
+        done
+    }
+
+    /// Closes the connection if it has been idle for long.
+    pub(crate) fn rest(&mut self) {
+        if let Some((connection, _)) = self.open.take_if(|(_, used)| used.elapsed() > IDLE) {
+            close(connection);
+        }
     }
 }
 
@@ -149,9 +216,14 @@ fn host_and_port(server: &str) -> Option<(&str, Option<u16>)> {
     }
 }
 
-/// MAIL, RCPT, DATA and the mail (RFC 5321 §3.3).
-fn hand_over(connection: &mut SmtpConnection, mail: &Message) -> Result<(), LinkError> {
-    let (envelope, text) = (mail.envelope(), mail.formatted());
+/// Whether the server has closed the connection, or is about to (421, RFC 5321 §3.8).
+fn is_closed(error: &Error) -> bool {
+    error.status().is_none_or(|code| u16::from(code) == 421)
+}
+
+/// MAIL (RFC 5321 §3.3): before it the server has heard nothing of the mail.
+fn begin(connection: &mut SmtpConnection, mail: &Message) -> Result<(), LinkError> {
+    let envelope = mail.envelope();
     let has = |feature| connection.server_info().supports_feature(feature);
     let mut parameters = Vec::new();
     let mut addresses = envelope.from().into_iter().chain(envelope.to());
@@ -161,19 +233,24 @@ fn hand_over(connection: &mut SmtpConnection, mail: &Message) -> Result<(), Link
         }
         parameters.push(MailParameter::SmtpUtfEight);
     }
-    if !text.is_ascii() {
+    if !mail.formatted().is_ascii() {
         if !has(Extension::EightBitMime) {
             return Err(LinkError::Lacks("8BITMIME"));
         }
         parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
     }
     connection.command(Mail::new(envelope.from().cloned(), parameters))?;
-    for to in envelope.to() {
+    Ok(())
+}
+
+/// RCPT, DATA and the mail.
+fn hand_over(connection: &mut SmtpConnection, mail: &Message) -> Result<(), LinkError> {
+    for to in mail.envelope().to() {
         connection.command(Rcpt::new(to.clone(), Vec::new()))?;
     }
     connection.command(Data)?;
     // A command is one write, and a mail with its dot is one to the server.
-    connection.command(with_dot(&String::from_utf8_lossy(&text)))?;
+    connection.command(with_dot(&String::from_utf8_lossy(&mail.formatted())))?;
     Ok(())
 }
 
@@ -211,7 +288,13 @@ mod tests {
     /// Catches a URL that would quietly lose its TLS, its port, or a part that nobody heeds.
     #[test]
     fn urls() {
-        let link = |url| Link::new(url, None);
+        let link = |url: &str| {
+            let smtp = SmtpConfig {
+                url: url.to_owned(),
+                ..SmtpConfig::default()
+            };
+            Route::new(&smtp, None)
+        };
         for (url, host, port, secure) in [
             ("smtp://h", "h", 25, false),
             ("smtp://h:2525/", "h", 2525, false),
@@ -220,7 +303,7 @@ mod tests {
             ("smtp+starttls://h", "h", 587, true),
             ("smtp+starttls://h.test:26", "h.test", 26, true),
         ] {
-            let link = link(url).unwrap_or_else(|error| panic!("{error}"));
+            let link = link(url).unwrap_or_else(|error| panic!("{error:?}"));
             let tls = matches!(link.tls, Tls::Required(_) | Tls::Wrapper(_));
             assert_eq!(
                 (link.host.as_str(), link.port, tls),

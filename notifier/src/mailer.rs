@@ -1,31 +1,55 @@
 //! Handing a mail to the server, and what its answer means for the outbox.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::error::Error as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use lettre::Message;
+use lettre::message::dkim::{
+    DkimCanonicalization, DkimCanonicalizationType, DkimConfig, DkimSigningAlgorithm, DkimSigningKey,
+};
+use lettre::message::header::HeaderName;
 use lettre::transport::smtp::authentication::Credentials;
 use ringtap_config::SmtpConfig;
 use serde::Deserialize;
 
-use crate::link::{Link, LinkError};
+use crate::deliver::{Answer, Carrier, Parcel};
+use crate::link::{Link, LinkError, Route};
+use crate::private;
+use crate::render::Renderer;
 
 /// Longest text of an error kept.
 const ERROR_CHARS_MAX: usize = 300;
+/// What a signature covers: all that the reader sees, and what threads and filters go by. Not Content-Type: the library keeps
+/// that with the body and would sign that there is none, which no verifier finds to be so.
+const SIGNED: [&str; 8] = [
+    "From",
+    "To",
+    "Subject",
+    "Date",
+    "Message-ID",
+    "References",
+    "MIME-Version",
+    "Auto-Submitted",
+];
 
 /// Why there is no way to the server.
 #[derive(Debug, thiserror::Error)]
 pub enum MailerError {
-    /// The address of the server.
-    #[error("notifier.smtp.url: {reason}")]
-    Url {
+    /// A key of the configuration.
+    #[error("notifier.smtp.{key}: {reason}")]
+    Key {
+        /// Its name.
+        key: &'static str,
         /// What is wrong with it.
         reason: String,
     },
-    /// The file with user and password.
-    #[error("notifier.smtp.credentials_file: {path}: {reason}", path = path.display())]
-    Credentials {
+    /// A file that a key names.
+    #[error("notifier.smtp.{key}: {path}: {reason}", path = path.display())]
+    File {
+        /// The key's name.
+        key: &'static str,
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
@@ -33,68 +57,186 @@ pub enum MailerError {
     },
 }
 
-/// What became of a mail.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// The server took it.
-    Sent,
-    /// Not now: the server put it off (4xx).
-    Later(String),
-    /// The server could not be talked to, whatever the mail.
-    NoServer(String),
-    /// Never: the server refused this mail (5xx).
-    Refused(String),
+/// The way to the mail server, for any number of mailers.
+pub struct MailRoute {
+    route: Arc<Route>,
+    signature: Option<Arc<DkimConfig>>,
+    renderer: Arc<Renderer>,
 }
 
-/// The way to the mail server.
+/// Makes mails and hands them over, one connection's worth.
 pub struct Mailer {
     link: Link,
+    signature: Option<Arc<DkimConfig>>,
+    renderer: Arc<Renderer>,
 }
 
-impl Mailer {
-    /// A mailer as configured. Nothing is sent yet, not even a greeting.
-    pub fn new(config: &SmtpConfig) -> Result<Self, MailerError> {
+impl MailRoute {
+    /// As configured. Nothing is sent yet, not even a greeting.
+    pub fn new(config: &SmtpConfig, renderer: Arc<Renderer>) -> Result<Self, MailerError> {
+        let file = |key, path: &PathBuf, reason| MailerError::File {
+            key,
+            path: path.clone(),
+            reason,
+        };
         let credentials = match &config.credentials_file {
             None => None,
-            Some(path) => Some(credentials(path).map_err(|reason| MailerError::Credentials {
-                path: path.clone(),
-                reason,
-            })?),
+            Some(path) => Some(credentials(path).map_err(|reason| file("credentials_file", path, reason))?),
         };
-        let link = Link::new(&config.url, credentials).map_err(|reason| MailerError::Url { reason })?;
-        Ok(Self { link })
+        let signature = match &config.dkim {
+            None => None,
+            Some(dkim) => Some(Arc::new(
+                signature(dkim).map_err(|reason| file("dkim.key_file", &dkim.key_file, reason))?,
+            )),
+        };
+        let route =
+            Route::new(config, credentials).map_err(|(key, reason)| MailerError::Key { key, reason })?;
+        Ok(Self {
+            route: Arc::new(route),
+            signature,
+            renderer,
+        })
     }
 
-    /// Hands one mail to the server.
+    /// Greets the server, with TLS, user and password if they are asked for; why that cannot be done.
+    pub fn greet(&self, patience: Duration) -> Result<(), String> {
+        self.route.greet(patience).map_err(|fault| {
+            let mut text = fault.to_string();
+            let mut cause = fault.source();
+            while let Some(deeper) = cause {
+                let said = deeper.to_string();
+                if !text.contains(&said) {
+                    text = format!("{text}: {said}");
+                }
+                cause = deeper.source();
+            }
+            bounded(&text)
+        })
+    }
+
+    /// One more mailer.
     #[must_use]
-    pub fn send(&mut self, mail: &Message) -> Answer {
-        let Err(error) = self.link.send(mail) else {
-            return Answer::Sent;
-        };
-        let text = error.to_string();
-        let text = text
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .take(ERROR_CHARS_MAX)
-            .collect();
-        let LinkError::Smtp(error) = error else {
-            return Answer::Refused(text);
-        };
-        match error.status().map(u16::from) {
-            // Wrong or missing credentials (RFC 4954 §6) say nothing about the mail.
-            Some(530 | 534 | 535 | 538) => Answer::NoServer(text),
-            // 421: the server closes the connection (RFC 5321 §3.8).
-            Some(421) => Answer::NoServer(text),
-            Some(500..) => Answer::Refused(text),
-            Some(_) => Answer::Later(text),
-            None => Answer::NoServer(text),
+    pub fn mailer(&self) -> Mailer {
+        Mailer {
+            link: Link::new(Arc::clone(&self.route)),
+            signature: self.signature.clone(),
+            renderer: Arc::clone(&self.renderer),
+        }
+    }
+}
+
+impl Carrier for Mailer {
+    fn carry(&mut self, parcel: &Parcel) -> Answer {
+        match self.renderer.mail(parcel) {
+            Ok(mut mail) => {
+                if let Some(signature) = &self.signature {
+                    mail.sign(signature);
+                }
+                self.send(&mail)
+            }
+            Err(fault) => Answer::Refused(fault.to_string()),
         }
     }
 
-    /// There is nothing to send at present: an unused connection need not stay open for long.
-    pub fn rest(&mut self) {
+    fn rest(&mut self) {
         self.link.rest();
     }
+}
+
+impl Mailer {
+    /// Hands one mail to the server.
+    fn send(&mut self, mail: &Message) -> Answer {
+        let Err(fault) = self.link.send(mail) else {
+            return Answer::Sent;
+        };
+        let text = bounded(&fault.to_string());
+        match fault {
+            LinkError::NoServer(_) => Answer::NoServer(text),
+            LinkError::Lacks(_) => Answer::Refused(text),
+            LinkError::Smtp(error) => match error.status().map(u16::from) {
+                None | Some(421) => Answer::Interrupted(text),
+                Some(code) => match judge(code, &text) {
+                    // The server has taken our sender: what it says now may be of this recipient alone, and must keep nobody else waiting.
+                    Judgement::Server | Judgement::Temporary => Answer::Later {
+                        why: text,
+                        after: None,
+                    },
+                    Judgement::Permanent => Answer::Refused(text),
+                },
+            },
+        }
+    }
+}
+
+/// A text from elsewhere as it may be kept.
+fn bounded(text: &str) -> String {
+    let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    plain.take(ERROR_CHARS_MAX).collect()
+}
+
+/// What an answer that is no success speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Judgement {
+    /// Not of the mail: of us, or of the server.
+    Server,
+    /// Of the mail, for now.
+    Temporary,
+    /// Of the mail, for good.
+    Permanent,
+}
+
+/// Reads a code, and the enhanced one (RFC 3463) if the text has one. That says more: its class counts where the two differ, a
+/// mailbox that is full (X.2.2) or a system that takes nothing at present (X.3.1, X.3.2) will be better, and who has not
+/// proved who he is (X.7.8 and its like, RFC 4954 §6) may be anybody.
+fn judge(code: u16, text: &str) -> Judgement {
+    if matches!(code, 530 | 534 | 535 | 538) {
+        return Judgement::Server;
+    }
+    match enhanced(text) {
+        Some((_, 7, 8 | 9 | 11)) => Judgement::Server,
+        Some((5, 2, 2) | (5, 3, 1 | 2)) => Judgement::Temporary,
+        Some((4, ..)) => Judgement::Temporary,
+        Some((5, ..)) => Judgement::Permanent,
+        _ if code >= 500 => Judgement::Permanent,
+        _ => Judgement::Temporary,
+    }
+}
+
+/// The enhanced status code at the head of a server's text, which the library puts behind its own words.
+fn enhanced(text: &str) -> Option<(u8, u16, u16)> {
+    let said = text.split_once("): ").map_or(text, |(_, said)| said);
+    let mut parts = said.split_ascii_whitespace().next()?.split('.');
+    let class: u8 = parts.next()?.parse().ok()?;
+    let code = (class, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    (parts.next().is_none() && matches!(class, 2 | 4 | 5)).then_some(code)
+}
+
+/// The signature of the operator's domain (RFC 6376), over what [`SIGNED`] names.
+fn signature(dkim: &ringtap_config::DkimConfig) -> Result<DkimConfig, String> {
+    let key = private::read(&dkim.key_file)?;
+    let (algorithm, key) = if key.contains("BEGIN RSA PRIVATE KEY") {
+        (DkimSigningAlgorithm::Rsa, key)
+    } else {
+        (DkimSigningAlgorithm::Ed25519, key.trim().to_owned())
+    };
+    let key = DkimSigningKey::new(&key, algorithm).map_err(|error| {
+        format!(
+            "{error}; wanted is an RSA key as PKCS #1 PEM (\"BEGIN RSA PRIVATE KEY\"), or the 32 octets of an Ed25519 key \
+             in Base64"
+        )
+    })?;
+    let relaxed = DkimCanonicalization {
+        header: DkimCanonicalizationType::Relaxed,
+        body: DkimCanonicalizationType::Relaxed,
+    };
+    let signed = SIGNED.into_iter().map(HeaderName::new_from_ascii_str).collect();
+    Ok(DkimConfig::new(
+        dkim.selector.clone(),
+        dkim.domain.clone(),
+        key,
+        signed,
+        relaxed,
+    ))
 }
 
 #[derive(Deserialize)]
@@ -105,17 +247,7 @@ struct CredentialsFile {
 }
 
 fn credentials(path: &Path) -> Result<Credentials, String> {
-    let mode = fs::metadata(path)
-        .map_err(|error| error.to_string())?
-        .permissions()
-        .mode();
-    if mode & 0o077 != 0 {
-        return Err(format!(
-            "others may read it (mode {:03o}); chmod 600 it",
-            mode & 0o777
-        ));
-    }
-    let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let text = private::read(path)?;
     // The parser's own message would quote the line, and with it the password.
     let file: CredentialsFile = toml::from_str(&text)
         .map_err(|_| "wanted are two lines: user = \"…\" and password = \"…\"".to_owned())?;
@@ -124,6 +256,9 @@ fn credentials(path: &Path) -> Result<Credentials, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     /// Catches a password file that others can read being used, and one that leaks into an error.
@@ -141,5 +276,68 @@ mod tests {
         );
         fs::write(&path, "password = secret\n").unwrap();
         assert!(!credentials(&path).unwrap_err().contains("secret"));
+    }
+
+    /// Catches a signature over a header that the library writes behind its back: it signs that there is none, and no verifier
+    /// agrees.
+    #[test]
+    fn what_is_signed_is_there() {
+        let address = || "m@office.test".parse().unwrap();
+        let mail = Message::builder()
+            .from(address())
+            .to(address())
+            .subject("s")
+            .message_id(Some("<1@office.test>".to_owned()))
+            .references("<2@office.test>".to_owned())
+            .raw_header(lettre::message::header::HeaderValue::new(
+                HeaderName::new_from_ascii_str("Auto-Submitted"),
+                "auto-generated".to_owned(),
+            ))
+            .multipart(lettre::message::MultiPart::alternative_plain_html(
+                "t".to_owned(),
+                "h".to_owned(),
+            ))
+            .unwrap();
+        for name in SIGNED {
+            assert!(mail.headers().get_raw(name).is_some(), "{name}");
+        }
+    }
+
+    /// Catches a mail given up that a fuller word would have saved, one tried for two days that will never be taken, and a wrong
+    /// password that costs mails.
+    #[test]
+    fn codes() {
+        for (code, text, judgement) in [
+            (
+                451,
+                "transient error (451): 4.7.1 greylisted",
+                Judgement::Temporary,
+            ),
+            (
+                550,
+                "permanent error (550): 5.1.1 no such user",
+                Judgement::Permanent,
+            ),
+            (550, "permanent error (550): no such user", Judgement::Permanent),
+            (
+                552,
+                "permanent error (552): 5.2.2 over quota",
+                Judgement::Temporary,
+            ),
+            (550, "permanent error (550): 4.2.1 busy", Judgement::Temporary),
+            (450, "transient error (450): 5.1.1 gone", Judgement::Permanent),
+            (554, "permanent error (554): 5.3.2 not now", Judgement::Temporary),
+            (554, "permanent error (554): 5.3.4 too big", Judgement::Permanent),
+            (535, "permanent error (535): no", Judgement::Server),
+            (554, "permanent error (554): 5.7.8 no", Judgement::Server),
+            (450, "transient error (450): 4.2 not a code", Judgement::Temporary),
+            (
+                550,
+                "permanent error (550): 10.0.0.1 is listed",
+                Judgement::Permanent,
+            ),
+        ] {
+            assert_eq!(judge(code, text), judgement, "{text}");
+        }
     }
 }

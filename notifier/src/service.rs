@@ -1,33 +1,43 @@
-//! The service: journal to outbox to server, until told to stop (`run`) or until there is nothing left to
+//! The service: journal to outbox to servers, until told to stop (`run`) or until there is nothing left to
 //! try (`once`).
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ringtap_config::Config;
 use ringtap_journal::{JournalError, Reader};
 use ringtap_record::Time;
 
-use crate::intake::{IntakeError, IntakeTotals, Rules};
-use crate::mailer::{Answer, Mailer, MailerError};
+use crate::deliver::{Courier, DeliveryTotals, PUT_OFF_MAX_MS, Patience};
+use crate::intake::{self, IntakeError, IntakeTotals};
+use crate::mailer::{MailRoute, MailerError};
+use crate::packing::Packing;
+use crate::post::Post;
 use crate::render::{RenderError, Renderer};
-use crate::store::{Claim, Queued, Retention, State, Store, StoreError, Unreadable};
+use crate::status::{Concern, Status};
+use crate::store::{self, Channel, Claim, Retention, Store, StoreError};
+use crate::webhook::{Webhook, WebhookError};
 
-/// How often `run` looks at the journal and the outbox.
-const POLL: Duration = Duration::from_millis(200);
+/// How often `run` looks at the journal and the outbox when there is nothing to do.
+const POLL: Duration = Duration::from_millis(20);
 /// How long `run` waits before it looks again for a journal that is not there, or after a fault.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Mails handed over before the journal is looked at again.
-const ROUND: u32 = 50;
-/// After so many mails in a row that found no server, the server is taken to be down for now.
-const NO_SERVER_MAX: u32 = 3;
-/// First and longest wait before a mail is tried again.
-const BACKOFF_S: (u64, u64) = (5, 4 * 3600);
-
+/// Posts on their way to the operator's endpoint at once.
+const POSTS: u32 = 4;
+/// Rows that get a turn at once.
+const CALLED_UP: u32 = 500;
+/// How long `run` waits at its end for what is on its way.
+const LAST_WAIT: Duration = Duration::from_secs(10);
 /// How often `run` forgets what is old.
 const SWEEP: Duration = Duration::from_secs(3600);
+/// How often what lies in the outbox is counted for Prometheus.
+const COUNT: Duration = Duration::from_secs(2);
+/// Counting takes no more than one part in so many of the time.
+const COUNTING_SHARE: u32 = 100;
+/// A clock that leaps by more than this was set; less is its own drift and the work between two looks.
+const LEAP_MS: i64 = 2_000;
 
 /// Why the service cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -44,27 +54,23 @@ pub enum ServiceError {
     /// Templates, sender.
     #[error(transparent)]
     Render(#[from] RenderError),
+    /// The operator's endpoint.
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
+    /// No thread for a sender.
+    #[error("a thread for a sender cannot be had: {0}")]
+    Thread(std::io::Error),
 }
 
 impl ServiceError {
     /// Whether the configuration is at fault rather than the work.
     #[must_use]
     pub const fn is_configuration(&self) -> bool {
-        matches!(self, Self::Mailer(_) | Self::Render(RenderError::From { .. }))
+        matches!(
+            self,
+            Self::Mailer(_) | Self::Webhook(_) | Self::Render(RenderError::From { .. })
+        )
     }
-}
-
-/// What became of the mails tried.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DeliveryTotals {
-    /// Taken by the server.
-    pub sent: u64,
-    /// To be tried again.
-    pub put_off: u64,
-    /// Given up.
-    pub dead: u64,
-    /// Not wanted any more.
-    pub dropped: u64,
 }
 
 /// All parts of the notifier, ready to work.
@@ -72,80 +78,187 @@ pub struct Service {
     config: Config,
     journal_path: PathBuf,
     journal: Option<Reader>,
+    /// There may be records that were not taken in.
+    is_behind: bool,
     store: Store,
-    renderer: Renderer,
-    mailer: Mailer,
+    courier: Courier,
+    status: Arc<Status>,
+    clock: Clock,
     swept: Option<Instant>,
+    /// When that was counted last, and how long it is not to be counted again.
+    counted: Option<(Instant, Duration)>,
+    /// The last fault that was told.
+    said: Option<String>,
     _claim: Claim,
 }
 
 impl Service {
-    /// Opens the database, claims it, and prepares the way to the server; the journal may come later. Fails if
+    /// Opens the database, claims it, and prepares the ways to the servers; the journal may come later. Fails if
     /// another service works off this database.
     pub fn new(config: Config, journal: &Path, database: &Path) -> Result<Self, ServiceError> {
         let notifier = &config.notifier;
-        let renderer = Renderer::new(
+        let renderer = Arc::new(Renderer::new(
             config.plan.clone(),
             &notifier.smtp.from,
             notifier.settings_url.as_deref(),
-        )?;
-        let mailer = Mailer::new(&notifier.smtp)?;
+        )?);
+        let route = MailRoute::new(&notifier.smtp, Arc::clone(&renderer))?;
+        let webhook = match notifier.webhook.url {
+            Some(_) => Some(Arc::new(Webhook::new(&notifier.webhook)?)),
+            None => None,
+        };
         let store = Store::open(database)?;
         let claim = Claim::take(database)?;
-        Ok(Self {
+        let status = Arc::new(Status::default());
+        let mut courier = Courier::new(
+            Patience {
+                giveup_ms: i64::from(notifier.delivery.giveup_h) * 3_600_000,
+                per_domain_max: notifier.smtp.per_domain_max,
+                quiet: notifier.delivery.quiet(),
+            },
+            Arc::clone(&status),
+        );
+        courier
+            .open(
+                Channel::Mail,
+                (0..notifier.smtp.connections).map(|_| Box::new(route.mailer()) as _),
+            )
+            .map_err(ServiceError::Thread)?;
+        if let Some(webhook) = webhook {
+            let post = || Post {
+                webhook: Arc::clone(&webhook),
+                renderer: Arc::clone(&renderer),
+            };
+            courier
+                .open(Channel::Webhook, (0..POSTS).map(|_| Box::new(post()) as _))
+                .map_err(ServiceError::Thread)?;
+        }
+        let mut service = Self {
             journal_path: journal.to_owned(),
             journal: None,
+            is_behind: false,
             store,
-            renderer,
-            mailer,
+            courier,
+            status,
+            clock: Clock::new(),
             swept: None,
+            counted: None,
+            said: None,
             _claim: claim,
             config,
-        })
+        };
+        service.store.bound_waits(service.clock.now(), PUT_OFF_MAX_MS)?;
+        let people = service.store.wishing(Channel::Webhook)?;
+        if service.config.notifier.webhook.url.is_none() && people > 0 {
+            tracing::warn!(
+                people,
+                "notifier.webhook.url is not set, but people are to be told over the webhook: that waits in the outbox"
+            );
+        }
+        Ok(service)
     }
 
-    /// Reads the journal to its end, then tries each mail that is due once.
+    /// How it is doing.
+    #[must_use]
+    pub fn status(&self) -> Arc<Status> {
+        Arc::clone(&self.status)
+    }
+
+    /// Reads the journal to its end, then tries each message that is due once.
     pub fn once(&mut self) -> Result<(IntakeTotals, DeliveryTotals), ServiceError> {
         self.journal = Some(Reader::open(&self.journal_path).map_err(IntakeError::from)?);
-        let taken = self.take_all(&AtomicBool::new(false))?;
+        let mut taken = IntakeTotals::default();
+        while let Some(batch) = self.take_batch()? {
+            taken.add(&batch);
+        }
+        say_taken(&taken);
         let mut totals = DeliveryTotals::default();
-        let started = now();
-        while self.deliver(started, &mut totals, &AtomicBool::new(false))? {}
+        let started = self.clock.now();
+        loop {
+            self.store.call_up(started, CALLED_UP)?;
+            let now = self.clock.now();
+            let any = self.courier.dispatch(&mut self.store, now, &mut totals)?;
+            if self.courier.in_flight() > 0 {
+                self.collect(PAUSE, &mut totals)?;
+            } else if self.courier.is_stuck() || !any {
+                break;
+            }
+        }
         self.sweep()?;
         Ok((taken, totals))
     }
 
-    /// Works until `stop`. Faults of journal, database and server are logged and tried again.
+    /// Works until `stop`. Faults of journal, database and servers are logged and tried again.
     pub fn run(&mut self, stop: &AtomicBool) {
-        let mut said = String::new();
+        let mut totals = DeliveryTotals::default();
         while !stop.load(Ordering::Relaxed) {
-            let pause = match self.turn(stop) {
-                Ok(true) => Duration::ZERO,
-                Ok(false) => POLL,
+            let wait = match self.turn(&mut totals) {
+                Ok(Busy::Yes) => Duration::ZERO,
+                Ok(Busy::No) => POLL,
                 Err(fault) => {
-                    let fault_text = fault.to_string();
-                    if fault_text != said {
-                        match &fault {
-                            ServiceError::Intake(IntakeError::Journal(fault)) if fault.is_not_there_yet() => {
-                                tracing::info!("{fault}; waiting for it");
-                            }
-                            _ => tracing::error!("{fault}; trying again"),
-                        }
-                    }
-                    said = fault_text;
-                    self.journal = None;
+                    self.say(&fault);
                     PAUSE
                 }
             };
-            if pause != PAUSE {
-                said.clear();
+            self.rest(wait, stop, &mut totals);
+        }
+        self.wind_up(&mut totals);
+    }
+
+    /// Waits a while for what is on its way, and writes down what became of it.
+    fn wind_up(&mut self, totals: &mut DeliveryTotals) {
+        let began = Instant::now();
+        while !self.courier.is_done() && began.elapsed() < LAST_WAIT {
+            let worked = self.collect(POLL, totals).and_then(|_| {
+                let now = self.clock.now();
+                self.courier.settle(&mut self.store, now, totals)
+            });
+            if let Err(fault) = worked {
+                self.say(&fault.into());
+                std::thread::sleep(POLL);
             }
-            sleep(pause, stop);
+        }
+        if !self.courier.is_done() {
+            tracing::warn!(
+                unanswered = self.courier.in_flight(),
+                "ended before it was known what became of every message; such are sent again under the same Message-ID"
+            );
         }
     }
 
-    /// One look at the journal and one round of delivery; true if there may be more to do at once.
-    fn turn(&mut self, stop: &AtomicBool) -> Result<bool, ServiceError> {
+    /// Waits for answers, no longer than `wait`; whether there were any.
+    fn collect(&mut self, wait: Duration, totals: &mut DeliveryTotals) -> Result<bool, StoreError> {
+        let Self {
+            courier,
+            store,
+            clock,
+            ..
+        } = self;
+        courier.collect(store, wait, || clock.now(), totals)
+    }
+
+    /// Until something is to be done: an answer has come, or it is time to look again.
+    fn rest(&mut self, wait: Duration, stop: &AtomicBool, totals: &mut DeliveryTotals) {
+        let began = Instant::now();
+        loop {
+            let left = wait.saturating_sub(began.elapsed());
+            match self.collect(left.min(POLL), totals) {
+                Ok(false) if !left.is_zero() && !stop.load(Ordering::Relaxed) => {}
+                Ok(_) => return,
+                Err(fault) => {
+                    self.say(&fault.into());
+                    std::thread::sleep(POLL);
+                    if left.is_zero() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// One look at the journal and one round of delivery.
+    fn turn(&mut self, totals: &mut DeliveryTotals) -> Result<Busy, ServiceError> {
+        self.follow_clock()?;
         if self.swept.is_none_or(|last| last.elapsed() >= SWEEP) {
             // Marked first: a sweep that fails is tried again in an hour, the mails need not wait for it.
             self.swept = Some(Instant::now());
@@ -153,168 +266,136 @@ impl Service {
         }
         // Read first: what came in while nobody looked may drop a mail that is due by now. But mails that are
         // queued already need no journal.
-        let taken = self.follow(stop);
-        let more = self.deliver(now(), &mut DeliveryTotals::default(), stop)?;
-        Ok(taken? || more)
+        let taken = self.follow();
+        if let Err(fault @ IntakeError::Journal(_)) = &taken {
+            self.status.trouble(Concern::Journal, Some(&fault.to_string()));
+        }
+        let now = self.clock.now();
+        let mut busy = self.store.call_up(now, CALLED_UP)?;
+        busy |= self.courier.dispatch(&mut self.store, now, totals)?;
+        self.count()?;
+        // A full disk hinders the intake alone, as long as there is nothing else to write.
+        let can_be_used = !matches!(taken, Err(IntakeError::Store(_)));
+        if can_be_used && self.status.trouble(Concern::Database, None) {
+            tracing::info!("the database can be used again");
+        }
+        busy |= taken?;
+        if self.status.trouble(Concern::Journal, None) {
+            tracing::info!(journal = %self.journal_path.display(), "the journal can be read");
+        }
+        Ok(if busy { Busy::Yes } else { Busy::No })
     }
 
-    /// One look at the journal; true if it may have brought mails.
-    fn follow(&mut self, stop: &AtomicBool) -> Result<bool, ServiceError> {
+    /// If the clock was set, what waits is moved with it. Until that is written down, time goes on here as it did: a message is
+    /// not older for it, whoever asks in between.
+    fn follow_clock(&mut self) -> Result<(), StoreError> {
+        let by_ms = self.clock.leapt_ms();
+        if by_ms != 0 {
+            self.store.clock_was_set(by_ms, wall_clock())?;
+            self.courier.clock_was_set(by_ms);
+            self.clock.settle();
+            tracing::warn!(by_ms, "the clock was set; what waits follows it");
+        }
+        Ok(())
+    }
+
+    /// One look at the journal; whether it brought anything.
+    fn follow(&mut self) -> Result<bool, IntakeError> {
         let journal = match &mut self.journal {
             Some(journal) => journal,
-            none => none.insert(Reader::open(&self.journal_path).map_err(IntakeError::from)?),
+            none => none.insert(Reader::open(&self.journal_path)?),
         };
-        if journal.has_changed().map_err(IntakeError::from)? {
-            return Ok(self.take_all(stop)?.queued > 0);
+        self.is_behind |= journal.has_changed()?;
+        if self.is_behind {
+            // A batch at a time: mails go out meanwhile.
+            let taken = self.take_batch()?;
+            self.is_behind = taken.is_some();
+            say_taken(&taken.unwrap_or_default());
+            return Ok(self.is_behind);
         }
         if !journal.is_in_place() {
             tracing::warn!(
                 "journal {}: was removed or replaced; opening what is there now",
                 self.journal_path.display()
             );
-            self.journal = None;
+            self.leave_journal();
             return Ok(true);
         }
         Ok(false)
     }
 
+    /// Opens the journal anew next time.
+    fn leave_journal(&mut self) {
+        self.journal = None;
+        self.is_behind = false;
+    }
+
+    fn take_batch(&mut self) -> Result<Option<IntakeTotals>, IntakeError> {
+        let Some(journal) = &self.journal else {
+            return Ok(None);
+        };
+        let delivery = &self.config.notifier.delivery;
+        let rules = intake::Rules {
+            policy: &self.config.policy,
+            stale_after_h: delivery.stale_after_h,
+            learn: self.config.identities.learn,
+            queue: store::Rules {
+                packing: Packing::new(delivery),
+                quiet: delivery.quiet(),
+            },
+        };
+        let path = self.journal_path.display().to_string();
+        let taken = rules.take_batch(journal, &path, &mut self.store, self.clock.now())?;
+        if let Some(taken) = &taken {
+            taken.tell(&self.status);
+        }
+        Ok(taken)
+    }
+
     /// Forgets what is old.
     fn sweep(&mut self) -> Result<(), StoreError> {
-        let swept = self.store.sweep(Retention::new(&self.config), now())?;
+        let swept = self.store.sweep(Retention::new(&self.config), self.clock.now())?;
         tracing::debug!(?swept, "what is old was forgotten");
         Ok(())
     }
 
-    fn take_all(&mut self, stop: &AtomicBool) -> Result<IntakeTotals, IntakeError> {
-        let mut all = IntakeTotals::default();
-        let Some(journal) = &self.journal else {
-            return Ok(all);
-        };
-        let rules = Rules {
-            policy: &self.config.policy,
-            stale_after_h: self.config.notifier.delivery.stale_after_h,
-            learn: self.config.identities.learn,
-        };
-        let path = self.journal_path.display().to_string();
-        while let Some(batch) = rules.take_batch(journal, &path, &mut self.store, now())? {
-            all.records += batch.records;
-            all.queued += batch.queued;
-            all.repeated += batch.repeated;
-            all.stale += batch.stale;
-            all.suppressed += batch.suppressed;
-            all.damaged += batch.damaged;
-            if stop.load(Ordering::Relaxed) {
-                break;
-            }
+    /// Counts for Prometheus what lies about, now and then.
+    fn count(&mut self) -> Result<(), StoreError> {
+        if self.counted.is_some_and(|(last, pause)| last.elapsed() < pause) {
+            return Ok(());
         }
-        if all.records > 0 {
-            tracing::info!(
-                records = all.records,
-                queued = all.queued,
-                stale = all.stale,
-                suppressed = all.suppressed,
-                damaged = all.damaged,
-                "journal read"
-            );
+        let began = Instant::now();
+        self.counted = Some((began, COUNT));
+        self.status
+            .depth(&self.store.depth()?, self.clock.now().as_micros());
+        self.counted = Some((began, COUNT.max(began.elapsed() * COUNTING_SHARE)));
+        if let Some(journal) = &self.journal
+            && let Ok(last) = journal.last()
+        {
+            self.status
+                .lag(last.saturating_sub(self.store.cursor(journal.id())?));
         }
-        Ok(all)
+        Ok(())
     }
 
-    /// Tries up to a round of mails that were due at `due`; true if there are more.
-    fn deliver(
-        &mut self,
-        due: Time,
-        totals: &mut DeliveryTotals,
-        stop: &AtomicBool,
-    ) -> Result<bool, StoreError> {
-        let queue = self.store.due(due, ROUND)?;
-        if queue.is_empty() {
-            self.mailer.rest();
-        }
-        let mut no_server = 0;
-        for queued in &queue {
-            if stop.load(Ordering::Relaxed) || no_server >= NO_SERVER_MAX {
-                return Ok(false);
+    /// A fault, once.
+    fn say(&mut self, fault: &ServiceError) {
+        let text = fault.to_string();
+        let (concern, is_patient) = match fault {
+            ServiceError::Intake(IntakeError::Journal(fault)) => {
+                self.leave_journal();
+                (Concern::Journal, fault.is_not_there_yet())
             }
-            let answer = match queued {
-                Ok(queued) => self.deliver_one(queued, totals)?,
-                Err(unreadable) => self.give_up(unreadable, totals)?,
-            };
-            no_server = match answer {
-                Some(Answer::NoServer(_)) => no_server + 1,
-                _ => 0,
-            };
-        }
-        Ok(!queue.is_empty())
-    }
-
-    fn deliver_one(
-        &mut self,
-        queued: &Queued,
-        totals: &mut DeliveryTotals,
-    ) -> Result<Option<Answer>, StoreError> {
-        let person = self.store.person(queued.user_id)?;
-        let Some((person, accounts)) = person.filter(|(person, _)| person.subscribed) else {
-            totals.dropped += 1;
-            self.store
-                .close(queued.id, State::Dropped, Some("not subscribed any more"), now())?;
-            return Ok(None);
+            _ => (Concern::Database, false),
         };
-        let answer = match self.renderer.mail(&person, &accounts, &queued.notice) {
-            Ok(mail) => self.mailer.send(&mail),
-            Err(fault) => Answer::Refused(fault.to_string()),
-        };
-        self.record(queued, &person.key, &answer, totals)?;
-        Ok(Some(answer))
-    }
-
-    /// Sets a mail aside that can never be sent, for the operator to see.
-    fn give_up(
-        &mut self,
-        unreadable: &Unreadable,
-        totals: &mut DeliveryTotals,
-    ) -> Result<Option<Answer>, StoreError> {
-        let Unreadable { id, why } = unreadable;
-        totals.dead += 1;
-        tracing::error!(id, error = why, "mail given up");
-        self.store.close(*id, State::Dead, Some(why), now())?;
-        Ok(None)
-    }
-
-    /// Writes down, in its own commit, what became of a mail.
-    fn record(
-        &mut self,
-        queued: &Queued,
-        user: &str,
-        answer: &Answer,
-        totals: &mut DeliveryTotals,
-    ) -> Result<(), StoreError> {
-        let (id, call, attempt, now) = (queued.id, &queued.notice.call, queued.attempts + 1, now());
-        let giveup_us = i64::from(self.config.notifier.delivery.giveup_h) * 3_600_000_000;
-        match answer {
-            Answer::Sent => {
-                totals.sent += 1;
-                let caller = mask(queued.notice.caller.identity.as_deref().unwrap_or("-"));
-                tracing::info!(user, call, caller, reason = %queued.notice.reason, attempt, "mail sent");
-                self.store.close(id, State::Sent, None, now)
-            }
-            Answer::Refused(error) => {
-                totals.dead += 1;
-                tracing::error!(user, call, attempt, error, "mail given up: refused");
-                self.store.close(id, State::Dead, Some(error), now)
-            }
-            Answer::Later(error) | Answer::NoServer(error) if now - queued.created > giveup_us => {
-                totals.dead += 1;
-                tracing::error!(user, call, attempt, error, "mail given up: tried too long");
-                self.store.close(id, State::Dead, Some(error), now)
-            }
-            Answer::Later(error) | Answer::NoServer(error) => {
-                totals.put_off += 1;
-                let wait_ms = backoff_ms(attempt, fastrand::f64());
-                tracing::warn!(user, call, attempt, error, wait_ms, "mail put off");
-                self.store.put_off(id, error, now.plus_ms(wait_ms))
-            }
+        // Whoever found it may have noted it already.
+        let is_news = self.status.trouble(concern, Some(&text)) || self.said != Some(text.clone());
+        if is_news && is_patient {
+            tracing::info!("{text}; waiting for it");
+        } else if is_news {
+            tracing::error!("{text}; trying again");
         }
+        self.said = Some(text);
     }
 
     /// The database, to look at what remains.
@@ -324,15 +405,71 @@ impl Service {
     }
 }
 
-/// The wait after the given attempt: doubling from 5 s to 4 h, each up to a fifth longer or shorter by
-/// `jitter` (0 to 1) so that mails put off together do not come back together.
-fn backoff_ms(attempt: u32, jitter: f64) -> i64 {
-    let (first_s, longest_s) = BACKOFF_S;
-    let doubled = first_s.saturating_mul(1 << attempt.saturating_sub(1).min(20));
-    let wait_ms = i64::try_from(doubled.min(longest_s) * 1000).unwrap_or(i64::MAX);
-    // In thousandths, so that no cast is needed.
-    let share = (1..1000).filter(|n| f64::from(*n) / 1000.0 <= jitter).count();
-    wait_ms * 4 / 5 + wait_ms * 2 / 5 * i64::try_from(share).unwrap_or(0) / 1000
+/// Whether there may be more to do at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Busy {
+    Yes,
+    No,
+}
+
+/// The clock on the wall, watched by one that cannot be set.
+#[derive(Debug)]
+struct Clock {
+    wall: Time,
+    tick: Instant,
+    /// By how much it was set and what waits has not followed yet.
+    leapt_ms: i64,
+}
+
+impl Clock {
+    fn new() -> Self {
+        Self {
+            wall: wall_clock(),
+            tick: Instant::now(),
+            leapt_ms: 0,
+        }
+    }
+
+    /// The time. If the clock was set, as if it had not been, until that is settled.
+    fn now(&mut self) -> Time {
+        self.look();
+        self.wall.plus_ms(-self.leapt_ms)
+    }
+
+    /// By how many milliseconds the clock was set since that was settled.
+    fn leapt_ms(&mut self) -> i64 {
+        self.look();
+        self.leapt_ms
+    }
+
+    /// What waits has followed.
+    const fn settle(&mut self) {
+        self.leapt_ms = 0;
+    }
+
+    fn look(&mut self) {
+        let (wall, tick) = (wall_clock(), Instant::now());
+        let passed = i64::try_from(tick.duration_since(self.tick).as_millis()).unwrap_or(i64::MAX);
+        let by_ms = ((wall - self.wall) / 1000).saturating_sub(passed);
+        if by_ms.abs() > LEAP_MS {
+            self.leapt_ms = self.leapt_ms.saturating_add(by_ms);
+        }
+        (self.wall, self.tick) = (wall, tick);
+    }
+}
+
+fn say_taken(taken: &IntakeTotals) {
+    if taken.records > 0 {
+        tracing::info!(
+            records = taken.records,
+            queued = taken.queued,
+            gathered = taken.gathered,
+            stale = taken.stale,
+            suppressed = taken.suppressed,
+            damaged = taken.damaged,
+            "journal read"
+        );
+    }
 }
 
 /// A number as logs show it: its middle hidden (semantics.md §7.4).
@@ -347,19 +484,9 @@ pub fn mask(identity: &str) -> String {
         .collect()
 }
 
-fn now() -> Time {
+fn wall_clock() -> Time {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Time::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
-}
-
-/// Sleeps, but not past `stop`.
-fn sleep(pause: Duration, stop: &AtomicBool) {
-    let slice = Duration::from_millis(50);
-    let mut left = pause;
-    while !left.is_zero() && !stop.load(Ordering::Relaxed) {
-        thread::sleep(left.min(slice));
-        left = left.saturating_sub(slice);
-    }
 }
 
 impl From<JournalError> for ServiceError {
@@ -371,16 +498,6 @@ impl From<JournalError> for ServiceError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Catches a backoff that overflows, never grows, or leaves its bounds.
-    #[test]
-    fn backoff_doubles_within_its_bounds() {
-        assert_eq!(backoff_ms(1, 0.0), 4000);
-        assert_eq!(backoff_ms(1, 0.5), 5000);
-        assert_eq!(backoff_ms(2, 0.5), 10_000);
-        assert_eq!(backoff_ms(60, 0.5), 4 * 3600 * 1000);
-        assert!((1..100).all(|attempt| (4000..=17_280_000).contains(&backoff_ms(attempt, 0.999))));
-    }
 
     /// Catches whole numbers in logs.
     #[test]

@@ -16,9 +16,11 @@ use std::time::Duration;
 
 use ringtap_config::{Config, Learn};
 use ringtap_journal::{Options, Reader, Writer};
+use ringtap_notifier::deliver::DeliveryTotals;
 use ringtap_notifier::intake::Rules;
-use ringtap_notifier::service::{DeliveryTotals, Service};
-use ringtap_notifier::store::{Batch, Store, StoreError};
+use ringtap_notifier::packing::Packing;
+use ringtap_notifier::service::Service;
+use ringtap_notifier::store::{self, Batch, Store, StoreError};
 use ringtap_notifier::subscriptions;
 use ringtap_record::{CallRecord, Caller, NameSource, Outcome, Target, Time};
 use sink::{Reply, Sink};
@@ -54,7 +56,8 @@ impl Lab {
 
     fn config(&self) -> Config {
         let text = format!(
-            "[numbering]\ncountry = \"86\"\narea = \"25\"\n[notifier.smtp]\nurl = \"smtp://{}\"\nfrom = \"M <m@office.test>\"\n",
+            "[numbering]\ncountry = \"86\"\narea = \"25\"\n[notifier.smtp]\nurl = \"smtp://{}\"\nfrom = \"M <m@office.test>\"\nconnections = 1\n\
+             [notifier.delivery]\ncoalesce_window_s = 0\n",
             self.sink.address
         );
         ringtap_config::from_toml(&text, "test").unwrap()
@@ -121,6 +124,13 @@ fn record(call: &str, targets: &[&str]) -> CallRecord {
             .collect(),
         legs: 1,
         flags: Vec::new(),
+    }
+}
+
+fn rules_of_queue(config: &Config) -> store::Rules {
+    store::Rules {
+        packing: Packing::new(&config.notifier.delivery),
+        quiet: None,
     }
 }
 
@@ -233,7 +243,7 @@ fn giving_up() {
     assert_eq!(lab.once().put_off, 3);
     let sql = rusqlite::Connection::open(lab.path("n.db")).unwrap();
     sql.execute_batch(
-        "UPDATE outbox SET next_attempt_ms = 0, created_ms = created_ms - 49 * 3600000 WHERE call = 'a';
+        "UPDATE outbox SET next_attempt_ms = 0, tried_ms = tried_ms - 49 * 3600000 WHERE call = 'a';
          UPDATE outbox SET next_attempt_ms = 0 WHERE call = 'b';
          UPDATE user SET subscribed = 0 WHERE key = 'zhao'",
     )
@@ -295,6 +305,7 @@ fn cursor_and_outbox_move_together() {
         policy: &config.policy,
         stale_after_h: 0,
         learn: Learn::Suggest,
+        queue: rules_of_queue(&config),
     };
     let mut store = lab.store();
     let now = Time::from_micros(1);
@@ -342,6 +353,7 @@ fn stale_calls() {
             policy: &config.policy,
             stale_after_h,
             learn: Learn::Suggest,
+            queue: rules_of_queue(&config),
         };
         let mut store = Store::open(&lab.path(&format!("{stale_after_h}-{hours}.db"))).unwrap();
         let people = subscriptions::read(Path::new("p"), PEOPLE.as_bytes(), &config.plan).unwrap();
@@ -412,7 +424,6 @@ fn an_unreadable_notice_is_set_aside() {
     for damage in [
         "UPDATE outbox SET notice = '{\"call\"' WHERE call = 'a'",
         "UPDATE outbox SET notice = x'ff' WHERE call = 'a'",
-        "UPDATE outbox SET attempts = -1 WHERE call = 'a'",
     ] {
         let lab = Lab::new(&[Reply::Code(451), Reply::Code(451)]);
         lab.write(&[("a", &["+862583091001"]), ("b", &["+862583091001"])]);

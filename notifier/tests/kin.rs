@@ -242,6 +242,10 @@ fn who_gets_a_mail() {
             policy: &config.policy,
             stale_after_h: 0,
             learn,
+            queue: ringtap_notifier::store::Rules {
+                packing: ringtap_notifier::packing::Packing::new(&config.notifier.delivery),
+                quiet: None,
+            },
         };
         let journal = Reader::open(&path).unwrap();
         let now = Time::from_micros(1_714_962_300_000_000);

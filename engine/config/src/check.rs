@@ -6,7 +6,6 @@ use ringtap_identity::{Identity, Plan};
 use crate::capture::{DUPLICATE_MS_MAX, RING_FRAMES_MAX, RING_FRAMES_MIN};
 use crate::identities::{Identities, Learn, RawIdentities};
 use crate::network::Network;
-use crate::notifier::{NotifierConfig, SmtpConfig};
 use crate::place::Source;
 use crate::raw::Raw;
 use crate::timers::{Limits, TIMER_MS_MAX, Timers};
@@ -29,7 +28,9 @@ pub(crate) fn check(raw: Raw, source: &Source<'_>) -> Result<Config, ConfigError
     policy
         .check()
         .map_err(|(key, problem)| source.fault(&format!("policy.notify.{key}"), problem))?;
-    notifier(&raw.notifier, source)?;
+    raw.notifier
+        .check()
+        .map_err(|(key, problem)| source.fault(&format!("notifier.{key}"), problem))?;
     Ok(Config {
         capture: raw.capture,
         network: raw.network,
@@ -172,62 +173,6 @@ fn limits(limits: &Limits, source: &Source<'_>) -> Result<(), ConfigError> {
         return Err(source.fault("limits.stream_bytes_max", problem));
     }
     Ok(())
-}
-
-fn notifier(notifier: &NotifierConfig, source: &Source<'_>) -> Result<(), ConfigError> {
-    let smtp = &notifier.smtp;
-    not_empty(
-        "notifier.database",
-        notifier.database.as_os_str().is_empty(),
-        source,
-    )?;
-    // Passwords do not belong into a file that everybody may read, nor into errors and logs.
-    if smtp.url.contains('@') {
-        let problem = "user and password belong into the file that credentials_file names";
-        return Err(source.fault("notifier.smtp.url", problem));
-    }
-    let server = SmtpConfig::SCHEMES
-        .iter()
-        .find_map(|scheme| smtp.url.strip_prefix(scheme));
-    if !server.is_some_and(|server| !server.is_empty() && is_plain(server)) {
-        let forms = SmtpConfig::SCHEMES
-            .map(|scheme| format!("{scheme}HOST:PORT"))
-            .join(", ");
-        return Err(source.fault(
-            "notifier.smtp.url",
-            format!("{:?} is not a server; write {forms}", smtp.url),
-        ));
-    }
-    if !smtp.from.contains('@') || smtp.from.contains(|c: char| c.is_control()) {
-        return Err(source.fault(
-            "notifier.smtp.from",
-            format!("{:?} is not a mail address", smtp.from),
-        ));
-    }
-    for (key, url) in [
-        ("notifier.public_url", &notifier.public_url),
-        ("notifier.settings_url", &notifier.settings_url),
-    ] {
-        let web = |url: &String| {
-            let address = url
-                .strip_prefix("https://")
-                .or_else(|| url.strip_prefix("http://"));
-            address.is_some_and(|address| !address.is_empty() && is_plain(address))
-        };
-        if let Some(url) = url.as_ref().filter(|url| !web(url)) {
-            return Err(source.fault(key, format!("{url:?} is not an http:// or https:// address")));
-        }
-    }
-    at_least_one(
-        "notifier.delivery.mails_per_hour_max",
-        notifier.delivery.mails_per_hour_max,
-        source,
-    )?;
-    at_least_one("notifier.delivery.giveup_h", notifier.delivery.giveup_h, source)
-}
-
-fn is_plain(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn at_least_one(key: &str, value: u32, source: &Source<'_>) -> Result<(), ConfigError> {

@@ -4,7 +4,7 @@
 //! normalised by the numbering plan, addresses parsed, times within bounds), or a [`ConfigError`] that
 //! names file, line and key. The keys are those of interfaces.md; an unknown one is an error.
 //!
-//! Nothing here opens sockets, databases or the credentials file: that a path or an address can be
+//! Nothing here opens sockets, databases or the files with passwords and keys: that a path or an address can be
 //! used is found out by who uses it.
 
 #![forbid(unsafe_code)]
@@ -30,7 +30,9 @@ pub use capture::{
 pub use error::ConfigError;
 pub use identities::{Identities, Learn};
 pub use network::Network;
-pub use notifier::{DeliveryConfig, NotifierConfig, SmtpConfig};
+pub use notifier::{
+    DeliveryConfig, DkimConfig, NoQuietHours, NotifierConfig, QuietHours, SmtpConfig, WebhookConfig,
+};
 pub use policy::{GroupMember, MediaRequired, PartialEvidence, Policy, Undetermined};
 pub use raw::{JournalConfig, Keep};
 pub use timers::{Limits, Timers};

@@ -21,6 +21,7 @@ fn example_holds_the_defaults() {
     assert_eq!(example.policy, default.policy);
     assert_eq!(example.notifier.database, default.notifier.database);
     assert_eq!(example.notifier.delivery, default.notifier.delivery);
+    assert_eq!(example.notifier.webhook, default.notifier.webhook);
     assert_eq!(
         example.identities.emergency_numbers,
         default.identities.emergency_numbers
@@ -85,6 +86,13 @@ fn defaults() {
     assert_eq!(policy.partial_evidence, PartialEvidence::Notify);
     assert_eq!(policy.media_required, MediaRequired::Any);
     assert_eq!(config.notifier.delivery.giveup_h, 48);
+    assert_eq!(config.notifier.delivery.digest_every_s, 600);
+    let smtp = &config.notifier.smtp;
+    assert_eq!((smtp.connections, smtp.per_domain_max), (4, 4));
+    assert_eq!(
+        (&config.notifier.webhook.url, config.notifier.webhook.timeout_s),
+        (&None, 10)
+    );
     let emergency: Vec<&str> = config
         .identities
         .emergency_numbers
@@ -362,6 +370,85 @@ fn faults_name_file_line_and_key() {
             "notifier.delivery.giveup_h",
             "at least 1",
         ),
+        (
+            "[notifier.delivery]\nquiet_hours = '22-7'",
+            2,
+            "notifier.delivery.quiet_hours",
+            "like \"22:00-07:00\"",
+        ),
+        (
+            "[notifier.delivery]\ndigest_every_s = 0",
+            2,
+            "notifier.delivery.digest_every_s",
+            "out of bounds",
+        ),
+        (
+            "[notifier.smtp]\nconnections = 65",
+            2,
+            "notifier.smtp.connections",
+            "1 to 64",
+        ),
+        (
+            "[notifier.smtp]\nper_domain_max = 0",
+            2,
+            "notifier.smtp.per_domain_max",
+            "at least 1",
+        ),
+        (
+            "[notifier.smtp]\nca_file = ''",
+            2,
+            "notifier.smtp.ca_file",
+            "is empty",
+        ),
+        (
+            "[notifier.smtp.dkim]\nselector = 's'\ndomain = 'office.test'",
+            1,
+            "notifier.smtp.dkim",
+            "missing field `key_file`",
+        ),
+        (
+            "[notifier.smtp.dkim]\nselector = 's'\ndomain = 'office..test'\nkey_file = 'k'",
+            3,
+            "notifier.smtp.dkim.domain",
+            "DNS",
+        ),
+        // The webhook.
+        (
+            "[notifier.webhook]\nurl = 'ftp://x'",
+            2,
+            "notifier.webhook.url",
+            "https://",
+        ),
+        (
+            "[notifier.webhook]\nurl = 'https:///hook'",
+            2,
+            "notifier.webhook.url",
+            "host",
+        ),
+        (
+            "[notifier.webhook]\nurl = 'https://h/#x'",
+            2,
+            "notifier.webhook.url",
+            "wanted",
+        ),
+        (
+            "[notifier.webhook]\nsecret = 'x'",
+            2,
+            "notifier.webhook.secret",
+            "unknown field `secret`",
+        ),
+        (
+            "[notifier.webhook]\nsecret_file = ''",
+            2,
+            "notifier.webhook.secret_file",
+            "is empty",
+        ),
+        (
+            "[notifier.webhook]\ntimeout_s = 0",
+            2,
+            "notifier.webhook.timeout_s",
+            "1 to 120",
+        ),
     ] {
         assert_fault(text, line, key, word);
     }
@@ -385,15 +472,27 @@ fn which_configurations_record_answered_calls() {
     }
 }
 
-/// Catches a password that an error repeats into a log.
+/// Catches a password, or the token in a webhook's address, that an error repeats into a log.
 #[test]
 fn passwords_are_not_repeated() {
-    let text = "[notifier.smtp]\nurl = 'smtp://me:hunter2@mail.test'";
-    let error = from_toml(text, "t").unwrap_err().to_string();
-    assert!(
-        error.contains("credentials_file") && !error.contains("hunter2"),
-        "{error}"
-    );
+    for (text, word) in [
+        (
+            "[notifier.smtp]\nurl = 'smtp://me:hunter2@mail.test'",
+            "credentials_file",
+        ),
+        (
+            "[notifier.webhook]\nurl = 'https://me:hunter2@chat.test'",
+            "secret_file",
+        ),
+        (
+            "[notifier.webhook]\nurl = 'htps://chat.test/?key=hunter2'",
+            "https://",
+        ),
+        ("[notifier.webhook]\nurl = 'https://chat.test/#hunter2'", "wanted"),
+    ] {
+        let error = from_toml(text, "t").unwrap_err().to_string();
+        assert!(error.contains(word) && !error.contains("hunter2"), "{error}");
+    }
 }
 
 /// Catches broken TOML reported as something else.

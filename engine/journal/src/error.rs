@@ -55,7 +55,9 @@ impl JournalError {
     pub fn is_not_there_yet(&self) -> bool {
         matches!(
             self,
-            Self::File(SchemaError::Missing { .. } | SchemaError::Empty { .. })
+            Self::File(
+                SchemaError::Missing { .. } | SchemaError::Empty { .. } | SchemaError::HalfMade { .. }
+            )
         )
     }
 

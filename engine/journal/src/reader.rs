@@ -1,7 +1,5 @@
 //! Following the journal: read-only, with the caller's own cursor, from another process if need be.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,6 +8,7 @@ use ringtap_record::{CallRecord, Explanation, ImplicitSet};
 use rusqlite::Connection;
 
 use crate::error::JournalError;
+use crate::place::Place;
 use crate::{JOURNAL, row, sets};
 
 /// How often a waiting reader looks whether something was committed.
@@ -21,8 +20,7 @@ pub struct Reader {
     path: PathBuf,
     connection: Connection,
     id: String,
-    /// Device and inode that the path had when it was opened.
-    file: Option<(u64, u64)>,
+    place: Place,
     seen: Option<i64>,
 }
 
@@ -34,16 +32,17 @@ impl Reader {
     /// Opens the journal at `path`, which must exist and be of this program's version.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
         // Looked at before it is opened: a file that takes its place in between is noticed as another one.
-        let file = file_at(path);
+        let mut place = Place::of(path);
         let connection = JOURNAL.open_read_only(path)?;
         let id = connection
             .query_row("SELECT id FROM journal", (), |row| row.get(0))
             .map_err(JournalError::sqlite(path, "read its name"))?;
+        place.look_beside();
         Ok(Self {
             path: path.to_owned(),
             connection,
             id,
-            file,
+            place,
             seen: None,
         })
     }
@@ -69,6 +68,14 @@ impl Reader {
     /// must get past it.
     pub fn each_after(&self, seq: u64, limit: usize) -> Result<Vec<Found>, JournalError> {
         row::after(&self.connection, &self.path, seq, limit)
+    }
+
+    /// The last cursor that this journal has given, whether its record is still there or not.
+    pub fn last(&self) -> Result<u64, JournalError> {
+        self.connection
+            .query_row("SELECT seq_last FROM journal", (), |row| row.get::<_, i64>(0))
+            .map(i64::unsigned_abs)
+            .map_err(JournalError::sqlite(&self.path, "read its last cursor"))
     }
 
     /// The record named `call`.
@@ -107,11 +114,11 @@ impl Reader {
         Ok(changed)
     }
 
-    /// Whether the path still names the file that was opened. If not, the journal was removed or another was
+    /// Whether the path still names the files that were opened. If not, the journal was removed or another was
     /// put in its place, and nothing more will be found here.
     #[must_use]
     pub fn is_in_place(&self) -> bool {
-        self.file.is_some() && self.file == file_at(&self.path)
+        self.place.is_kept()
     }
 
     /// Waits until somebody commits, at most `timeout`; false if nobody did.
@@ -128,10 +135,4 @@ impl Reader {
             thread::sleep(left.min(POLL));
         }
     }
-}
-
-/// Device and inode of the file at `path`.
-fn file_at(path: &Path) -> Option<(u64, u64)> {
-    let found = fs::metadata(path).ok()?;
-    Some((found.dev(), found.ino()))
 }

@@ -25,6 +25,17 @@ pub struct Schema {
     pub application_id: i32,
     /// The way from an empty file to the present schema; only ever appended to.
     pub migrations: &'static [&'static str],
+    /// What bore one of these version numbers before the number's meaning was settled.
+    pub drafts: &'static [Draft],
+}
+
+/// A schema that was made under a version's number and is not what the number means now.
+#[derive(Clone, Copy, Debug)]
+pub struct Draft {
+    /// A query that gives 1 for a file made so.
+    pub is: &'static str,
+    /// What makes the file one of its version.
+    pub mend: &'static str,
 }
 
 /// Why a file cannot be used.
@@ -85,6 +96,31 @@ pub enum SchemaError {
         /// The version that is wanted.
         known: usize,
     },
+    /// Made by a program from before its version was settled, and opened for reading only.
+    #[error(
+        "{what} {path}: was made by an early build of schema version {found}; \
+         start the program that writes it once, it will bring it up to date",
+        path = path.display()
+    )]
+    Draft {
+        /// Kind of file.
+        what: &'static str,
+        /// The path asked for.
+        path: PathBuf,
+        /// The version that the file says it has.
+        found: usize,
+    },
+    /// Whoever made it died in the midst of it, and opened for reading only: what is half done has to be undone first.
+    #[error(
+        "{what} {path}: the program that made it ended in the midst of that; start it again, it will begin anew",
+        path = path.display()
+    )]
+    HalfMade {
+        /// Kind of file.
+        what: &'static str,
+        /// The path asked for.
+        path: PathBuf,
+    },
     /// The file system refused.
     #[error("{what} {path}: {source}", path = path.display())]
     Io {
@@ -125,7 +161,7 @@ pub enum SchemaError {
 impl Schema {
     /// Opens `path` for writing: creates it (mode 0600) if it is missing and applies what migrations it
     /// lacks. WAL with `synchronous=NORMAL`: readers never wait for the writer, and a power cut may lose
-    /// the last commits but never the file.
+    /// the last commits but never the file. Who cannot bear that sets FULL.
     pub fn open(&self, path: &Path) -> Result<Connection, SchemaError> {
         create_private(path).map_err(|source| SchemaError::Io {
             what: self.what,
@@ -134,16 +170,37 @@ impl Schema {
         })?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = connect(path, flags).map_err(|source| self.sqlite(path, source))?;
-        match self.version(&connection, path) {
-            Ok(_) | Err(SchemaError::Empty { .. } | SchemaError::Older { .. }) => {}
+        let wants = match self.version(&connection, path) {
+            Ok(_) => Wants::Nothing,
+            Err(SchemaError::Empty { .. }) => Wants::Everything,
+            Err(SchemaError::Older { .. } | SchemaError::Draft { .. }) => Wants::Migrations,
             Err(refused) => return Err(refused),
-        }
-        self.prepare(&mut connection, path)?;
+        };
+        self.prepare(&mut connection, wants)
+            .map_err(|source| self.sqlite(path, source))?;
         Ok(connection)
     }
 
     /// Opens `path` for reading only; it must be there, ours, and of the present version.
     pub fn open_read_only(&self, path: &Path) -> Result<Connection, SchemaError> {
+        let connection = self.connect_read_only(path)?;
+        self.version(&connection, path)?;
+        Ok(connection)
+    }
+
+    /// As [`open_read_only`](Self::open_read_only), but older versions will do: to copy a file, or to look what is
+    /// wrong with it. Gives the file's version beside it.
+    pub fn open_as_it_is(&self, path: &Path) -> Result<(Connection, usize), SchemaError> {
+        let connection = self.connect_read_only(path)?;
+        match self.version(&connection, path) {
+            Ok(found) | Err(SchemaError::Older { found, .. } | SchemaError::Draft { found, .. }) => {
+                Ok((connection, found))
+            }
+            Err(refused) => Err(refused),
+        }
+    }
+
+    fn connect_read_only(&self, path: &Path) -> Result<Connection, SchemaError> {
         match path.metadata() {
             Ok(found) if found.is_file() => {}
             Ok(_) => {
@@ -167,9 +224,7 @@ impl Schema {
             }
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = connect(path, flags).map_err(|source| self.sqlite(path, source))?;
-        self.version(&connection, path)?;
-        Ok(connection)
+        connect(path, flags).map_err(|source| self.sqlite(path, source))
     }
 
     /// The present version, or why the file is not of it.
@@ -206,42 +261,134 @@ impl Schema {
                 found,
                 known,
             }),
-            std::cmp::Ordering::Equal => Ok(found),
+            std::cmp::Ordering::Equal => match self.drafts_in(connection) {
+                Ok(drafts) if drafts.is_empty() => Ok(found),
+                Ok(_) => Err(SchemaError::Draft { what, path, found }),
+                Err(source) => Err(self.sqlite(&path, source)),
+            },
         }
     }
 
-    /// Settings and migrations. The version is read again under the write lock: another process may be
-    /// bringing the same file up at the same moment.
-    fn prepare(&self, connection: &mut Connection, path: &Path) -> Result<(), SchemaError> {
-        connection
-            .pragma_update(None, "journal_mode", "wal")
-            .and_then(|()| connection.pragma_update(None, "synchronous", "normal"))
-            .and_then(|()| connection.pragma_update(None, "foreign_keys", true))
-            .and_then(|()| {
-                let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-                let done = usize::try_from(pragma(&transaction, "user_version")?).unwrap_or(0);
-                for migration in self.migrations.iter().skip(done) {
-                    transaction.execute_batch(migration)?;
-                }
-                transaction.pragma_update(None, "application_id", self.application_id)?;
-                transaction.pragma_update(
-                    None,
-                    "user_version",
-                    self.migrations.len().max(done).to_string(),
-                )?;
-                transaction.commit()
-            })
-            .map_err(|source| self.sqlite(path, source))
+    /// The drafts that this file is made by.
+    fn drafts_in(&self, connection: &Connection) -> rusqlite::Result<Vec<&'static Draft>> {
+        let mut found = Vec::new();
+        for draft in self.drafts {
+            if connection.query_row(draft.is, (), |row| row.get(0))? {
+                found.push(draft);
+            }
+        }
+        Ok(found)
     }
 
-    fn sqlite(&self, path: &Path, source: rusqlite::Error) -> SchemaError {
+    /// Settings and migrations. A file that wants nothing is not written to.
+    fn prepare(&self, connection: &mut Connection, wants: Wants) -> rusqlite::Result<()> {
+        if wants == Wants::Everything {
+            // Has to stand in the file before anything else does; see `give_back`.
+            connection.pragma_update(None, "auto_vacuum", "incremental")?;
+        }
+        connection.pragma_update(None, "journal_mode", "wal")?;
+        connection.pragma_update(None, "synchronous", "normal")?;
+        if wants != Wants::Nothing {
+            // A table that is made anew would take the rows with it that refer to the old one.
+            connection.pragma_update(None, "foreign_keys", false)?;
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            self.migrate(&transaction)?;
+            transaction.commit()?;
+        }
+        connection.pragma_update(None, "foreign_keys", true)
+    }
+
+    /// What the file lacks. The version is read again, under the write lock: another process may be bringing
+    /// the same file up at the same moment.
+    fn migrate(&self, sql: &Connection) -> rusqlite::Result<()> {
+        let done = usize::try_from(pragma(sql, "user_version")?).unwrap_or(0);
+        if done > 0 {
+            for draft in self.drafts_in(sql)? {
+                sql.execute_batch(draft.mend)?;
+            }
+        }
+        for migration in self.migrations.iter().skip(done) {
+            sql.execute_batch(migration)?;
+        }
+        sql.pragma_update(None, "application_id", self.application_id)?;
+        sql.pragma_update(None, "user_version", self.migrations.len().max(done).to_string())
+    }
+
+    /// The objects of a file that this program has just made, as [`outline`] tells them.
+    pub(crate) fn outline(&self) -> rusqlite::Result<Vec<String>> {
+        let fresh = Connection::open_in_memory()?;
+        self.migrate(&fresh)?;
+        outline(&fresh)
+    }
+
+    pub(crate) fn sqlite(&self, path: &Path, source: rusqlite::Error) -> SchemaError {
         let (what, path) = (self.what, path.to_owned());
         match source.sqlite_error_code() {
             Some(ErrorCode::NotADatabase) => SchemaError::Foreign { what, path },
+            _ if is_half_made(&source) => SchemaError::HalfMade { what, path },
             _ if is_no_access(&source) => SchemaError::NoAccess { what, path, source },
             _ => SchemaError::Sqlite { what, path, source },
         }
     }
+}
+
+/// What a file lacks when it is opened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wants {
+    Nothing,
+    Migrations,
+    Everything,
+}
+
+/// What a database is made of: its tables, indices, triggers and views, each as the statement that makes it,
+/// spaces and quotes of names evened out. What SQLite keeps for itself is left out.
+pub fn outline(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut select = connection.prepare(
+        "SELECT sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY type, name",
+    )?;
+    let texts = select.query_map((), |row| row.get::<_, String>(0))?;
+    texts
+        .map(|text| {
+            Ok(text?
+                .replace('"', "")
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" "))
+        })
+        .collect()
+}
+
+/// Pages that are given back in one go, so that nobody waits long for the lock.
+const GIVE_BACK_PAGES: i64 = 1000;
+
+/// Gives unused pages back to the file system, if there are many: more than an eighth of the file. Fewer are used
+/// again soon, as what is swept out makes room for what comes. Gives how many went.
+///
+/// Files that were made before this program did so keep their pages (`PRAGMA auto_vacuum`).
+pub fn give_back(connection: &Connection) -> rusqlite::Result<u64> {
+    let mut given = 0;
+    loop {
+        let (free, all) = (
+            pragma(connection, "freelist_count")?,
+            pragma(connection, "page_count")?,
+        );
+        if free < GIVE_BACK_PAGES || free < all / 8 {
+            return Ok(given);
+        }
+        connection.execute_batch(&format!("PRAGMA incremental_vacuum({GIVE_BACK_PAGES})"))?;
+        let gone = all - pragma(connection, "page_count")?;
+        if gone <= 0 {
+            return Ok(given);
+        }
+        given += gone.unsigned_abs();
+    }
+}
+
+/// Whether there is a rollback journal beside the file, which readers may not play back. Our files have one only until they
+/// are in WAL mode, which is the first thing that is done to them.
+fn is_half_made(fault: &rusqlite::Error) -> bool {
+    let code = fault.sqlite_error().map(|fault| fault.extended_code);
+    code == Some(rusqlite::ffi::SQLITE_READONLY_ROLLBACK)
 }
 
 /// Whether SQLite lacks the right to use the file or what it keeps beside it.
@@ -267,7 +414,7 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
+pub(crate) fn pragma(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, name, |row| row.get(0))
 }
 
@@ -296,6 +443,7 @@ mod tests {
         what: "book",
         application_id: 7,
         migrations: &["CREATE TABLE a (x INTEGER);"],
+        drafts: &[],
     };
     const TWO: Schema = Schema {
         migrations: &[
@@ -372,6 +520,32 @@ mod tests {
             ONE.open_read_only(&dir.path().join("none")),
             Err(SchemaError::Missing { .. })
         ));
+    }
+
+    /// Catches a reader that blames the rights of its user for what a program has left that died as it made the file, and a
+    /// writer that cannot go on from there.
+    #[test]
+    fn a_half_made_file_is_made_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("b.db");
+        let dead = Connection::open(&path).unwrap();
+        // The file as it is on the disk before the commit, and the rollback journal beside it.
+        dead.execute_batch("CREATE TABLE a (x); PRAGMA cache_size = 1; BEGIN; CREATE TABLE b (x); INSERT INTO b VALUES (zeroblob(99999))")
+            .unwrap();
+        let left = dir.path().join("left.db");
+        std::fs::copy(&path, &left).unwrap();
+        std::fs::copy(
+            dir.path().join("b.db-journal"),
+            dir.path().join("left.db-journal"),
+        )
+        .unwrap();
+        drop(dead);
+        let fault = ONE.open_read_only(&left).unwrap_err();
+        assert!(matches!(fault, SchemaError::HalfMade { .. }), "{fault}");
+        assert!(
+            matches!(ONE.open(&left), Err(SchemaError::Foreign { .. })),
+            "table a is whole again"
+        );
     }
 
     /// Catches a file that other users of the host can read.

@@ -3,7 +3,8 @@
 //! A replay sends and is held back when the disk is slower than the capture; live capture must never wait
 //! and uses [`Writer::try_send`], which gives up the oldest unsaved record when the queue is full and counts
 //! it. A write that fails is tried again as long as the writer lives, so a disk that was full for a minute
-//! costs at most what did not fit in the queue.
+//! costs at most what did not fit in the queue. A file that is removed or replaced under the writer is noticed before each
+//! commit, and when there is nothing to write: it goes on in what the path names then, or makes it anew.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,12 +18,16 @@ use ringtap_record::{CallRecord, Explanation, ImplicitSet};
 use rusqlite::{Connection, TransactionBehavior};
 
 use crate::error::JournalError;
+use crate::place::Place;
+use crate::schema::{SchemaError, give_back};
 use crate::{JOURNAL, row, sets};
 
 /// Pause after a failed write.
 const RETRY: Duration = Duration::from_millis(500);
 /// How often a sender that waits for room looks whether the writer is in trouble.
 const SEND_SLICE: Duration = Duration::from_millis(100);
+/// How often a writer without work looks whether its file is still in place.
+const LOOK: Duration = Duration::from_millis(500);
 /// How often old records are swept out.
 const SWEEP: Duration = Duration::from_secs(3600);
 /// Rows looked at per sweeping transaction, so that no sweep holds the lock for long.
@@ -66,6 +71,8 @@ pub struct Totals {
     pub already_there: u64,
     /// Records given up: by `try_send` for want of room, or still unsaved at the end.
     pub lost: u64,
+    /// How often the file was removed or replaced under the writer, which went on in another.
+    pub moved: u64,
 }
 
 /// The handle of the writer's thread. Dropping it without [`finish`](Self::finish) still writes what is
@@ -96,6 +103,7 @@ struct State {
     written: AtomicU64,
     already_there: AtomicU64,
     lost: AtomicU64,
+    moved: AtomicU64,
     stalled: AtomicBool,
     /// Records are being given up, which has been told.
     losing: AtomicBool,
@@ -106,16 +114,13 @@ struct State {
 impl Writer {
     /// Opens or creates the journal at `path` and starts the thread.
     pub fn spawn(path: &Path, options: Options) -> Result<Self, JournalError> {
-        let connection = JOURNAL.open(path)?;
-        connection
-            .pragma_update(None, "cache_size", -CACHE_KIB)
-            .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES))
-            .map_err(JournalError::sqlite(path, "set up its cache"))?;
+        let (connection, place) = settle_in(path)?;
         let (sender, queue) = bounded(options.queue.max(1));
         let state = Arc::new(State::default());
         let work = Work {
             path: path.to_owned(),
             connection,
+            place,
             options,
             queue: queue.clone(),
             state: Arc::clone(&state),
@@ -264,6 +269,7 @@ impl State {
             written: self.written.load(Ordering::Relaxed),
             already_there: self.already_there.load(Ordering::Relaxed),
             lost: self.lost.load(Ordering::Relaxed),
+            moved: self.moved.load(Ordering::Relaxed),
         }
     }
 }
@@ -272,6 +278,7 @@ impl State {
 struct Work {
     path: PathBuf,
     connection: Connection,
+    place: Place,
     options: Options,
     queue: Receiver<Entry>,
     state: Arc<State>,
@@ -280,7 +287,6 @@ struct Work {
 
 impl Work {
     fn run(mut self) {
-        self.connection.set_prepared_statement_cache_capacity(16);
         let mut batch = Vec::with_capacity(self.options.batch);
         loop {
             let open = self.gather(&mut batch);
@@ -300,7 +306,7 @@ impl Work {
     /// Fills `batch`; false once the senders are gone and the queue is empty.
     fn gather(&self, batch: &mut Vec<Entry>) -> bool {
         if batch.is_empty() {
-            match self.queue.recv_timeout(SWEEP) {
+            match self.queue.recv_timeout(LOOK) {
                 Ok(entry) => batch.push(entry),
                 Err(RecvTimeoutError::Timeout) => return true,
                 Err(RecvTimeoutError::Disconnected) => return false,
@@ -319,10 +325,7 @@ impl Work {
 
     /// Writes `batch` in one transaction and empties it; false, with the batch kept, if that failed.
     fn save(&mut self, batch: &mut Vec<Entry>) -> bool {
-        if batch.is_empty() {
-            return true;
-        }
-        match write(&mut self.connection, batch) {
+        match self.write(batch) {
             Ok(added) => {
                 let is_record = |entry: &&Entry| matches!(entry, Entry::Record(..));
                 let records = batch.iter().filter(is_record).count();
@@ -339,8 +342,7 @@ impl Work {
                 }
                 true
             }
-            Err(source) => {
-                let fault = JournalError::sqlite(&self.path, "write records")(source);
+            Err(fault) => {
                 if !self.state.stalled.swap(true, Ordering::AcqRel) {
                     tracing::error!(%fault, "the journal cannot be written, trying again");
                 }
@@ -349,6 +351,48 @@ impl Work {
                 false
             }
         }
+    }
+
+    /// Writes `batch` to the file that the path names; how many records of it are new there.
+    fn write(&mut self, batch: &[Entry]) -> Result<u64, JournalError> {
+        loop {
+            if !self.place.is_kept() {
+                self.go_on_elsewhere()?;
+            }
+            if batch.is_empty() {
+                return Ok(0);
+            }
+            let added = write(&mut self.connection, batch)
+                .map_err(JournalError::sqlite(&self.path, "write records"))?;
+            // Whoever took the file away in that moment has taken the batch with it.
+            if self.place.is_kept() {
+                return Ok(added);
+            }
+        }
+    }
+
+    /// The path names another file, or none: opens or makes what is to be there.
+    fn go_on_elsewhere(&mut self) -> Result<(), JournalError> {
+        // Whole, wherever it is now: what was committed to it last may stand in its log alone, and that is left behind.
+        let emptied = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get::<_, i64>(0));
+        if !matches!(emptied, Ok(0)) {
+            tracing::warn!(path = %self.path.display(), "the journal that was here may lack its last records");
+        }
+        self.place.clear_leftovers().map_err(|source| SchemaError::Io {
+            what: JOURNAL.what,
+            path: self.path.clone(),
+            source,
+        })?;
+        // SQLite leaves the files of this name alone as it closes one that was moved.
+        (self.connection, self.place) = settle_in(&self.path)?;
+        self.state.moved.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(
+            path = %self.path.display(),
+            "the journal was removed or replaced while it was being written; going on in what is there now"
+        );
+        Ok(())
     }
 
     /// Removes what is older than the retention. `seq` grows with `written`, so the oldest rows stand first
@@ -377,7 +421,41 @@ impl Work {
                 }
             }
         }
+        match give_back(&self.connection) {
+            Ok(0) => {}
+            Ok(pages) => tracing::debug!(pages, "unused pages given back"),
+            Err(fault) => {
+                tracing::warn!(path = %self.path.display(), %fault, "unused pages could not be given back");
+            }
+        }
     }
+}
+
+/// Opens or makes the journal at `path`, and notes which file that is.
+fn settle_in(path: &Path) -> Result<(Connection, Place), JournalError> {
+    let before = Place::of(path);
+    let connection = connect(path)?;
+    let mut place = if before.is_taken() {
+        before
+    } else {
+        Place::of(path)
+    };
+    place.look_beside();
+    Ok((connection, place))
+}
+
+/// The writer's connection. Each commit waits for the disk: readers go on from the number of the last record that they saw, so
+/// a record that was seen and is gone after a power cut would leave its number to another call, which they would pass over.
+/// Commits are batches, so this costs a millisecond or two each, and nothing beside the rest (docs/performance.md).
+fn connect(path: &Path) -> Result<Connection, JournalError> {
+    let connection = JOURNAL.open(path)?;
+    connection.set_prepared_statement_cache_capacity(16);
+    connection
+        .pragma_update(None, "cache_size", -CACHE_KIB)
+        .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES))
+        .and_then(|()| connection.pragma_update(None, "synchronous", "full"))
+        .map_err(JournalError::sqlite(path, "set up its cache"))?;
+    Ok(connection)
 }
 
 /// Writes a batch; how many records of it are new.
@@ -424,4 +502,20 @@ fn wall_clock_us() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Catches commits that a power cut may take back after readers have seen them: FULL is 2, NORMAL 1.
+    #[test]
+    fn commits_wait_for_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let connection = connect(&dir.path().join("j.db")).unwrap();
+        let mode: i64 = connection
+            .pragma_query_value(None, "synchronous", |row| row.get(0))
+            .unwrap();
+        assert_eq!(mode, 2);
+    }
 }

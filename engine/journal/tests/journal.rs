@@ -88,7 +88,7 @@ fn the_same_capture_twice_adds_nothing() {
         Totals {
             written: 100,
             already_there: 0,
-            lost: 0
+            ..Totals::default()
         }
     );
     let first = Reader::open(&path).unwrap().after(0, 1000).unwrap();
@@ -97,7 +97,7 @@ fn the_same_capture_twice_adds_nothing() {
         Totals {
             written: 1,
             already_there: 100,
-            lost: 0
+            ..Totals::default()
         }
     );
     let reader = Reader::open(&path).unwrap();
@@ -190,6 +190,35 @@ fn retention_counts_from_the_writing() {
         )
         .unwrap();
     assert_eq!(orphans, 0);
+}
+
+/// Catches a journal that keeps the size of its worst day for ever.
+#[test]
+fn what_is_swept_out_makes_the_file_smaller() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    write(&path, (0..20_000).map(record));
+    let sql = rusqlite::Connection::open(&path).unwrap();
+    sql.execute_batch(
+        "UPDATE call SET written = written - 31 * 86400000000; PRAGMA wal_checkpoint(truncate)",
+    )
+    .unwrap();
+    let full = std::fs::metadata(&path).unwrap().len();
+    let options = Options {
+        retention_days: 30,
+        ..Options::default()
+    };
+    let writer = Writer::spawn(&path, options).unwrap();
+    writer.send(record(20_000)).unwrap();
+    while writer.totals().written == 0 {
+        std::thread::yield_now();
+    }
+    writer.finish().unwrap();
+    sql.execute_batch("PRAGMA wal_checkpoint(truncate)").unwrap();
+    let left = std::fs::metadata(&path).unwrap().len();
+    // A thousand free pages are kept for what comes.
+    assert!(full > 7_000_000 && left < 4_500_000, "{left} of {full}");
+    assert_eq!(Reader::open(&path).unwrap().after(0, 10).unwrap().len(), 1);
 }
 
 /// Catches an error text that does not name the file, and a missing journal taken for a fatal fault.

@@ -47,6 +47,23 @@ pub enum Silence {
     Gap,
 }
 
+impl Silence {
+    /// The word for it in metrics.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::NotCalled => "not_called",
+            Self::OwnCall => "own_call",
+            Self::Answered => "answered",
+            Self::AnsweredElsewhere => "answered_elsewhere",
+            Self::SwitchedOff(_) => "switched_off",
+            Self::TooShort => "too_short",
+            Self::Partial => "partial",
+            Self::Gap => "gap",
+        }
+    }
+}
+
 /// What the person with `interest` is told of `record`: one mail at most, however many accounts rang.
 pub fn decide(record: &CallRecord, interest: &Interest, policy: &Policy) -> Result<Missed, Silence> {
     let case = Case::of(record, interest)?;

@@ -1,6 +1,7 @@
 //! From a notice to a mail: semantics.md §7.1 and §7.2. Mails are put together by the MIME library, never
 //! from strings; the words are in `wording`, the layout in the templates, how a number looks in `number`.
 
+mod bundle;
 mod number;
 mod wording;
 
@@ -12,11 +13,13 @@ use lettre::message::{Mailbox, MultiPart};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, context};
 use ringtap_identity::{Identity, Plan, name};
-use ringtap_record::NameSource;
+use ringtap_record::{NameSource, Time};
 use sha2::{Digest as _, Sha256};
 
+use crate::deliver::Parcel;
 use crate::notice::Notice;
 use crate::people::{Account, Locale, Person};
+use crate::store::Kind;
 use number::Numbers;
 
 /// Why a mail could not be made. None of these lies in a call: they are faults of the configuration or of
@@ -53,12 +56,19 @@ pub struct Renderer {
 impl Renderer {
     /// A renderer that writes as `from` and shows numbers by `plan`.
     pub fn new(plan: Plan, from: &str, settings_url: Option<&str>) -> Result<Self, RenderError> {
-        let from = from
-            .parse()
-            .map_err(|reason: lettre::address::AddressError| RenderError::From {
-                from: from.to_owned(),
-                reason: reason.to_string(),
-            })?;
+        let from: Mailbox =
+            from.parse()
+                .map_err(|reason: lettre::address::AddressError| RenderError::From {
+                    from: from.to_owned(),
+                    reason: reason.to_string(),
+                })?;
+        if !from.email.domain().is_ascii() {
+            // It stands in every Message-ID, which is ASCII (RFC 5322 §3.6.4).
+            return Err(RenderError::From {
+                from: from.to_string(),
+                reason: "its domain has to be written in ASCII, as xn--…".to_owned(),
+            });
+        }
         let mut templates = Environment::new();
         let syntax = SyntaxConfig::builder()
             .trim_blocks(true)
@@ -71,6 +81,13 @@ impl Renderer {
         templates.add_template("zh-CN.html", include_str!("../templates/zh-CN.html"))?;
         templates.add_template("en.txt", include_str!("../templates/en.txt"))?;
         templates.add_template("en.html", include_str!("../templates/en.html"))?;
+        templates.add_template("zh-CN.bundle.txt", include_str!("../templates/zh-CN.bundle.txt"))?;
+        templates.add_template(
+            "zh-CN.bundle.html",
+            include_str!("../templates/zh-CN.bundle.html"),
+        )?;
+        templates.add_template("en.bundle.txt", include_str!("../templates/en.bundle.txt"))?;
+        templates.add_template("en.bundle.html", include_str!("../templates/en.bundle.html"))?;
         Ok(Self {
             plan,
             from,
@@ -79,20 +96,17 @@ impl Renderer {
         })
     }
 
-    /// The mail that tells `person` of `notice`. The same person and call always give the same Message-ID.
-    pub fn mail(
-        &self,
-        person: &Person,
-        accounts: &[Account],
-        notice: &Notice,
-    ) -> Result<Message, RenderError> {
-        let facts = self.facts(person, accounts, notice);
-        let template = |ending| {
-            self.templates
-                .get_template(&format!("{}.{ending}", person.locale))
-        };
-        let text = template("txt")?.render(&facts.context)?;
-        let html = template("html")?.render(&facts.context)?;
+    /// The mail of a parcel. The same person and first call always give the same Message-ID.
+    pub fn mail(&self, parcel: &Parcel) -> Result<Message, RenderError> {
+        let Parcel {
+            person, call, kind, ..
+        } = parcel;
+        let facts = self.facts_of(parcel);
+        let render = |ending: &str| self.render(&facts, person.locale, ending);
+        let (text, html) = (render("txt")?, render("html")?);
+        let thread: Vec<&str> = std::iter::once(person.key.as_str())
+            .chain(facts.thread.iter().map(String::as_str))
+            .collect();
         let mut mail = Message::builder()
             .from(self.from.clone())
             .to(Mailbox::new(
@@ -100,25 +114,67 @@ impl Renderer {
                 person.email.clone(),
             ))
             .subject(facts.subject)
-            .message_id(Some(self.message_id("call", &[&person.key, &notice.call])))
-            .references(self.message_id("thread", &[&person.key, &facts.caller, &facts.day]));
-        let accounts = notice.accounts.join(", ");
+            .message_id(Some(self.message_id(kind.as_str(), &[&person.key, call])))
+            .references(self.message_id("thread", &thread));
         for (name, value) in [
             ("Auto-Submitted", "auto-generated"),
             ("X-Auto-Response-Suppress", "All"),
             ("Precedence", "bulk"),
             ("Content-Language", person.locale.as_str()),
-            ("X-Ringtap-Reason", notice.reason.as_str()),
-            ("X-Ringtap-Caller", &facts.caller),
-            ("X-Ringtap-Account", &accounts),
-            ("X-Ringtap-Call", &notice.call),
+            ("X-Ringtap-Reason", &facts.reasons),
+            ("X-Ringtap-Caller", &facts.callers),
+            ("X-Ringtap-Account", &facts.accounts),
+            ("X-Ringtap-Call", &facts.calls),
         ] {
             mail = mail.raw_header(header(name, value));
+        }
+        if let Some(count) = facts.count {
+            mail = mail.raw_header(header("X-Ringtap-Count", &count.to_string()));
         }
         if let Some(url) = &self.settings_url {
             mail = mail.raw_header(header("List-Unsubscribe", &format!("<{url}>")));
         }
         Ok(mail.multipart(MultiPart::alternative_plain_html(text, html))?)
+    }
+
+    /// What the mail of a parcel says, as plain text.
+    pub fn text(&self, parcel: &Parcel) -> Result<String, RenderError> {
+        self.render(&self.facts_of(parcel), parcel.person.locale, "txt")
+    }
+
+    /// What came of a call, as half a sentence.
+    #[must_use]
+    pub fn outcome(&self, locale: Locale, notice: &Notice) -> String {
+        wording::outcome(locale, notice, self.numbers(locale))
+    }
+
+    /// The name of a parcel, the same on each of its ways and each time it is sent.
+    #[must_use]
+    pub fn name(&self, parcel: &Parcel) -> String {
+        let Parcel {
+            person, call, kind, ..
+        } = parcel;
+        self.message_id(kind.as_str(), &[&person.key, call])
+    }
+
+    fn render(&self, facts: &Facts, locale: Locale, ending: &str) -> Result<String, RenderError> {
+        let form = if facts.count.is_some() { "bundle." } else { "" };
+        let template = self.templates.get_template(&format!("{locale}.{form}{ending}"))?;
+        Ok(template.render(&facts.context)?)
+    }
+
+    fn facts_of(&self, parcel: &Parcel) -> Facts {
+        match (parcel.kind, parcel.told.calls.as_slice()) {
+            (Kind::Call, [call, ..]) => self.facts(&parcel.person, &parcel.accounts, &call.notice),
+            _ => self.bundle(parcel),
+        }
+    }
+
+    const fn numbers(&self, locale: Locale) -> Numbers<'_> {
+        Numbers {
+            plan: &self.plan,
+            locale,
+        }
     }
 
     /// An identifier that says nothing but is the same for the same `parts`. A withheld caller's number is
@@ -139,12 +195,9 @@ impl Renderer {
     }
 
     fn facts(&self, person: &Person, accounts: &[Account], notice: &Notice) -> Facts {
-        let numbers = Numbers {
-            plan: &self.plan,
-            locale: person.locale,
-        };
         let locale = person.locale;
-        let when = local(notice, &person.timezone);
+        let numbers = self.numbers(locale);
+        let when = local(notice.started, &person.timezone);
         let caller = CallerText::new(notice, numbers);
         let account = |identity: &String| numbers.account(identity, accounts);
         // Of a call that was answered for a moment it would not be true that nobody answered.
@@ -169,12 +222,12 @@ impl Renderer {
                 &caller.number_in_subject,
                 &when.clock(),
             ),
-            caller: match caller_identity.and_then(Identity::from_canonical) {
-                Some(identity) => identity.as_str().to_owned(),
-                None if notice.caller.withheld => "withheld".to_owned(),
-                None => "unavailable".to_owned(),
-            },
-            day: when.day(),
+            thread: vec![caller_word(notice), when.day()],
+            reasons: notice.reason.as_str().to_owned(),
+            callers: caller_word(notice),
+            accounts: notice.accounts.join(", "),
+            calls: notice.call.clone(),
+            count: None,
             context: context! {
                 lang => locale.as_str(),
                 name => &person.name,
@@ -196,9 +249,26 @@ impl Renderer {
 /// What a mail is made from.
 struct Facts {
     subject: String,
-    caller: String,
-    day: String,
+    /// What the mails of a thread have in common.
+    thread: Vec<String>,
+    reasons: String,
+    callers: String,
+    accounts: String,
+    calls: String,
+    /// How many calls it tells, if it tells several.
+    count: Option<u64>,
     context: minijinja::Value,
+}
+
+/// The caller as headers name him.
+fn caller_word(notice: &Notice) -> String {
+    let identity = notice.caller.identity.as_deref();
+    let identity = identity.filter(|_| !notice.caller.withheld);
+    match identity.and_then(Identity::from_canonical) {
+        Some(identity) => identity.as_str().to_owned(),
+        None if notice.caller.withheld => "withheld".to_owned(),
+        None => "unavailable".to_owned(),
+    }
 }
 
 /// The caller as shown.
@@ -247,11 +317,18 @@ impl CallerText {
     }
 }
 
+impl CallerText {
+    /// All that is shown of him.
+    fn whole(&self) -> String {
+        format!("{}{} {}", self.name, self.mark, self.number)
+    }
+}
+
 /// When the call began, on the reader's clock.
 struct When(jiff::Zoned);
 
-fn local(notice: &Notice, zone: &TimeZone) -> When {
-    let at = Timestamp::from_microsecond(notice.started.as_micros()).unwrap_or(Timestamp::UNIX_EPOCH);
+fn local(at: Time, zone: &TimeZone) -> When {
+    let at = Timestamp::from_microsecond(at.as_micros()).unwrap_or(Timestamp::UNIX_EPOCH);
     When(at.to_zoned(zone.clone()))
 }
 
@@ -266,10 +343,24 @@ impl When {
         self.0.strftime("%Y-%m-%d").to_string()
     }
 
+    /// `05-06 10:23:41`, `6 May, 10:23:41`.
+    fn brief(&self, locale: Locale) -> String {
+        let form = match locale {
+            Locale::ZhCn => "%m-%d %H:%M:%S",
+            Locale::En => "%-d %b, %H:%M:%S",
+        };
+        self.0.strftime(form).to_string()
+    }
+
+    /// `UTC+8`.
+    fn zone(&self) -> String {
+        wording::zone(self.0.offset().seconds())
+    }
+
     /// With weekday and zone.
     fn full(&self, locale: Locale) -> String {
         let at = &self.0;
-        let zone = wording::zone(at.offset().seconds());
+        let zone = self.zone();
         match locale {
             Locale::ZhCn => {
                 let weekday = wording::weekday_zh(at.weekday().to_monday_zero_offset());

@@ -30,6 +30,73 @@ pub(super) fn subject(locale: Locale, name: &str, mark: &str, number: &str, cloc
     }
 }
 
+/// The subject of a mail that tells several calls; of `who`, further ones: name, mark and number.
+pub(super) fn bundle_subject(locale: Locale, count: u64, who: Option<(&str, &str, &str)>) -> String {
+    let Some((name, mark, number)) = who else {
+        return match locale {
+            Locale::ZhCn => format!("未接来电汇总:{count} 次"),
+            Locale::En if count == 1 => "1 missed call".to_owned(),
+            Locale::En => format!("{count} missed calls"),
+        };
+    };
+    let line = |who: &str| match locale {
+        Locale::ZhCn => format!("另有 {count} 次未接来电:{who}"),
+        Locale::En if count == 1 => format!("1 more missed call: {who}"),
+        Locale::En => format!("{count} more missed calls: {who}"),
+    };
+    let named = |name: &str| match locale {
+        Locale::ZhCn => line(&format!("{name}{mark}({number})")),
+        Locale::En => line(&format!("{name}{mark}, {number}")),
+    };
+    let room = SUBJECT_COLUMNS_MAX.saturating_sub(named("").width());
+    match fitted(name, room) {
+        Some(name) if !name.is_empty() => named(&name),
+        _ => {
+            let room = SUBJECT_COLUMNS_MAX.saturating_sub(line("").width());
+            line(&fitted(number, room).unwrap_or_default())
+        }
+    }
+}
+
+/// The first sentence of such a mail: what stands before the caller and what behind, or the whole if it names none.
+pub(super) fn bundle_lead(locale: Locale, count: u64, is_of_one: bool) -> (String, String) {
+    let (before, after) = match (locale, is_of_one) {
+        (Locale::ZhCn, true) => return (String::new(), format!("另有 {count} 次来电,您未接听:")),
+        (Locale::ZhCn, false) => return (format!("您有 {count} 个未接来电:"), String::new()),
+        (Locale::En, true) if count == 1 => ("you missed one more call from ".to_owned(), ":"),
+        (Locale::En, true) => (format!("you missed {count} more calls from "), ":"),
+        (Locale::En, false) if count == 1 => ("you missed one call:".to_owned(), ""),
+        (Locale::En, false) => (format!("you missed {count} calls:"), ""),
+    };
+    (before, after.to_owned())
+}
+
+/// How many are not listed.
+pub(super) fn more(locale: Locale, count: u64) -> String {
+    match locale {
+        Locale::ZhCn => format!("另有 {count} 次来电未列出"),
+        Locale::En => format!("and {count} more, not listed"),
+    }
+}
+
+/// By which clock the times are, if it is one.
+pub(super) fn times_in(locale: Locale, zones: &str) -> Option<String> {
+    (!zones.is_empty() && !zones.contains(',')).then(|| match locale {
+        Locale::ZhCn => format!("以上时间为 {zones}"),
+        Locale::En => format!("Times are {zones}."),
+    })
+}
+
+/// That the two have talked since.
+pub(super) fn reached(locale: Locale, back: bool, at: &str) -> String {
+    match (locale, back) {
+        (Locale::ZhCn, false) => format!("对方之后于 {at} 再次来电,已接通"),
+        (Locale::ZhCn, true) => format!("您之后于 {at} 回拨,已接通"),
+        (Locale::En, false) => format!("has reached you since ({at})"),
+        (Locale::En, true) => format!("you have called back since ({at})"),
+    }
+}
+
 /// `text` within `columns`, its end cut off with a sign of it; nothing if not even that fits.
 fn fitted(text: &str, columns: usize) -> Option<String> {
     if text.width() <= columns {

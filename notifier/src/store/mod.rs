@@ -1,13 +1,16 @@
 //! The notifier's database: who is to be told of what, what was said, and what is still to be sent.
 //!
 //! `people` holds subscribers, accounts and aliases, `switches` what they want, `holders` which identities are
-//! known, `delivery` the outbox and the journals' cursors, `reached` who got through after all, `retention` what
-//! is forgotten; `claim` lets one worker in at a time. Every change that must not be half done is one
-//! transaction here.
+//! known, `journals` how far each was worked off, `packing` how calls become messages, `outbox` what becomes of those,
+//! `reached` who got through after all, `retention` what is forgotten; `claim` lets one worker in at a time, `health` tells how it
+//! stands with all that. Every change that must not be half done is one transaction here.
 
 mod claim;
-mod delivery;
+mod health;
 mod holders;
+mod journals;
+mod outbox;
+mod packing;
 mod people;
 mod reached;
 mod retention;
@@ -19,7 +22,10 @@ use ringtap_journal::schema::{Schema, SchemaError};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use claim::Claim;
-pub use delivery::{Batch, Depth, Intake, OutboxRow, Queued, State, Unreadable};
+pub use health::Backlog;
+pub use journals::{Batch, Intake};
+pub use outbox::{Channel, Depth, End, Kind, LISTED_MAX, OutboxRow, Queued, Reached, State, Told, ToldCall};
+pub use packing::{Attempt, Rules};
 pub use people::{AccountRow, ImportTotals, PeopleError};
 pub use reached::{Hold, Placed};
 pub use retention::{Retention, Swept};
@@ -27,8 +33,13 @@ pub use retention::{Retention, Swept};
 /// The notifier's file format. `user.policy` is the place of per-user switches (JSON), `known_as` maps
 /// every canonical identity, alias or number, to the one account it belongs to. A mail that is held back for
 /// its caller to get through names that caller and the capture times, in microseconds, between which a call
-/// that reaches the person makes it needless; `reached` has such calls, for mails queued after them.
-const DATABASE: Schema = Schema {
+/// that reaches the person makes it needless; `reached` has such calls, for mails queued after them, and those in which
+/// the person has called `back`.
+///
+/// A row of `outbox` is one message on one channel. It waits for `next_attempt_ms`, then it has a `turn`; `tried_ms` is when it was first tried. Its `kind` is
+/// `call`, one missed call with its notice in the row, or `summary` or `digest`: then `gathered` has the calls, and the row is named
+/// after the first of them. The notice in the row of a summary is that of the call which it follows.
+pub const DATABASE: Schema = Schema {
     what: "notifier database",
     application_id: 0x5269_6e6e,
     migrations: &[
@@ -107,7 +118,40 @@ const DATABASE: Schema = Schema {
         ) WITHOUT ROWID;
         CREATE INDEX reached_at ON reached (at_ms);
     ",
+        "
+        ALTER TABLE user ADD COLUMN quiet_hours TEXT;
+        ALTER TABLE user ADD COLUMN channels TEXT;
+        ALTER TABLE reached ADD COLUMN back INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE outbox ADD COLUMN channel TEXT NOT NULL DEFAULT 'mail';
+        ALTER TABLE outbox ADD COLUMN kind TEXT NOT NULL DEFAULT 'call';
+        ALTER TABLE outbox ADD COLUMN caller TEXT;
+        ALTER TABLE outbox ADD COLUMN ended INTEGER;
+        ALTER TABLE outbox ADD COLUMN turn INTEGER;
+        ALTER TABLE outbox ADD COLUMN tried_ms INTEGER;
+        DROP INDEX outbox_due;
+        CREATE INDEX outbox_waiting ON outbox (next_attempt_ms) WHERE state = 'pending' AND turn IS NULL;
+        CREATE INDEX outbox_turn ON outbox (channel, turn, id) WHERE state = 'pending' AND turn IS NOT NULL;
+        CREATE INDEX outbox_user_turn ON outbox (user_id, channel, turn) WHERE state = 'pending' AND turn IS NOT NULL;
+        CREATE INDEX outbox_open ON outbox (created_ms) WHERE state = 'pending';
+        CREATE INDEX outbox_bundle ON outbox (user_id, channel) WHERE state = 'pending' AND kind != 'call';
+        CREATE INDEX outbox_recent ON outbox (user_id, channel, created_ms);
+        CREATE INDEX outbox_of_caller ON outbox (user_id, caller, ended) WHERE kind = 'call' AND caller IS NOT NULL;
+        CREATE INDEX outbox_dead ON outbox (id) WHERE state = 'dead';
+        CREATE INDEX outbox_done ON outbox (done_ms) WHERE state != 'pending';
+        CREATE TABLE gathered (
+            outbox_id INTEGER NOT NULL REFERENCES outbox (id) ON DELETE CASCADE,
+            call TEXT NOT NULL,
+            notice TEXT NOT NULL,
+            caller TEXT,
+            held_caller TEXT,
+            held_after INTEGER,
+            held_until INTEGER,
+            PRIMARY KEY (outbox_id, call)
+        ) WITHOUT ROWID;
+        CREATE INDEX gathered_held ON gathered (held_caller) WHERE held_caller IS NOT NULL;
+    ",
     ],
+    drafts: &[],
 };
 
 /// A fault of the database, with its file's name.
@@ -151,16 +195,25 @@ pub enum StoreError {
 pub struct Store {
     path: PathBuf,
     connection: Connection,
+    clocks: outbox::Clocks,
+    called: outbox::CalledUp,
 }
 
 impl Store {
     /// Opens the database at `path`, creating it (mode 0600) or bringing it up to date as needed.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let connection = DATABASE.open(path)?;
-        connection.set_prepared_statement_cache_capacity(32);
+        connection.set_prepared_statement_cache_capacity(64);
+        let clocks = outbox::Clocks::read(&connection).map_err(|source| StoreError::Sqlite {
+            path: path.to_owned(),
+            doing: "read the outbox",
+            source,
+        })?;
         Ok(Self {
             path: path.to_owned(),
             connection,
+            clocks,
+            called: outbox::CalledUp::default(),
         })
     }
 

@@ -1,10 +1,11 @@
 //! What the database forgets, and when.
 
 use ringtap_config::Config;
+use ringtap_journal::schema::give_back;
 use ringtap_record::Time;
 use rusqlite::params;
 
-use super::delivery::millis;
+use super::outbox::millis;
 use super::{Store, StoreError};
 
 /// A day.
@@ -17,9 +18,10 @@ const REACHED_MS: i64 = 2 * DAY_MS;
 /// How long is remembered what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// The content of a mail that is done with.
+    /// The content of a mail that was sent or dropped.
     pub content_ms: i64,
-    /// That a person was told of a call, and that there was a mail. Longer than the journal keeps a call, so
+    /// That a person was told of a call, and that there was a mail; and a dead letter whole, for the operator to look at and
+    /// to try again. Longer than the journal keeps a call, so
     /// that a journal which is read again tells nobody twice.
     pub told_ms: i64,
 }
@@ -29,8 +31,12 @@ pub struct Retention {
 pub struct Swept {
     /// Mails of which only the row is left.
     pub contents: usize,
-    /// Rows of the outbox.
+    /// Calls that were told together with others.
+    pub gathered: usize,
+    /// Rows of the outbox, dead letters not counted.
     pub mails: usize,
+    /// Dead letters.
+    pub dead: usize,
     /// Calls of which people were told.
     pub told: usize,
     /// Calls in which people were reached.
@@ -53,26 +59,46 @@ impl Retention {
 }
 
 impl Store {
-    /// Forgets what is older at `now` than `retention` allows. Mails that are still to be sent stay, and so does
-    /// the memory of every call as old as the oldest of them.
+    /// Forgets what is older at `now` than `retention` allows, and gives unused pages back. Mails that are still to be sent
+    /// stay, however old, and so does the memory of every call as old as the oldest of them. Dead letters count as to be
+    /// sent until they are forgotten themselves: the operator may try them again.
     pub fn sweep(&mut self, retention: Retention, now: Time) -> Result<Swept, StoreError> {
         let content_before = millis(now).saturating_sub(retention.content_ms);
         let told_before = millis(now).saturating_sub(retention.told_ms);
-        Ok(Swept {
+        let dead = self.sweep_all(
+            "DELETE FROM outbox WHERE id IN \
+             (SELECT id FROM outbox WHERE state = 'dead' AND done_ms < ?1 LIMIT ?2)",
+            told_before,
+        )?;
+        if dead > 0 {
+            tracing::warn!(
+                dead,
+                "mails that were given up long ago, and neither tried again nor dropped, are forgotten"
+            );
+        }
+        let swept = Swept {
+            dead,
             told: self.sweep_all(
                 "DELETE FROM notified WHERE (user_id, call) IN (SELECT user_id, call FROM notified \
-                 WHERE at_ms < min(?1, ifnull((SELECT min(created_ms) FROM outbox WHERE state = 'pending'), ?1)) \
+                 WHERE at_ms < min(?1, ifnull((SELECT min(created_ms) FROM outbox WHERE state = 'pending'), ?1), \
+                 ifnull((SELECT min(created_ms) FROM outbox WHERE state = 'dead'), ?1)) \
                  LIMIT ?2)",
                 told_before,
             )?,
             mails: self.sweep_all(
                 "DELETE FROM outbox WHERE id IN \
-                 (SELECT id FROM outbox WHERE state != 'pending' AND done_ms < ?1 LIMIT ?2)",
+                 (SELECT id FROM outbox WHERE state != 'pending' AND state != 'dead' AND done_ms < ?1 LIMIT ?2)",
                 told_before,
+            )?,
+            gathered: self.sweep_all(
+                "DELETE FROM gathered WHERE (outbox_id, call) IN (SELECT outbox_id, gathered.call FROM gathered \
+                 JOIN outbox ON id = outbox_id WHERE state != 'pending' AND state != 'dead' AND done_ms < ?1 LIMIT ?2)",
+                content_before,
             )?,
             contents: self.sweep_all(
                 "UPDATE outbox SET notice = '', held_caller = NULL WHERE id IN \
-                 (SELECT id FROM outbox WHERE state != 'pending' AND done_ms < ?1 AND notice != '' LIMIT ?2)",
+                 (SELECT id FROM outbox WHERE state != 'pending' AND state != 'dead' AND done_ms < ?1 AND notice != '' \
+                 LIMIT ?2)",
                 content_before,
             )?,
             reached: self.sweep_all(
@@ -80,7 +106,9 @@ impl Store {
                  (SELECT user_id, caller, started FROM reached WHERE at_ms < ?1 LIMIT ?2)",
                 millis(now).saturating_sub(REACHED_MS),
             )?,
-        })
+        };
+        give_back(&self.connection).map_err(self.fault("give unused pages back"))?;
+        Ok(swept)
     }
 
     /// Runs `statement`, which takes a time and a number of rows, until it finds none.

@@ -11,6 +11,7 @@ use ringtap_journal::{Options, Reader, Writer};
 use ringtap_notifier::decide::{Interest, Silence, decide};
 use ringtap_notifier::intake::Rules;
 use ringtap_notifier::notice::Notice;
+use ringtap_notifier::packing::Packing;
 use ringtap_notifier::store::Store;
 use ringtap_notifier::subscriptions;
 use ringtap_record::{CallRecord, Caller, Flag, Outcome, Target, Time};
@@ -177,7 +178,10 @@ proptest! {
         let people = subscriptions::read(Path::new("p"), PEOPLE.as_bytes(), &config.plan).unwrap();
         store.import(&people, false).unwrap();
         let policy = Policy { suppress_if_reached_within_s, ..policy };
-        let rules = Rules { policy: &policy, stale_after_h: 0, learn: ringtap_config::Learn::Off };
+        // Each with a mail of its own: gathered ones are counted otherwise.
+        let packing = Packing { window_ms: 0, per_hour_max: 0, digest_ms: 0 };
+        let queue = ringtap_notifier::store::Rules { packing, quiet: None };
+        let rules = Rules { policy: &policy, stale_after_h: 0, learn: ringtap_config::Learn::Off, queue };
         let mut placed = 0;
         for (at, records) in journals.iter().enumerate() {
             let path = folder.path().join(format!("{at}.db"));

@@ -79,7 +79,8 @@ impl Lab {
         format!(
             "[numbering]\ncountry = \"86\"\narea = \"25\"\n[policy.notify]\n{}\n\
              [journal]\npath = {:?}\n[notifier]\ndatabase = {:?}\n\
-             [notifier.smtp]\nurl = \"smtp://{}\"\nfrom = \"M <m@office.test>\"\n",
+             [notifier.smtp]\nurl = \"smtp://{}\"\nfrom = \"M <m@office.test>\"\nconnections = 1\n\
+             [notifier.delivery]\ncoalesce_window_s = 0\n",
             self.switches,
             self.path("j.db"),
             self.path("n.db"),

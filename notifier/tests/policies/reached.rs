@@ -162,6 +162,10 @@ fn a_clock_that_runs_ahead() {
         learn: ringtap_config::Learn::Off,
         policy: &config.policy,
         stale_after_h: 0,
+        queue: ringtap_notifier::store::Rules {
+            packing: ringtap_notifier::packing::Packing::new(&config.notifier.delivery),
+            quiet: None,
+        },
     };
     let now: Time = "2024-05-05T00:00:00Z".parse().unwrap();
     rules.take_batch(&journal, "j", &mut lab.store(), now).unwrap();
@@ -179,6 +183,10 @@ fn drop_and_cursor_move_together() {
         learn: ringtap_config::Learn::Off,
         policy: &config.policy,
         stale_after_h: 0,
+        queue: ringtap_notifier::store::Rules {
+            packing: ringtap_notifier::packing::Packing::new(&config.notifier.delivery),
+            quiet: None,
+        },
     };
     let mut store = lab.store();
     let now = Time::from_micros(1);

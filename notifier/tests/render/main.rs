@@ -6,13 +6,16 @@
     reason = "a test"
 )]
 
+mod bundles;
 mod read;
 mod words;
 
 use lettre::Message;
+use ringtap_notifier::deliver::Parcel;
 use ringtap_notifier::notice::Notice;
 use ringtap_notifier::people::{Account, Locale, Person, address, timezone};
 use ringtap_notifier::render::Renderer;
+use ringtap_notifier::store::{Kind, Told, ToldCall};
 use ringtap_record::{Caller, NameSource, Outcome, Time};
 use unicode_width::UnicodeWidthStr as _;
 
@@ -84,9 +87,27 @@ fn notice() -> Notice {
     }
 }
 
+fn parcel(person: &Person, accounts: &[Account], notice: &Notice) -> Parcel {
+    Parcel {
+        id: 1,
+        kind: Kind::Call,
+        call: notice.call.clone(),
+        person: person.clone(),
+        accounts: accounts.to_vec(),
+        told: Told {
+            calls: vec![ToldCall {
+                notice: notice.clone(),
+                reached: None,
+            }],
+            more: 0,
+            first: None,
+        },
+    }
+}
+
 fn mail(locale: Locale, notice: &Notice) -> Message {
     renderer(None)
-        .mail(&person(locale), &accounts(locale), notice)
+        .mail(&parcel(&person(locale), &accounts(locale), notice))
         .unwrap()
 }
 
@@ -96,7 +117,7 @@ fn the_chinese_sample() {
     let renderer = renderer(Some("https://calls.office.test/me"));
     let read = read(
         &renderer
-            .mail(&person(Locale::ZhCn), &accounts(Locale::ZhCn), &notice())
+            .mail(&parcel(&person(Locale::ZhCn), &accounts(Locale::ZhCn), &notice()))
             .unwrap(),
     );
     assert_eq!(read.subject, "未接来电:张三(139 1234 5678),10:23");
@@ -189,7 +210,7 @@ fn headers() {
             key: key.to_owned(),
             ..person(Locale::En)
         };
-        let raw = read(&renderer(None).mail(&person, &[], notice).unwrap()).raw;
+        let raw = read(&renderer(None).mail(&parcel(&person, &[], notice)).unwrap()).raw;
         let line = |name: &str| {
             raw.lines()
                 .find(|line| line.starts_with(name))
@@ -363,7 +384,7 @@ fn times_are_the_readers() {
             started: at.parse::<Time>().unwrap(),
             ..notice()
         };
-        let read = read(&renderer(None).mail(&person, &[], &notice).unwrap());
+        let read = read(&renderer(None).mail(&parcel(&person, &[], &notice)).unwrap());
         assert!(read.text.contains(shown), "{}", read.text);
     }
 }

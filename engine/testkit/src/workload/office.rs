@@ -197,7 +197,7 @@ impl Office {
             voicemail: VOICEMAIL,
             click_to_dial: CLICK_TO_DIAL,
             // A workload is a day's calls in minutes.
-            delivery: "mails_per_hour_max = 1000000\n",
+            delivery: "mails_per_hour_max = 0\n",
         };
         fixtures::site_toml(&site, journal, notifier_db, smtp_url, &[])
     }

@@ -1,0 +1,288 @@
+//! How the service is doing: what Prometheus counts, and what `/health` says.
+
+use std::sync::atomic::AtomicI64;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use ringtap_telemetry::{Health, Part};
+
+use crate::store::{Channel, Depth};
+
+/// Seconds from the end of a call until the server has taken the mail: a live one is to be told within a few, one that was put off
+/// may take days.
+const LATENCY_S: [f64; 14] = [
+    0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0, 7_200.0, 28_800.0, 172_800.0,
+];
+
+/// What a message was tried on, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Tried {
+    channel: Word,
+    result: Word,
+}
+
+/// A channel.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OnChannel {
+    channel: Word,
+}
+
+/// A file.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OfFile {
+    file: Word,
+}
+
+/// Why something is so.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct For {
+    reason: Word,
+}
+
+/// One of few words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Word(&'static str);
+
+impl EncodeLabelValue for Word {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        EncodeLabelValue::encode(&self.0, encoder)
+    }
+}
+
+/// What can be wrong, and has to be for `/health` to say so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Concern {
+    /// The engine's journal.
+    Journal,
+    /// The notifier's own database.
+    Database,
+    /// The mail server.
+    Mail,
+    /// The operator's endpoint.
+    Webhook,
+}
+
+impl Concern {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Journal => "journal",
+            Self::Database => "database",
+            Self::Mail => "mail",
+            Self::Webhook => "webhook",
+        }
+    }
+}
+
+impl From<Channel> for Concern {
+    fn from(channel: Channel) -> Self {
+        match channel {
+            Channel::Mail => Self::Mail,
+            Channel::Webhook => Self::Webhook,
+        }
+    }
+}
+
+/// All of it. Shared by the service, which writes, and the server of `/metrics` and `/health`, which reads.
+#[derive(Debug)]
+pub struct Status {
+    pending: Gauge,
+    held: Gauge,
+    dead: Gauge,
+    oldest: Gauge<f64, std::sync::atomic::AtomicU64>,
+    lag: Gauge,
+    tried: Family<Tried, Counter>,
+    records: Counter,
+    damaged: Counter,
+    queued: Counter,
+    gathered: Counter,
+    silences: Family<For, Counter>,
+    latency: Histogram,
+    is_up: Family<OnChannel, Gauge<i64, AtomicI64>>,
+    is_usable: Family<OfFile, Gauge<i64, AtomicI64>>,
+    parts: Mutex<Vec<Part>>,
+}
+
+impl Default for Status {
+    fn default() -> Self {
+        Self {
+            pending: Gauge::default(),
+            held: Gauge::default(),
+            dead: Gauge::default(),
+            oldest: Gauge::default(),
+            lag: Gauge::default(),
+            tried: Family::default(),
+            records: Counter::default(),
+            damaged: Counter::default(),
+            queued: Counter::default(),
+            gathered: Counter::default(),
+            silences: Family::default(),
+            latency: Histogram::new(LATENCY_S),
+            is_up: Family::default(),
+            is_usable: Family::default(),
+            parts: Mutex::default(),
+        }
+    }
+}
+
+impl Status {
+    /// Names everything for Prometheus (docs/metrics.md).
+    pub fn register(&self, registry: &mut Registry) {
+        let all = registry.sub_registry_with_prefix("ringtap_notifier");
+        all.register(
+            "outbox_pending",
+            "Messages still to be sent",
+            self.pending.clone(),
+        );
+        all.register(
+            "outbox_held",
+            "Messages held back or still gathering calls",
+            self.held.clone(),
+        );
+        all.register("outbox_dead", "Messages given up and kept", self.dead.clone());
+        all.register_with_unit(
+            "outbox_oldest",
+            "Age of the oldest message still to be sent",
+            Unit::Seconds,
+            self.oldest.clone(),
+        );
+        all.register(
+            "journal_lag_records",
+            "Records of the journal not taken in yet",
+            self.lag.clone(),
+        );
+        all.register(
+            "deliveries",
+            "Attempts to hand a message over, by channel and result",
+            self.tried.clone(),
+        );
+        all.register(
+            "records",
+            "Records taken in from the journal",
+            self.records.clone(),
+        );
+        all.register(
+            "records_damaged",
+            "Records that could not be read and were passed over",
+            self.damaged.clone(),
+        );
+        all.register(
+            "queued",
+            "Missed calls that got a message of their own",
+            self.queued.clone(),
+        );
+        all.register(
+            "coalesced",
+            "Missed calls gathered into a summary or digest",
+            self.gathered.clone(),
+        );
+        all.register(
+            "suppressed",
+            "Calls of which a person was not told, by reason",
+            self.silences.clone(),
+        );
+        all.register_with_unit(
+            "call_end_to_accepted",
+            "From the end of a missed call until the server took its first message",
+            Unit::Seconds,
+            self.latency.clone(),
+        );
+        all.register(
+            "server_up",
+            "Whether the channel's server is believed to answer",
+            self.is_up.clone(),
+        );
+        all.register(
+            "file_usable",
+            "Whether the journal can be read, and the notifier's database be used",
+            self.is_usable.clone(),
+        );
+    }
+
+    pub(crate) fn depth(&self, depth: &Depth, now_us: i64) {
+        let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.pending.set(gauge(depth.pending));
+        self.held.set(gauge(depth.held));
+        self.dead.set(gauge(depth.dead));
+        let age_us = depth
+            .oldest
+            .map_or(0, |oldest| now_us.saturating_sub(oldest.as_micros()).max(0));
+        self.oldest
+            .set(Duration::from_micros(age_us.unsigned_abs()).as_secs_f64());
+    }
+
+    pub(crate) fn lag(&self, records: u64) {
+        self.lag.set(i64::try_from(records).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn tried(&self, channel: Channel, result: &'static str) {
+        self.tried
+            .get_or_create(&Tried {
+                channel: Word(channel.as_str()),
+                result: Word(result),
+            })
+            .inc();
+    }
+
+    pub(crate) fn taken(&self, records: u64, damaged: u64, queued: u64, gathered: u64) {
+        self.records.inc_by(records);
+        self.damaged.inc_by(damaged);
+        self.queued.inc_by(queued);
+        self.gathered.inc_by(gathered);
+    }
+
+    pub(crate) fn silenced(&self, reason: &'static str, count: u64) {
+        self.silences
+            .get_or_create(&For { reason: Word(reason) })
+            .inc_by(count);
+    }
+
+    pub(crate) fn accepted_after(&self, us: i64) {
+        let us = u64::try_from(us).unwrap_or(0);
+        self.latency.observe(Duration::from_micros(us).as_secs_f64());
+    }
+
+    /// Something is wrong, or is not any more. Whether that is news.
+    pub(crate) fn trouble(&self, concern: Concern, why: Option<&str>) -> bool {
+        let (word, is_well) = (Word(concern.as_str()), i64::from(why.is_none()));
+        match concern {
+            Concern::Mail | Concern::Webhook => {
+                self.is_up
+                    .get_or_create(&OnChannel { channel: word })
+                    .set(is_well);
+            }
+            Concern::Journal | Concern::Database => {
+                self.is_usable.get_or_create(&OfFile { file: word }).set(is_well);
+            }
+        }
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = why.map_or(Ok(()), |why| Err(why.to_owned()));
+        let Some(part) = parts.iter_mut().find(|part| part.name == concern.as_str()) else {
+            let is_news = state.is_err();
+            parts.push(Part {
+                name: concern.as_str().into(),
+                state,
+                since: SystemTime::now(),
+            });
+            return is_news;
+        };
+        if part.state.is_ok() != state.is_ok() {
+            part.since = SystemTime::now();
+        }
+        let is_news = part.state != state;
+        part.state = state;
+        is_news
+    }
+
+    /// What `/health` says: how each part is that was heard of.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        Health { parts: parts.clone() }
+    }
+}

@@ -1,0 +1,123 @@
+-- Notifier database of schema version 1 as its first program left it.
+PRAGMA application_id = 1382641262;
+PRAGMA user_version = 1;
+PRAGMA journal_mode = wal;
+PRAGMA foreign_keys = off;
+BEGIN TRANSACTION;
+CREATE TABLE account (
+            id INTEGER PRIMARY KEY,
+            identity TEXT NOT NULL UNIQUE
+        );
+INSERT INTO "account" VALUES(1,'+862583091001');
+INSERT INTO "account" VALUES(2,'+8613800001001');
+INSERT INTO "account" VALUES(3,'+862583091002');
+INSERT INTO "account" VALUES(4,'+862583091003');
+INSERT INTO "account" VALUES(5,'+862583091010');
+INSERT INTO "account" VALUES(6,'+862583091004');
+INSERT INTO "account" VALUES(7,'+862583091005');
+CREATE TABLE alias (
+            account_id INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+            rank INTEGER NOT NULL,
+            text TEXT NOT NULL,
+            PRIMARY KEY (account_id, text)
+        ) WITHOUT ROWID;
+INSERT INTO "alias" VALUES(1,0,'1001');
+INSERT INTO "alias" VALUES(1,1,'sip:liming@ims.office.test');
+INSERT INTO "alias" VALUES(3,0,'1002');
+INSERT INTO "alias" VALUES(3,1,'sip:wangfang@ims.office.test');
+INSERT INTO "alias" VALUES(4,0,'1003');
+INSERT INTO "alias" VALUES(4,1,'sip:zhaoqiang@ims.office.test');
+INSERT INTO "alias" VALUES(5,0,'1010');
+INSERT INTO "alias" VALUES(6,0,'1004');
+INSERT INTO "alias" VALUES(6,1,'sip:chenjie@ims.office.test');
+INSERT INTO "alias" VALUES(7,0,'1005');
+INSERT INTO "alias" VALUES(7,1,'sip:sunli@ims.office.test');
+CREATE TABLE cursor (
+            journal TEXT PRIMARY KEY,
+            path TEXT NOT NULL,
+            seq INTEGER NOT NULL
+        );
+INSERT INTO "cursor" VALUES('6ceeb3e4902b8470bbdbae51a68142c6','./journal.db',11);
+CREATE TABLE known_as (
+            identity TEXT PRIMARY KEY,
+            account_id INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE
+        ) WITHOUT ROWID;
+INSERT INTO "known_as" VALUES('+862583091001',1);
+INSERT INTO "known_as" VALUES('sip:liming@ims.office.test',1);
+INSERT INTO "known_as" VALUES('+8613800001001',2);
+INSERT INTO "known_as" VALUES('+862583091002',3);
+INSERT INTO "known_as" VALUES('sip:wangfang@ims.office.test',3);
+INSERT INTO "known_as" VALUES('+862583091003',4);
+INSERT INTO "known_as" VALUES('sip:zhaoqiang@ims.office.test',4);
+INSERT INTO "known_as" VALUES('+862583091010',5);
+INSERT INTO "known_as" VALUES('+862583091004',6);
+INSERT INTO "known_as" VALUES('sip:chenjie@ims.office.test',6);
+INSERT INTO "known_as" VALUES('+862583091005',7);
+INSERT INTO "known_as" VALUES('sip:sunli@ims.office.test',7);
+CREATE TABLE notified (
+            user_id INTEGER NOT NULL REFERENCES user (id) ON DELETE CASCADE,
+            call TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            at_ms INTEGER NOT NULL,
+            PRIMARY KEY (user_id, call)
+        ) WITHOUT ROWID;
+INSERT INTO "notified" VALUES(1,'70c3a3e56b3b21e8fefaf36fd6ae04dd66c335b991e825cddfbfd9b5282f578f','VOICEMAIL',1795661838976);
+INSERT INTO "notified" VALUES(1,'cbfb7fdd95d64b235ae85b2bc5f0f32514a4329a075b9b8cd77e7dd544088fb6','CALLER_HUNG_UP',1795661838976);
+INSERT INTO "notified" VALUES(3,'eb9e887ee0b381d99a96ecce2b936a4c4c4bc1912eaa0b87f74c6ca839df6893','CALLER_HUNG_UP',1795661838976);
+INSERT INTO "notified" VALUES(3,'ffa8d1855ff6f082278dba3996676e840c3b83825627e9e51299b304ebb37a07','BUSY',1795661838976);
+INSERT INTO "notified" VALUES(5,'225b0a4c59eaab0232f4b8425a7c1b21e508c736012f7ba310b1e9d0b708700e','CALLER_HUNG_UP',1795661838976);
+INSERT INTO "notified" VALUES(5,'eb9e887ee0b381d99a96ecce2b936a4c4c4bc1912eaa0b87f74c6ca839df6893','CALLER_HUNG_UP',1795661838976);
+CREATE TABLE outbox (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            user_id INTEGER NOT NULL REFERENCES user (id) ON DELETE CASCADE,
+            call TEXT NOT NULL,
+            notice TEXT NOT NULL,
+            state TEXT NOT NULL,
+            attempts INTEGER NOT NULL,
+            created_ms INTEGER NOT NULL,
+            next_attempt_ms INTEGER NOT NULL,
+            done_ms INTEGER,
+            last_error TEXT
+        );
+INSERT INTO "outbox" VALUES(1,3,'ffa8d1855ff6f082278dba3996676e840c3b83825627e9e51299b304ebb37a07','{"call":"ffa8d1855ff6f082278dba3996676e840c3b83825627e9e51299b304ebb37a07","reason":"BUSY","started":"2024-05-06T02:23:50.700000Z","alerted":false,"ring_ms":0,"caller":{"identity":"+8613912345678","name":"Zhang San","name_source":"asserted","withheld":false},"account":"+862583091003","accounts":["+862583091003"],"forwarded_to":null,"group":null,"partial":false,"conference":false,"psap":false}','sent',1,1795661838976,1795661838976,1795661839039,NULL);
+INSERT INTO "outbox" VALUES(2,1,'cbfb7fdd95d64b235ae85b2bc5f0f32514a4329a075b9b8cd77e7dd544088fb6','{"call":"cbfb7fdd95d64b235ae85b2bc5f0f32514a4329a075b9b8cd77e7dd544088fb6","reason":"CALLER_HUNG_UP","started":"2024-05-06T02:23:41.000000Z","alerted":true,"ring_ms":24620,"caller":{"identity":"+8613912345678","name":"Zhang San","name_source":"asserted","withheld":false},"account":"+862583091001","accounts":["+862583091001"],"forwarded_to":null,"group":null,"partial":false,"conference":false,"psap":false}','dead',1,1795661838976,1795661838976,1795661839083,'permanent error (550): 5.1.1 no such mailbox');
+INSERT INTO "outbox" VALUES(3,5,'225b0a4c59eaab0232f4b8425a7c1b21e508c736012f7ba310b1e9d0b708700e','{"call":"225b0a4c59eaab0232f4b8425a7c1b21e508c736012f7ba310b1e9d0b708700e","reason":"CALLER_HUNG_UP","started":"2024-05-06T02:23:55.100000Z","alerted":true,"ring_ms":11620,"caller":{"identity":null,"name":null,"name_source":"none","withheld":true},"account":"+862583091005","accounts":["+862583091005"],"forwarded_to":null,"group":null,"partial":false,"conference":false,"psap":false}','sent',1,1795661838976,1795661838976,1795661839130,NULL);
+INSERT INTO "outbox" VALUES(4,3,'eb9e887ee0b381d99a96ecce2b936a4c4c4bc1912eaa0b87f74c6ca839df6893','{"call":"eb9e887ee0b381d99a96ecce2b936a4c4c4bc1912eaa0b87f74c6ca839df6893","reason":"CALLER_HUNG_UP","started":"2024-05-06T02:24:01.500000Z","alerted":true,"ring_ms":11620,"caller":{"identity":"+861085091234","name":null,"name_source":"none","withheld":false},"account":"+862583091010","accounts":["+862583091010"],"forwarded_to":null,"group":null,"partial":false,"conference":false,"psap":false}','pending',1,1795661838976,1795661845129,NULL,'transient error (451): 4.3.0 busy');
+INSERT INTO "outbox" VALUES(5,5,'eb9e887ee0b381d99a96ecce2b936a4c4c4bc1912eaa0b87f74c6ca839df6893','{"call":"eb9e887ee0b381d99a96ecce2b936a4c4c4bc1912eaa0b87f74c6ca839df6893","reason":"CALLER_HUNG_UP","started":"2024-05-06T02:24:01.500000Z","alerted":true,"ring_ms":11620,"caller":{"identity":"+861085091234","name":null,"name_source":"none","withheld":false},"account":"+862583091010","accounts":["+862583091010"],"forwarded_to":null,"group":null,"partial":false,"conference":false,"psap":false}','pending',1,1795661838976,1795661844587,NULL,'transient error (451): 4.3.0 busy');
+INSERT INTO "outbox" VALUES(6,1,'70c3a3e56b3b21e8fefaf36fd6ae04dd66c335b991e825cddfbfd9b5282f578f','{"call":"70c3a3e56b3b21e8fefaf36fd6ae04dd66c335b991e825cddfbfd9b5282f578f","reason":"VOICEMAIL","started":"2024-05-06T02:24:08.300000Z","alerted":true,"ring_ms":19610,"caller":{"identity":"+861085091234","name":null,"name_source":"none","withheld":false},"account":"+862583091001","accounts":["+862583091001"],"forwarded_to":null,"group":null,"partial":false,"conference":false,"psap":false}','pending',1,1795661838976,1795661844067,NULL,'transient error (451): 4.3.0 busy');
+CREATE TABLE owner (
+            user_id INTEGER NOT NULL REFERENCES user (id) ON DELETE CASCADE,
+            account_id INTEGER NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+            rank INTEGER NOT NULL,
+            label TEXT NOT NULL,
+            PRIMARY KEY (user_id, account_id)
+        ) WITHOUT ROWID;
+INSERT INTO "owner" VALUES(1,1,0,'办公电话');
+INSERT INTO "owner" VALUES(1,2,1,'手机');
+INSERT INTO "owner" VALUES(2,3,0,'Office');
+INSERT INTO "owner" VALUES(3,4,0,'办公电话');
+INSERT INTO "owner" VALUES(3,5,1,'值班电话');
+INSERT INTO "owner" VALUES(4,6,0,'办公电话');
+INSERT INTO "owner" VALUES(5,5,1,'值班电话');
+INSERT INTO "owner" VALUES(5,7,0,'办公电话');
+CREATE TABLE user (
+            id INTEGER PRIMARY KEY,
+            key TEXT NOT NULL UNIQUE,
+            name TEXT NOT NULL,
+            email TEXT NOT NULL,
+            locale TEXT NOT NULL,
+            timezone TEXT NOT NULL,
+            subscribed INTEGER NOT NULL,
+            policy TEXT
+        );
+INSERT INTO "user" VALUES(1,'liming','李明','liming@office.test','zh-CN','Asia/Shanghai',1,NULL);
+INSERT INTO "user" VALUES(2,'wangfang','王芳','wangfang@office.test','en','Asia/Shanghai',1,NULL);
+INSERT INTO "user" VALUES(3,'zhaoqiang','赵强','zhaoqiang@office.test','zh-CN','Asia/Shanghai',1,NULL);
+INSERT INTO "user" VALUES(4,'chenjie','陈洁','chenjie@office.test','zh-CN','Asia/Shanghai',0,NULL);
+INSERT INTO "user" VALUES(5,'sunli','孙丽','sunli@office.test','zh-CN','Asia/Shanghai',1,NULL);
+CREATE INDEX owner_account ON owner (account_id);
+CREATE INDEX known_as_account ON known_as (account_id);
+CREATE INDEX outbox_due ON outbox (next_attempt_ms) WHERE state = 'pending';
+DELETE FROM "sqlite_sequence";
+INSERT INTO "sqlite_sequence" VALUES('outbox',11);
+COMMIT;
