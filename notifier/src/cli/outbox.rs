@@ -35,7 +35,8 @@ pub(super) enum OutboxCommand {
     },
     /// Try messages again now, also such as were given up
     ///
-    /// They count as queued just now: they are tried for `giveup_h` anew. A running notifier sends them at once.
+    /// They count as queued just now: they are tried for `giveup_h` anew. A running notifier sends them at once, unless the person's quiet hours
+    /// hold, or the server is known to be gone.
     #[command(arg_required_else_help = true)]
     Retry {
         /// Their numbers
@@ -60,9 +61,11 @@ pub(super) fn run(command: &OutboxCommand, database: &Path) -> Result<(), Failur
     match command {
         OutboxCommand::List { all, limit } => list(&store, *all, *limit),
         OutboxCommand::Show { id, numbers } => show(&store, *id, *numbers),
-        OutboxCommand::Retry { ids, dead } => each(&mut store, ids, *dead, "tried again", |store, id| {
-            store.retry(id, now())
-        }),
+        OutboxCommand::Retry { ids, dead } => {
+            each(&mut store, ids, *dead, "put back into the queue", |store, id| {
+                store.retry(id, now())
+            })
+        }
         OutboxCommand::Drop { ids, dead } => each(&mut store, ids, *dead, "dropped", |store, id| {
             store.drop_message(id, now())
         }),

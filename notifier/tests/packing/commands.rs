@@ -61,11 +61,11 @@ fn dead_letters_are_looked_at_tried_again_and_dropped() {
     let (status, said, _) = house.program(&["outbox", "drop", waits[0]]);
     assert_eq!((status, said.trim()), (0, "1 messages dropped"));
     let (status, said, fault) = house.program(&["outbox", "retry", dead[0], waits[0]]);
-    assert_eq!((status, said.trim()), (1, "1 messages tried again"));
+    assert_eq!((status, said.trim()), (1, "1 messages put back into the queue"));
     assert!(fault.contains(waits[0]), "{fault}");
     assert_eq!(
         house.program(&["outbox", "retry", "--dead"]).1.trim(),
-        "1 messages tried again"
+        "1 messages put back into the queue"
     );
     assert_eq!(house.program(&["once"]).0, 0);
     assert_eq!(house.sink.mails().len(), 2);
