@@ -18,7 +18,6 @@ mod sink;
 mod bundles;
 mod commands;
 mod fair;
-mod large;
 mod property;
 mod quiet;
 mod whole;
