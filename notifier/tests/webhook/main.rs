@@ -344,7 +344,7 @@ fn senders_do_not_wait_for_each_other() {
     }
     let begun = Instant::now();
     assert_eq!(webhook.send(&body()), Answer::Sent);
-    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     assert!(matches!(stalled.join().unwrap(), Answer::Interrupted(_)));
 }
 
