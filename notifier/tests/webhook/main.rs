@@ -342,9 +342,8 @@ fn senders_do_not_wait_for_each_other() {
     while endpoint.taken().is_empty() {
         std::thread::sleep(Duration::from_millis(10));
     }
-    let begun = Instant::now();
     assert_eq!(webhook.send(&body()), Answer::Sent);
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(!stalled.is_finished(), "it was waited for");
     assert!(matches!(stalled.join().unwrap(), Answer::Interrupted(_)));
 }
 
