@@ -14,4 +14,4 @@ export RINGTAP_KILLS
 if [[ $# -ge 2 ]]; then
     export RINGTAP_SEED=$2
 fi
-exec cargo test -p ringtap-notifier --test faults kill:: -- --nocapture
+exec cargo test -p ringtap-notifier --test faults kill -- --nocapture --test-threads 1

@@ -103,6 +103,19 @@ need_faketime() {
     compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || install_debian libfaketime
 }
 
+# need_prometheus: Prometheus and promtool, for tests of what is told to them. Debian's package starts a service as it is installed, which
+# nobody wants here: for that moment policy-rc.d says no, where the machine has none of its own.
+need_prometheus() (
+    policy=/usr/sbin/policy-rc.d
+    command -v prometheus >/dev/null && command -v promtool >/dev/null && exit
+    if [[ $(id -u) -eq 0 && ! -e $policy ]]; then
+        trap 'rm -f "$policy"' EXIT
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+    fi
+    install_debian prometheus
+)
+
 # at_least VERSION WANTED: compares dotted numbers.
 at_least() {
     [[ $(printf '%s\n' "$1" "$2" | sort -V | head -n 1) == "$2" ]]

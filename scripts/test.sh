@@ -48,6 +48,7 @@ set_up() {
     need_c_compiler
     need_capture_tools
     need_faketime || say "no libfaketime (Debian: faketime): clocks that are set cannot be tested" >&2
+    need_prometheus || say "no Prometheus (Debian: prometheus): metrics, alert rules and the dashboard cannot be tested with it" >&2
     need_iproute2 || say "no ip command (Debian: iproute2): live capture cannot be tested" >&2
     cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt || return 1
     cargo clippy --version >/dev/null 2>&1 || rustup component add clippy || return 1

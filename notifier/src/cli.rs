@@ -42,6 +42,7 @@ struct Cli {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Common options")]
 struct Common {
     /// Configuration; if not named, /etc/ringtap/ringtap.toml where it exists, else defaults
     #[arg(long, value_name = "FILE", global = true)]
@@ -186,6 +187,9 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         .journal
         .clone()
         .unwrap_or_else(|| config.journal.path.clone());
+    if cli.common.metrics.is_some() && !matches!(cli.command, Command::Run) {
+        tracing::warn!("--metrics is for `run`: nothing is served");
+    }
     match &cli.command {
         Command::Run => run(Service::new(config, &journal, &database)?, cli.common.metrics),
         Command::Once => once(Service::new(config, &journal, &database)?),

@@ -15,13 +15,17 @@ use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
 use lettre::transport::smtp::client::{
     Certificate, CertificateStore, SmtpConnection, Tls, TlsParameters, TlsParametersBuilder,
 };
-use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
+use lettre::transport::smtp::commands::{Data, Mail, Rcpt, Rset};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
 use lettre::transport::smtp::{SMTP_PORT, SUBMISSION_PORT, SUBMISSIONS_PORT};
 use ringtap_config::SmtpConfig;
 
-/// Longest wait for the server, for any one command.
+/// Longest wait for the server, for a command that costs nothing if it is given up.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// For its word on a recipient, whom it may have to ask others about, and on whether it wants the mail (RFC 5321 §4.5.3.2.3).
+const RECIPIENT_TIMEOUT: Duration = Duration::from_secs(300);
+/// For its word on the whole mail, which it may filter first (§4.5.3.2.6): to give up sooner is to send twice what it has taken.
+const MAIL_TIMEOUT: Duration = Duration::from_secs(600);
 /// An unused connection is closed after this time, before the server wonders.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -31,6 +35,9 @@ pub(crate) enum LinkError {
     /// There is no connection, or none on which we may send: nothing was said of the mail.
     #[error("{0}")]
     NoServer(Error),
+    /// What the server says to this mail's recipient.
+    #[error("{0}")]
+    Recipient(Error),
     /// The server's answer to this mail, or its end on the way.
     #[error(transparent)]
     Smtp(#[from] Error),
@@ -135,13 +142,13 @@ impl Link {
         Self { route, open: None }
     }
 
-    /// Hands one mail over. The connection lives on if the server took it, or refused it in words.
+    /// Hands one mail over. The connection lives on if the server took the mail, or refused it in words.
     pub(crate) fn send(&mut self, mail: &Message) -> Result<(), LinkError> {
         if let Some((mut connection, _)) = self.open.take() {
             // The server may have closed it meanwhile, or closes it now as it has had enough (421): then a new one is as good, for
             // nothing of the mail was said.
             match begin(&mut connection, mail) {
-                Err(LinkError::Smtp(error)) if is_closed(&error) => connection.abort(),
+                Err(LinkError::Smtp(error)) if is_closed(&error) => drop(connection),
                 begun => return self.finish(connection, mail, begun),
             }
         }
@@ -158,13 +165,23 @@ impl Link {
     ) -> Result<(), LinkError> {
         let done = match begun {
             Ok(()) => hand_over(&mut connection, mail),
-            // Who may not send at all is told so here: that is no word on the mail.
+            // Nothing was said of the mail but from whom it is.
             Err(LinkError::Smtp(error)) => Err(LinkError::NoServer(error)),
             Err(fault) => Err(fault),
         };
-        match &done {
-            Ok(()) => self.open = Some((connection, Instant::now())),
-            Err(_) => connection.abort(),
+        let is_usable = match &done {
+            Ok(()) => true,
+            // Who has gone, or is about to, is told nothing more: to wait for his good-bye is to wait for nothing.
+            Err(LinkError::Smtp(error) | LinkError::Recipient(error)) if is_closed(error) => false,
+            Err(LinkError::NoServer(error)) if is_closed(error) => false,
+            Err(LinkError::NoServer(_)) => {
+                connection.abort();
+                false
+            }
+            Err(_) => wait_up_to(&mut connection, TIMEOUT).command(Rset).is_ok(),
+        };
+        if is_usable {
+            self.open = Some((connection, Instant::now()));
         }
         done
     }
@@ -239,19 +256,27 @@ fn begin(connection: &mut SmtpConnection, mail: &Message) -> Result<(), LinkErro
         }
         parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
     }
-    connection.command(Mail::new(envelope.from().cloned(), parameters))?;
+    wait_up_to(connection, TIMEOUT).command(Mail::new(envelope.from().cloned(), parameters))?;
     Ok(())
 }
 
 /// RCPT, DATA and the mail.
 fn hand_over(connection: &mut SmtpConnection, mail: &Message) -> Result<(), LinkError> {
+    wait_up_to(connection, RECIPIENT_TIMEOUT);
     for to in mail.envelope().to() {
-        connection.command(Rcpt::new(to.clone(), Vec::new()))?;
+        let told = connection.command(Rcpt::new(to.clone(), Vec::new()));
+        told.map_err(LinkError::Recipient)?;
     }
     connection.command(Data)?;
     // A command is one write, and a mail with its dot is one to the server.
-    connection.command(with_dot(&String::from_utf8_lossy(&mail.formatted())))?;
+    wait_up_to(connection, MAIL_TIMEOUT).command(with_dot(&String::from_utf8_lossy(&mail.formatted())))?;
     Ok(())
+}
+
+/// From now on waits so long for an answer. A socket refuses no time but none at all.
+fn wait_up_to(connection: &mut SmtpConnection, time: Duration) -> &mut SmtpConnection {
+    let _set = connection.set_timeout(Some(time));
+    connection
 }
 
 /// The mail as it stands on the wire: dots that begin a line doubled (RFC 5321 §4.5.2), a last line that

@@ -134,7 +134,7 @@ impl Carrier for Mailer {
                 }
                 self.send(&mail)
             }
-            Err(fault) => Answer::Refused(fault.to_string()),
+            Err(fault) => Answer::Broken(fault.to_string()),
         }
     }
 
@@ -153,18 +153,25 @@ impl Mailer {
         match fault {
             LinkError::NoServer(_) => Answer::NoServer(text),
             LinkError::Lacks(_) => Answer::Refused(text),
-            LinkError::Smtp(error) => match error.status().map(u16::from) {
-                None | Some(421) => Answer::Interrupted(text),
-                Some(code) => match judge(code, &text) {
-                    // The server has taken our sender: what it says now may be of this recipient alone, and must keep nobody else waiting.
-                    Judgement::Server | Judgement::Temporary => Answer::Later {
-                        why: text,
-                        after: None,
-                    },
-                    Judgement::Permanent => Answer::Refused(text),
-                },
-            },
+            LinkError::Recipient(error) => answer(&error, At::Recipient, text),
+            LinkError::Smtp(error) => answer(&error, At::Mail, text),
         }
+    }
+}
+
+/// What the server's words mean for the mail.
+fn answer(error: &lettre::transport::smtp::Error, at: At, text: String) -> Answer {
+    match error.status().map(u16::from) {
+        None | Some(421) => Answer::Interrupted(text),
+        Some(code) => match judge(code, at, &text) {
+            // The server has taken our sender: what it says now may be of this recipient alone, and must keep nobody else waiting.
+            Judgement::Sender => Answer::Unwelcome(text),
+            Judgement::Temporary => Answer::Later {
+                why: text,
+                after: None,
+            },
+            Judgement::Permanent => Answer::Refused(text),
+        },
     }
 }
 
@@ -177,35 +184,49 @@ fn bounded(text: &str) -> String {
 /// What an answer that is no success speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Judgement {
-    /// Not of the mail: of us, or of the server.
-    Server,
+    /// Perhaps not of the mail, but of us.
+    Sender,
     /// Of the mail, for now.
     Temporary,
     /// Of the mail, for good.
     Permanent,
 }
 
+/// How far the server was told of the mail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    /// To whom it goes.
+    Recipient,
+    /// More, or all of it.
+    Mail,
+}
+
 /// Reads a code, and the enhanced one (RFC 3463) if the text has one. That says more: its class counts where the two differ, a
 /// mailbox that is full (X.2.2) or a system that takes nothing at present (X.3.1, X.3.2) will be better, and who has not
-/// proved who he is (X.7.8 and its like, RFC 4954 §6) may be anybody.
-fn judge(code: u16, text: &str) -> Judgement {
+/// proved who he is (X.7.8 and its like, RFC 4954 §6) may be anybody. Servers put off what they have against the sender until
+/// they know the recipient (Postfix: `smtpd_delay_reject`), and then say that it is not permitted (X.7.0, X.7.1).
+fn judge(code: u16, at: At, text: &str) -> Judgement {
     if matches!(code, 530 | 534 | 535 | 538) {
-        return Judgement::Server;
+        return Judgement::Sender;
     }
-    match enhanced(text) {
-        Some((_, 7, 8 | 9 | 11)) => Judgement::Server,
-        Some((5, 2, 2) | (5, 3, 1 | 2)) => Judgement::Temporary,
-        Some((4, ..)) => Judgement::Temporary,
-        Some((5, ..)) => Judgement::Permanent,
+    match (enhanced(text), at) {
+        (Some((_, 7, 8 | 9 | 11)), _) | (Some((5, 7, 0 | 1)), At::Recipient) => Judgement::Sender,
+        (Some((5, 2, 2) | (5, 3, 1 | 2)), _) => Judgement::Temporary,
+        (Some((4, ..)), _) => Judgement::Temporary,
+        (Some((5, ..)), _) => Judgement::Permanent,
+        (None, At::Recipient) if code == 554 => Judgement::Sender,
+        // RFC 5321 §4.2.3: "exceeded storage allocation".
+        _ if code == 552 => Judgement::Temporary,
         _ if code >= 500 => Judgement::Permanent,
         _ => Judgement::Temporary,
     }
 }
 
-/// The enhanced status code at the head of a server's text, which the library puts behind its own words.
+/// The enhanced status code at the head of a server's text, which the library puts behind its own words. Some servers write `#5.1.1`.
 fn enhanced(text: &str) -> Option<(u8, u16, u16)> {
     let said = text.split_once("): ").map_or(text, |(_, said)| said);
-    let mut parts = said.split_ascii_whitespace().next()?.split('.');
+    let word = said.split_ascii_whitespace().next()?;
+    let mut parts = word.strip_prefix('#').unwrap_or(word).split('.');
     let class: u8 = parts.next()?.parse().ok()?;
     let code = (class, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
     (parts.next().is_none() && matches!(class, 2 | 4 | 5)).then_some(code)
@@ -328,8 +349,13 @@ mod tests {
             (450, "transient error (450): 5.1.1 gone", Judgement::Permanent),
             (554, "permanent error (554): 5.3.2 not now", Judgement::Temporary),
             (554, "permanent error (554): 5.3.4 too big", Judgement::Permanent),
-            (535, "permanent error (535): no", Judgement::Server),
-            (554, "permanent error (554): 5.7.8 no", Judgement::Server),
+            (535, "permanent error (535): no", Judgement::Sender),
+            (554, "permanent error (554): 5.7.8 no", Judgement::Sender),
+            (554, "permanent error (554): 5.7.1 spam", Judgement::Permanent),
+            (554, "permanent error (554): no", Judgement::Permanent),
+            (552, "permanent error (552): full", Judgement::Temporary),
+            (552, "permanent error (552): #5.2.2 full", Judgement::Temporary),
+            (552, "permanent error (552): 5.3.4 too big", Judgement::Permanent),
             (450, "transient error (450): 4.2 not a code", Judgement::Temporary),
             (
                 550,
@@ -337,7 +363,20 @@ mod tests {
                 Judgement::Permanent,
             ),
         ] {
-            assert_eq!(judge(code, text), judgement, "{text}");
+            assert_eq!(judge(code, At::Mail, text), judgement, "{text}");
+        }
+        for (code, text, judgement) in [
+            (
+                554,
+                "permanent error (554): 5.7.1 <host>: Client host rejected",
+                Judgement::Sender,
+            ),
+            (554, "permanent error (554): denied", Judgement::Sender),
+            (550, "permanent error (550): 5.1.1 who?", Judgement::Permanent),
+            (550, "permanent error (550): no such user", Judgement::Permanent),
+            (450, "transient error (450): 4.7.1 later", Judgement::Temporary),
+        ] {
+            assert_eq!(judge(code, At::Recipient, text), judgement, "{text}");
         }
     }
 }

@@ -17,7 +17,7 @@ impl Carrier for Post {
     fn carry(&mut self, parcel: &Parcel) -> Answer {
         let text = match self.renderer.text(parcel) {
             Ok(text) => text,
-            Err(fault) => return Answer::Refused(fault.to_string()),
+            Err(fault) => return Answer::Broken(fault.to_string()),
         };
         let kind = match parcel.kind {
             store::Kind::Call => Kind::Call,

@@ -147,7 +147,10 @@ impl Service {
             _claim: claim,
             config,
         };
-        service.store.bound_waits(service.clock.now(), PUT_OFF_MAX_MS)?;
+        service.store.take_over(service.clock.now(), PUT_OFF_MAX_MS)?;
+        if service.store.is_empty()? {
+            tracing::warn!(database = %database.display(), "nobody has subscribed: nobody is told of anything");
+        }
         let people = service.store.wishing(Channel::Webhook)?;
         if service.config.notifier.webhook.url.is_none() && people > 0 {
             tracing::warn!(
@@ -465,7 +468,7 @@ fn say_taken(taken: &IntakeTotals) {
             queued = taken.queued,
             gathered = taken.gathered,
             stale = taken.stale,
-            suppressed = taken.suppressed,
+            reached = taken.suppressed,
             damaged = taken.damaged,
             "journal read"
         );

@@ -9,6 +9,7 @@ mod error;
 
 use std::fmt::{self, Write as _};
 use std::io::Read as _;
+use std::net::{TcpStream, ToSocketAddrs as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -99,6 +100,24 @@ impl Webhook {
         })
     }
 
+    /// Whether anything listens at the address; nothing is said to it.
+    ///
+    /// # Errors
+    /// Its name is not known, or there is no connection within `patience`.
+    pub fn knock(&self, patience: Duration) -> std::io::Result<()> {
+        let is_https = self.uri.scheme_str() == Some("https");
+        let port = self.uri.port_u16().unwrap_or(if is_https { 443 } else { 80 });
+        let host = self.uri.host().unwrap_or_default().trim_matches(['[', ']']);
+        let mut last = std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address");
+        for address in (host, port).to_socket_addrs()? {
+            match TcpStream::connect_timeout(&address, patience) {
+                Ok(_) => return Ok(()),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
     /// Hands one notification over.
     #[must_use]
     pub fn send(&self, body: &Body) -> Answer {
@@ -106,7 +125,7 @@ impl Webhook {
         let now_s = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let request = match self.request(body, now_s) {
             Ok(request) => request,
-            Err(fault) => return Answer::Refused(self.words.say(&fault)),
+            Err(fault) => return Answer::Broken(self.words.say(&fault)),
         };
         match request.with_agent(&self.agent).run() {
             Ok(response) => self.read(response, now),
@@ -140,13 +159,20 @@ impl Webhook {
             return Answer::Sent;
         }
         if status.is_redirection() {
-            return Answer::Refused(self.words.say(&format!("{status}: redirects are not followed")));
+            return Answer::Unwelcome(self.words.say(&format!("{status}: redirects are not followed")));
         }
         let said = String::from_utf8_lossy(&said);
         let why = self.words.say(&format!("{status}: {}", said.trim()));
         match status {
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {}
             status if status.is_server_error() => {}
+            // Of the address, or of who we are: once that is mended the message is welcome.
+            StatusCode::UNAUTHORIZED
+            | StatusCode::FORBIDDEN
+            | StatusCode::NOT_FOUND
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::PROXY_AUTHENTICATION_REQUIRED
+            | StatusCode::GONE => return Answer::Unwelcome(why),
             _ => return Answer::Refused(why),
         }
         let after = response

@@ -324,6 +324,37 @@ fn faults_on_the_way_out() {
     assert!(wrong(&lines)[1].contains("authentication"), "{lines:?}");
 }
 
+/// Catches an endpoint that is not there and is not told of, a check that posts something, and one that shows the address, which may hold
+/// a token.
+#[test]
+fn whether_somebody_listens_for_the_webhook() {
+    let sink = Sink::start(&[]);
+    let lab = Lab::new(&sink.address.to_string());
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let url = format!("[notifier.webhook]\nurl = \"http://{address}/hook-0123456789\"");
+    lab.configure(&format!("smtp://{}", sink.address), &url);
+    let (code, lines) = lab.doctor(&[]);
+    assert!(
+        code == Some(0) && lines.iter().any(|line| line.contains("something listens")),
+        "{lines:?}"
+    );
+    let (mut stream, _) = listener.accept().unwrap();
+    assert_eq!(
+        std::io::Read::read(&mut stream, &mut [0]).unwrap(),
+        0,
+        "nothing is said"
+    );
+    drop(listener);
+    let (code, lines) = lab.doctor(&[]);
+    assert_eq!(code, Some(1));
+    assert!(
+        wrong(&lines)[0].contains("webhook: ") && !lines.concat().contains("hook-0123456789"),
+        "{lines:?}"
+    );
+    assert_eq!(lab.offline().0, Some(0));
+}
+
 /// Catches a check that migrates or makes what it only is to look at.
 #[test]
 fn nothing_is_made() {

@@ -66,7 +66,7 @@ impl Default for SmtpConfig {
             ca_file: None,
             dkim: None,
             connections: 4,
-            per_domain_max: 4,
+            per_domain_max: 3,
         }
     }
 }

@@ -88,7 +88,7 @@ fn defaults() {
     assert_eq!(config.notifier.delivery.giveup_h, 48);
     assert_eq!(config.notifier.delivery.digest_every_s, 600);
     let smtp = &config.notifier.smtp;
-    assert_eq!((smtp.connections, smtp.per_domain_max), (4, 4));
+    assert_eq!((smtp.connections, smtp.per_domain_max), (4, 3));
     assert_eq!(
         (&config.notifier.webhook.url, config.notifier.webhook.timeout_s),
         (&None, 10)

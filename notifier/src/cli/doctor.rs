@@ -44,7 +44,7 @@ const NAMED: usize = 5;
 /// says FAIL: mails would not leave. Run it as the user that the service runs as. Reads both files to their end.
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
-    /// Do not ask the mail server whether it is there
+    /// Do not ask the mail server and the webhook's endpoint whether they are there
     #[arg(long)]
     no_network: bool,
 }
@@ -94,6 +94,11 @@ pub(super) fn run(
         && let Some(route) = &route
     {
         server(&config.notifier.smtp, route, &mut found);
+    }
+    if !args.no_network
+        && let Ok(webhook) = Webhook::new(&config.notifier.webhook)
+    {
+        endpoint(&webhook, &mut found);
     }
     let failed = found.0.iter().filter(|(level, ..)| *level == Level::Fail).count();
     table(found.0.into_iter().map(|(level, what, mend)| {
@@ -421,6 +426,17 @@ fn server(smtp: &SmtpConfig, route: &MailRoute, found: &mut Findings) {
         Err(fault) => found.fail(
             format!("{name}: {fault}"),
             "start it, or change notifier.smtp.url; mails wait meanwhile",
+        ),
+    }
+}
+
+/// Looks whether there is anybody to post to; nothing is posted, for that would be a notification.
+fn endpoint(webhook: &Webhook, found: &mut Findings) {
+    match webhook.knock(SERVER) {
+        Ok(()) => found.ok("webhook: something listens at its address"),
+        Err(fault) => found.fail(
+            format!("webhook: {fault}"),
+            "start it, or change notifier.webhook.url; notifications wait meanwhile",
         ),
     }
 }

@@ -20,6 +20,10 @@ const PARKED_MAX: usize = 512;
 const START: (i64, i64) = (i64::MIN, i64::MIN);
 /// Messages of which it is to be written down what became of them; then that is done first.
 const ENDS_MAX: usize = 256;
+/// So many messages in a row that the server did not want from us are no matter of their recipients.
+const UNWELCOME_MAX: u32 = 3;
+/// A message on its way for so long is told of.
+const SLOW: Duration = Duration::from_secs(60);
 /// First and longest wait before a message is tried again.
 const BACKOFF_S: (u64, u64) = (5, 4 * 3600);
 /// Longest wait that a server may ask for.
@@ -43,6 +47,12 @@ pub(super) struct Lane {
     flights: HashMap<i64, Flight>,
     domains: HashMap<String, u32>,
     breaker: Breaker,
+    /// The domain of the message that was cut off when the server was last tried: the next is one of another.
+    cut_off: Option<String>,
+    /// Messages in a row that the server did not want from us.
+    unwelcome: u32,
+    /// Whether it was told that the server keeps us waiting.
+    is_slow: bool,
     status: Arc<Status>,
     /// What is still to be written down.
     ends: Vec<(i64, End)>,
@@ -52,6 +62,7 @@ pub(super) struct Lane {
 struct Flight {
     queued: Queued,
     user: String,
+    since: Instant,
 }
 
 /// When something is judged.
@@ -80,6 +91,9 @@ impl Lane {
             flights: HashMap::new(),
             domains: HashMap::new(),
             breaker: Breaker::default(),
+            cut_off: None,
+            unwelcome: 0,
+            is_slow: false,
             status,
             ends: Vec::new(),
         }
@@ -129,7 +143,9 @@ impl Lane {
         if called.is_some_and(|turn| turn <= self.read_to.0) {
             self.read_anew();
         }
-        let slots = self.breaker.slots(self.slots, Instant::now());
+        let tick = Instant::now();
+        self.watch(tick);
+        let slots = self.breaker.slots(self.slots, tick);
         let mut any = false;
         while self.flights.len() < slots {
             // What is not to be sent fills no slot: it is written down before there is more of it.
@@ -163,8 +179,34 @@ impl Lane {
         Ok(any)
     }
 
-    /// Whose turn is next among those whose domain has room.
+    /// Tells if a message has been on its way for long: a server may take minutes, but somebody should know.
+    fn watch(&mut self, tick: Instant) {
+        let is_slow = self
+            .flights
+            .values()
+            .any(|flight| tick.saturating_duration_since(flight.since) > SLOW);
+        if is_slow && !self.is_slow && !self.breaker.is_open() {
+            let channel = self.channel.as_str();
+            tracing::warn!(channel, "the server keeps a message waiting for its answer");
+            let why = format!("no answer to a message for more than {} s", SLOW.as_secs());
+            self.status.trouble(self.channel.into(), Some(&why));
+            self.is_slow = true;
+        }
+    }
+
+    /// Whose turn is next among those whose domain has room. If the server was cut off on a domain's message, one of another domain shows sooner
+    /// whether that is to blame.
     fn next(&mut self, store: &Store, patience: &Patience) -> Result<Option<Queued>, StoreError> {
+        if self.cut_off.is_some()
+            && let Some(queued) = self.next_with_room(store, patience)?
+        {
+            return Ok(Some(queued));
+        }
+        self.cut_off = None;
+        self.next_with_room(store, patience)
+    }
+
+    fn next_with_room(&mut self, store: &Store, patience: &Patience) -> Result<Option<Queued>, StoreError> {
         // Those that had to wait for their domain come before those that were read later.
         let parked = self
             .parked
@@ -202,7 +244,8 @@ impl Lane {
     /// Whether fewer messages are on their way to the domain than may be. All that goes to the webhook goes to one place.
     fn has_room(&self, domain: &str, patience: &Patience) -> bool {
         let busy = self.domains.get(domain).copied().unwrap_or(0);
-        self.channel == Channel::Webhook || busy < patience.per_domain_max
+        self.channel == Channel::Webhook
+            || (busy < patience.per_domain_max && self.cut_off.as_deref() != Some(domain))
     }
 
     /// Reads further rows whose turn has come; whether there were any.
@@ -283,6 +326,7 @@ impl Lane {
         let flight = Flight {
             queued,
             user: parcel.person.key.clone(),
+            since: Instant::now(),
         };
         self.flights.insert(parcel.id, flight);
         // There is room for as many as there are slots, and senders live as long as this.
@@ -301,24 +345,46 @@ impl Lane {
                 self.domains.remove(domain);
             }
         }
-        self.heed(&answer, at.tick);
+        self.heed(&answer, domain, at.tick);
         let end = self.judge(&flight, answer, patience, at.now);
         self.ends.push((id, end));
     }
 
     /// What the answer says of the server.
-    fn heed(&mut self, answer: &Answer, tick: Instant) {
+    fn heed(&mut self, answer: &Answer, domain: &str, tick: Instant) {
         let channel = self.channel.as_str();
         let (why, is_news) = match answer {
-            Answer::Sent | Answer::Later { .. } | Answer::Refused(_) => {
+            Answer::Broken(_) => return,
+            Answer::Sent | Answer::Later { .. } | Answer::Unwelcome(_) | Answer::Refused(_) => {
+                self.cut_off = None;
+                self.unwelcome = match answer {
+                    Answer::Unwelcome(_) => self.unwelcome.saturating_add(1),
+                    Answer::Sent => 0,
+                    _ => self.unwelcome,
+                };
                 if self.breaker.answered() {
                     tracing::info!(channel, "the server answers again");
-                    self.status.trouble(self.channel.into(), None);
                 }
+                self.is_slow = false;
+                // Of one alone it may be the recipient who does not want it.
+                let trouble = match answer {
+                    Answer::Unwelcome(why) if self.unwelcome >= UNWELCOME_MAX => Some(without_addresses(why)),
+                    _ if self.unwelcome >= UNWELCOME_MAX => return,
+                    _ => None,
+                };
+                if let Some(error) = &trouble
+                    && self.unwelcome == UNWELCOME_MAX
+                {
+                    tracing::error!(channel, error, "the server does not want our messages");
+                }
+                self.status.trouble(self.channel.into(), trouble.as_deref());
                 return;
             }
             Answer::NoServer(why) => (why, self.breaker.gone(tick, fastrand::f64())),
-            Answer::Interrupted(why) => (why, self.breaker.interrupted(tick, fastrand::f64())),
+            Answer::Interrupted(why) => {
+                self.cut_off = Some(domain.to_owned());
+                (why, self.breaker.interrupted(tick, fastrand::f64()))
+            }
         };
         if self.breaker.is_open() {
             self.status
@@ -357,7 +423,20 @@ impl Lane {
                 tracing::error!(user, call, channel, attempt, error, "message given up: refused");
                 return End::Dead(error);
             }
+            Answer::Broken(error) => {
+                self.status.tried(self.channel, "refused");
+                tracing::error!(
+                    user,
+                    call,
+                    channel,
+                    attempt,
+                    error,
+                    "message given up: it cannot be made"
+                );
+                return End::Dead(error);
+            }
             Answer::Later { why, after } => (why, after, true, "put_off"),
+            Answer::Unwelcome(why) => (why, None, true, "put_off"),
             Answer::Interrupted(error) => (error, None, true, "interrupted"),
             Answer::NoServer(error) => (error, None, false, "no_server"),
         };

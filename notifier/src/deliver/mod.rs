@@ -61,8 +61,12 @@ pub enum Answer {
     Interrupted(String),
     /// The server could not be talked to, whatever the message.
     NoServer(String),
-    /// Never.
+    /// The server does not want this from us: perhaps for this recipient alone, perhaps nothing at all.
+    Unwelcome(String),
+    /// Never, says the server.
     Refused(String),
+    /// This program cannot make it: no word of the server's.
+    Broken(String),
 }
 
 /// Carries messages, one after the other.
@@ -233,7 +237,7 @@ fn carry_all(
                 // A fault of this program in one message must cost neither the sender nor the message, which is kept.
                 let carried = catch_unwind(AssertUnwindSafe(|| carrier.carry(&parcel)));
                 let answer = carried
-                    .unwrap_or_else(|_| Answer::Refused("this program failed to make or send it".to_owned()));
+                    .unwrap_or_else(|_| Answer::Broken("this program failed to make or send it".to_owned()));
                 if answered.send((channel, parcel.id, answer)).is_err() {
                     return;
                 }

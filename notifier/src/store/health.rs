@@ -4,7 +4,8 @@ use std::path::Path;
 
 use ringtap_record::Time;
 
-use super::outbox::{Clocks, millis};
+use super::outbox::millis;
+use super::turns::{CalledUp, Clocks};
 use super::{DATABASE, Store, StoreError};
 
 /// How mail stands.
@@ -27,7 +28,7 @@ impl Store {
             connection,
             // Nothing is queued through this.
             clocks: Clocks::default(),
-            called: super::outbox::CalledUp::default(),
+            called: CalledUp::default(),
         })
     }
 

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::outbox::{CalledUp, Clocks};
+use super::turns::{CalledUp, Clocks};
 use super::{Store, StoreError};
 
 /// Which records a transaction of intake covers.

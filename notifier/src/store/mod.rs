@@ -1,11 +1,14 @@
 //! The notifier's database: who is to be told of what, what was said, and what is still to be sent.
 //!
 //! `people` holds subscribers, accounts and aliases, `switches` what they want, `holders` which identities are
-//! known, `journals` how far each was worked off, `packing` how calls become messages, `outbox` what becomes of those,
-//! `reached` who got through after all, `retention` what is forgotten; `claim` lets one worker in at a time, `health` tells how it
-//! stands with all that. Every change that must not be half done is one transaction here.
+//! known, `journals` how far each was worked off, `packing` how calls become messages, `outbox` what becomes of those
+//! (`turns` whose turn it is, `told` what they tell, `by_hand` what the operator does), `reached` who got through after all,
+//! `retention` what is forgotten; `claim` lets one worker in at a time, `health` tells how it stands with all that. Every change that must not be half done is one transaction here.
 
+mod by_hand;
 mod claim;
+#[cfg(test)]
+mod cost;
 mod health;
 mod holders;
 mod journals;
@@ -15,20 +18,25 @@ mod people;
 mod reached;
 mod retention;
 mod switches;
+mod told;
+mod turns;
 
 use std::path::{Path, PathBuf};
 
 use ringtap_journal::schema::{Schema, SchemaError};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+pub use by_hand::OutboxRow;
 pub use claim::Claim;
 pub use health::Backlog;
 pub use journals::{Batch, Intake};
-pub use outbox::{Channel, Depth, End, Kind, LISTED_MAX, OutboxRow, Queued, Reached, State, Told, ToldCall};
+pub use outbox::{Channel, Depth, End, Kind, LISTED_MAX, State};
 pub use packing::{Attempt, Rules};
 pub use people::{AccountRow, ImportTotals, PeopleError};
 pub use reached::{Hold, Placed};
 pub use retention::{Retention, Swept};
+pub use told::{Reached, Told, ToldCall};
+pub use turns::Queued;
 
 /// The notifier's file format. `user.policy` is the place of per-user switches (JSON), `known_as` maps
 /// every canonical identity, alias or number, to the one account it belongs to. A mail that is held back for
@@ -195,8 +203,8 @@ pub enum StoreError {
 pub struct Store {
     path: PathBuf,
     connection: Connection,
-    clocks: outbox::Clocks,
-    called: outbox::CalledUp,
+    clocks: turns::Clocks,
+    called: turns::CalledUp,
 }
 
 impl Store {
@@ -204,7 +212,7 @@ impl Store {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let connection = DATABASE.open(path)?;
         connection.set_prepared_statement_cache_capacity(64);
-        let clocks = outbox::Clocks::read(&connection).map_err(|source| StoreError::Sqlite {
+        let clocks = turns::Clocks::read(&connection).map_err(|source| StoreError::Sqlite {
             path: path.to_owned(),
             doing: "read the outbox",
             source,
@@ -213,7 +221,7 @@ impl Store {
             path: path.to_owned(),
             connection,
             clocks,
-            called: outbox::CalledUp::default(),
+            called: turns::CalledUp::default(),
         })
     }
 

@@ -1,18 +1,13 @@
-//! The outbox: what is to be sent, whose turn it is, and what became of it.
-//!
-//! A row waits until its time has come; then it gets a turn. Turns are those of self-clocked fair queueing: a row stands
-//! behind the rows of the same person that have a turn, and not before the one that is being sent now. So of two people each
-//! has every other turn, however many rows one of them has, and finding out costs no more with a million rows than with ten.
+//! The outbox: what is to be sent, and what became of it. Whose turn it is: `turns`; what a message tells: `told`; what the
+//! operator does with it: `by_hand`.
 
-use std::cell::Cell;
 use std::fmt;
 use std::str::FromStr;
 
 use ringtap_record::Time;
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, params};
 
 use super::{Store, StoreError};
-use crate::notice::Notice;
 
 /// Calls that a message tells one by one. More are counted.
 pub const LISTED_MAX: u32 = 50;
@@ -116,67 +111,11 @@ impl Kind {
         }
     }
 
-    fn read(text: &str) -> Option<Self> {
+    pub(super) fn read(text: &str) -> Option<Self> {
         [Self::Call, Self::Summary, Self::Digest]
             .into_iter()
             .find(|kind| kind.as_str() == text)
     }
-}
-
-/// A message whose turn has come.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Queued {
-    /// Row number.
-    pub id: i64,
-    /// Whom it is for.
-    pub user_id: i64,
-    /// What it tells.
-    pub kind: Kind,
-    /// The call, or the first of them: it names the message.
-    pub call: String,
-    /// When that ended.
-    pub ended: Option<Time>,
-    /// How often it was tried.
-    pub attempts: u32,
-    /// When it was first tried, or queued if it was not: what waited on purpose is not given up for that.
-    pub since: Time,
-    /// Its place.
-    pub turn: i64,
-    /// The domain of the person's address.
-    pub domain: String,
-    notice: String,
-}
-
-/// The calls of a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
-    /// Those that are told one by one, in the order of their beginning.
-    pub calls: Vec<ToldCall>,
-    /// How many more there were.
-    pub more: u64,
-    /// Of a summary, the call that had a message of its own before.
-    pub first: Option<Notice>,
-}
-
-/// The notice of a gathered call, and whether the two have talked since.
-type Gathered = (String, Option<Reached>);
-
-/// A call, and whether the two have talked since.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ToldCall {
-    /// The facts.
-    pub notice: Notice,
-    /// The caller has got through to the person, or the person has called back, in a call that began then.
-    pub reached: Option<Reached>,
-}
-
-/// How two people talked after a missed call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reached {
-    /// When that call began.
-    pub at: Time,
-    /// The person has called back.
-    pub back: bool,
 }
 
 /// What became of a message that was tried.
@@ -196,33 +135,6 @@ pub enum End {
     Quiet(Time),
 }
 
-/// A row of the outbox, for people to read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OutboxRow {
-    /// Row number.
-    pub id: i64,
-    /// The person's key.
-    pub user: String,
-    /// `mail` or `webhook`.
-    pub channel: String,
-    /// `call`, `summary` or `digest`.
-    pub kind: String,
-    /// The call, or the first of several.
-    pub call: String,
-    /// `pending`, `sent`, `dead` or `dropped`.
-    pub state: String,
-    /// How often it was tried.
-    pub attempts: u32,
-    /// When it was queued.
-    pub created: Time,
-    /// When it is tried next.
-    pub next_attempt: Time,
-    /// When it was done with.
-    pub done: Option<Time>,
-    /// What the server said last, or why the message was dropped.
-    pub last_error: Option<String>,
-}
-
 /// How much lies in the outbox.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Depth {
@@ -237,138 +149,12 @@ pub struct Depth {
 }
 
 impl Store {
-    /// Gives those a turn whose time has come, some at a time; whether there were any.
-    pub fn call_up(&mut self, now: Time, limit: u32) -> Result<bool, StoreError> {
-        let fault = self.fault("call up what is due");
-        let clocks = self.clocks;
-        let due = || -> rusqlite::Result<Vec<(i64, i64, String)>> {
-            self.connection
-                .prepare_cached(
-                    "SELECT id, user_id, channel FROM outbox WHERE state = 'pending' AND turn IS NULL \
-                     AND next_attempt_ms <= ?1 ORDER BY next_attempt_ms, id LIMIT ?2",
-                )?
-                .query_map(params![millis(now), limit], |row| {
-                    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-                })?
-                .collect()
-        };
-        let due = due().map_err(&fault)?;
-        if due.is_empty() {
-            return Ok(false);
-        }
-        let called = CalledUp::default();
-        self.atomically("call up what is due", |sql| -> Result<(), StoreError> {
-            for (id, user, channel) in &due {
-                let channel = channel.parse().unwrap_or(Channel::Mail);
-                called.note(
-                    channel,
-                    take_turn(sql, *id, *user, channel, clocks).map_err(&fault)?,
-                );
-            }
-            Ok(())
-        })?;
-        self.called.add(&called);
-        Ok(true)
-    }
-
-    /// Those whose turn is next on a channel, behind the one with this turn and number.
-    pub fn next_turns(
-        &self,
-        channel: Channel,
-        behind: (i64, i64),
-        limit: u32,
-    ) -> Result<Vec<Queued>, StoreError> {
-        let (turn, id) = behind;
-        let read = || -> rusqlite::Result<Vec<Queued>> {
-            self.connection
-                .prepare_cached(
-                    "SELECT outbox.id, user_id, kind, call, ended, max(attempts, 0), ifnull(tried_ms, created_ms), turn, \
-                     CAST(notice AS TEXT), email FROM outbox CROSS JOIN user ON user.id = user_id \
-                     WHERE state = 'pending' AND turn IS NOT NULL AND channel = ?1 \
-                     AND (turn, outbox.id) > (?2, ?3) ORDER BY turn, outbox.id LIMIT ?4",
-                )?
-                .query_map(params![channel.as_str(), turn, id, limit], read_queued)?
-                .collect()
-        };
-        read().map_err(self.fault("read the outbox"))
-    }
-
-    /// The first of the turns that were given on a channel since this was asked last.
-    pub fn called_since(&mut self, channel: Channel) -> Option<i64> {
-        self.called.take(channel)
-    }
-
-    /// A row is being sent whose turn is this: later ones do not come before it.
-    pub fn clock(&mut self, channel: Channel, turn: i64) {
-        let clock = self.clocks.of_mut(channel);
-        *clock = turn.max(*clock);
-    }
-
     /// Whether a message is still to be sent.
     pub fn is_pending(&self, id: i64) -> Result<bool, StoreError> {
         self.connection
             .prepare_cached("SELECT 1 FROM outbox WHERE id = ?1 AND state = 'pending'")
             .and_then(|mut select| select.exists([id]))
             .map_err(self.fault("read the outbox"))
-    }
-
-    /// What a message tells; an error in words if its row cannot be read.
-    pub fn told(&self, queued: &Queued) -> Result<Result<Told, String>, StoreError> {
-        if queued.kind == Kind::Call {
-            return Ok(read_notice(&queued.notice).map(|notice| Told {
-                calls: vec![ToldCall {
-                    notice,
-                    reached: None,
-                }],
-                more: 0,
-                first: None,
-            }));
-        }
-        let first = read_notice(&queued.notice).ok();
-        let fault = self.fault("read what was gathered");
-        let (calls, count) = self.gathered(queued).map_err(fault)?;
-        let told: Result<Vec<_>, String> = calls
-            .into_iter()
-            .map(|(notice, reached)| {
-                let notice = read_notice(&notice)?;
-                Ok(ToldCall { notice, reached })
-            })
-            .collect();
-        Ok(told.map(|mut calls| {
-            calls.sort_by(|a, b| (a.notice.started, &a.notice.call).cmp(&(b.notice.started, &b.notice.call)));
-            let more = count.saturating_sub(calls.len() as u64);
-            Told { calls, more, first }
-        }))
-    }
-
-    /// The calls of a bundle that are told one by one, and how many there are in all.
-    fn gathered(&self, queued: &Queued) -> rusqlite::Result<(Vec<Gathered>, u64)> {
-        let calls = self
-            .connection
-            .prepare_cached(
-                "SELECT CAST(notice AS TEXT), caller FROM gathered WHERE outbox_id = ?1 AND notice != '' LIMIT ?2",
-            )?
-            .query_map(params![queued.id, LISTED_MAX], |row| {
-                Ok((row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?))
-            })?
-            .collect::<rusqlite::Result<Vec<_>>>()?;
-        let calls = calls
-            .into_iter()
-            .map(|(notice, caller)| {
-                let reached = match (&caller, read_notice(&notice)) {
-                    (Some(caller), Ok(notice)) => {
-                        self.reached_since(queued.user_id, caller, notice.started)?
-                    }
-                    _ => None,
-                };
-                Ok((notice, reached))
-            })
-            .collect::<rusqlite::Result<_>>()?;
-        let count = self
-            .connection
-            .prepare_cached("SELECT count(*) FROM gathered WHERE outbox_id = ?1")?
-            .query_row([queued.id], |row| row.get::<_, i64>(0))?;
-        Ok((calls, count.unsigned_abs()))
     }
 
     /// Writes down what became of messages: all of it or nothing.
@@ -394,7 +180,7 @@ impl Store {
             // Left to itself SQLite goes through all that is pending, row by row.
             let held = count(
                 "INDEXED BY outbox_waiting",
-                "state = 'pending' AND turn IS NULL AND attempts = 0 \
+                "state = 'pending' AND turn IS NULL AND attempts <= 0 \
                  AND (held_caller IS NOT NULL OR kind != 'call' OR last_error = 'quiet hours')",
             )?;
             let oldest = self
@@ -424,200 +210,40 @@ impl Store {
             .map_err(self.fault("follow the clock"))
     }
 
-    /// What was put off for longer than `most_ms` was put off by another clock: it waits that long at most. Quiet hours, and what is held or
-    /// gathered, have longer times of their own.
-    pub fn bound_waits(&mut self, now: Time, most_ms: i64) -> Result<usize, StoreError> {
-        self.connection
-            .execute(
+    /// Before the first message is sent: what a process before this one may have left.
+    ///
+    /// What was put off for longer than `most_ms` was put off by another clock, and waits that long at most; quiet hours, and what is held or
+    /// gathered, have longer times of their own. What was queued or tried in the future is as of now. What has a turn may have been handed
+    /// over: nothing more is gathered into it.
+    pub fn take_over(&mut self, now: Time, most_ms: i64) -> Result<(), StoreError> {
+        let fault = self.fault("look at what waits");
+        let at = millis(now);
+        self.atomically("look at what waits", |sql| {
+            let bound = |statement: &str, values: &[i64]| {
+                let values = rusqlite::params_from_iter(values);
+                sql.execute(statement, values).map(drop).map_err(&fault)
+            };
+            bound(
                 "UPDATE outbox SET next_attempt_ms = iif(attempts > 0 AND last_error IS NOT 'quiet hours', ?1, ?2) \
                  WHERE state = 'pending' AND turn IS NULL \
                  AND next_attempt_ms > iif(attempts > 0 AND last_error IS NOT 'quiet hours', ?1, ?2)",
-                [
-                    millis(now).saturating_add(most_ms),
-                    millis(now).saturating_add(WAIT_MAX_MS),
-                ],
+                &[at.saturating_add(most_ms), at.saturating_add(WAIT_MAX_MS)],
+            )?;
+            bound(
+                "UPDATE outbox SET created_ms = ?1 WHERE state = 'pending' AND created_ms > ?1",
+                &[at],
+            )?;
+            bound(
+                "UPDATE outbox SET tried_ms = ?1 WHERE state = 'pending' AND tried_ms > ?1",
+                &[at],
+            )?;
+            bound(
+                "UPDATE outbox SET attempts = -1 WHERE state = 'pending' AND turn IS NOT NULL AND kind != 'call' \
+                 AND attempts = 0",
+                &[],
             )
-            .map_err(self.fault("look at what waits"))
+        })
     }
-
-    /// The outbox, newest first; sent and dropped messages only if `all`.
-    pub fn outbox(&self, all: bool, limit: u32) -> Result<Vec<OutboxRow>, StoreError> {
-        let read = || -> rusqlite::Result<Vec<OutboxRow>> {
-            let mut select = self.connection.prepare(&format!(
-                "SELECT {ROW} FROM outbox JOIN user ON user.id = user_id \
-                 WHERE ?1 OR state IN ('pending', 'dead') ORDER BY outbox.id DESC LIMIT ?2"
-            ))?;
-            let rows = select.query_map(params![all, limit], read_row)?;
-            rows.collect()
-        };
-        read().map_err(self.fault("read the outbox"))
-    }
-
-    /// One row, and what it tells as far as that is kept.
-    pub fn outbox_row(&self, id: i64) -> Result<Option<(OutboxRow, Vec<Notice>)>, StoreError> {
-        let read = || -> rusqlite::Result<Option<(OutboxRow, Vec<Notice>)>> {
-            let row = self
-                .connection
-                .prepare(&format!(
-                    "SELECT {ROW} FROM outbox JOIN user ON user.id = user_id WHERE outbox.id = ?1"
-                ))?
-                .query_row([id], read_row)
-                .optional()?;
-            let Some(row) = row else { return Ok(None) };
-            let notices = self
-                .connection
-                .prepare(
-                    "SELECT CAST(notice AS TEXT) FROM outbox WHERE id = ?1 AND notice != '' AND kind = 'call' \
-                     UNION ALL SELECT CAST(notice AS TEXT) FROM gathered WHERE outbox_id = ?1 AND notice != ''",
-                )?
-                .query_map([id], |row| row.get::<_, String>(0))?
-                .collect::<rusqlite::Result<Vec<_>>>()?;
-            let notices = notices.iter().filter_map(|notice| read_notice(notice).ok());
-            Ok(Some((row, notices.collect())))
-        };
-        read().map_err(self.fault("read the outbox"))
-    }
-
-    /// The rows of all dead letters.
-    pub fn dead(&self) -> Result<Vec<i64>, StoreError> {
-        let read = || -> rusqlite::Result<Vec<i64>> {
-            self.connection
-                .prepare("SELECT id FROM outbox WHERE state = 'dead' ORDER BY id")?
-                .query_map((), |row| row.get(0))?
-                .collect()
-        };
-        read().map_err(self.fault("read the outbox"))
-    }
-
-    /// Tries a message again now, as if it had just been queued; false if it is not there, was sent or dropped, or if what it tells
-    /// is forgotten.
-    pub fn retry(&mut self, id: i64, now: Time) -> Result<bool, StoreError> {
-        self.connection
-            .execute(
-                // Nothing is gathered into what may have been sent once.
-                "UPDATE outbox SET state = 'pending', attempts = iif(kind = 'call', 0, -1), turn = NULL, next_attempt_ms = ?2, \
-                 created_ms = ?2, tried_ms = NULL, done_ms = NULL, held_caller = NULL \
-                 WHERE id = ?1 AND state IN ('pending', 'dead') AND ((kind = 'call' AND notice != '') \
-                 OR EXISTS (SELECT 1 FROM gathered WHERE outbox_id = ?1 AND gathered.notice != ''))",
-                params![id, millis(now)],
-            )
-            .map(|changed| changed > 0)
-            .map_err(self.fault("retry a message"))
-    }
-
-    /// Never sends a message; false if it is not there, was sent or dropped.
-    pub fn drop_message(&mut self, id: i64, now: Time) -> Result<bool, StoreError> {
-        self.connection
-            .execute(
-                "UPDATE outbox SET state = 'dropped', last_error = 'dropped by the operator', done_ms = ?2 \
-                 WHERE id = ?1 AND state IN ('pending', 'dead')",
-                params![id, millis(now)],
-            )
-            .map(|changed| changed > 0)
-            .map_err(self.fault("drop a message"))
-    }
-
-    /// The first call after `started` in which the two talked.
-    fn reached_since(&self, user: i64, caller: &str, started: Time) -> rusqlite::Result<Option<Reached>> {
-        self.connection
-            .prepare_cached(
-                "SELECT started, back FROM reached WHERE user_id = ?1 AND caller = ?2 AND started > ?3 \
-                 ORDER BY started LIMIT 1",
-            )?
-            .query_row(params![user, caller, started.as_micros()], |row| {
-                Ok(Reached {
-                    at: Time::from_micros(row.get(0)?),
-                    back: row.get(1)?,
-                })
-            })
-            .optional()
-    }
-}
-
-/// On each channel, the turn of what was sent last.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Clocks([i64; Channel::ALL.len()]);
-
-impl Clocks {
-    /// Those after a restart: what has a turn already is next.
-    pub(super) fn read(sql: &Connection) -> rusqlite::Result<Self> {
-        let mut clocks = Self::default();
-        for channel in Channel::ALL {
-            *clocks.of_mut(channel) = sql
-                .query_row(
-                    "SELECT min(turn) FROM outbox WHERE state = 'pending' AND turn IS NOT NULL AND channel = ?1",
-                    [channel.as_str()],
-                    |row| row.get::<_, Option<i64>>(0),
-                )?
-                .unwrap_or(0);
-        }
-        Ok(clocks)
-    }
-
-    pub(super) const fn of(self, channel: Channel) -> i64 {
-        let [mail, webhook] = self.0;
-        match channel {
-            Channel::Mail => mail,
-            Channel::Webhook => webhook,
-        }
-    }
-
-    const fn of_mut(&mut self, channel: Channel) -> &mut i64 {
-        let [mail, webhook] = &mut self.0;
-        match channel {
-            Channel::Mail => mail,
-            Channel::Webhook => webhook,
-        }
-    }
-}
-
-/// On each channel, the first of the turns that were given.
-#[derive(Debug, Default)]
-pub(super) struct CalledUp([Cell<Option<i64>>; Channel::ALL.len()]);
-
-impl CalledUp {
-    pub(super) fn note(&self, channel: Channel, turn: i64) {
-        let first = self.of(channel);
-        first.set(Some(first.get().map_or(turn, |first| first.min(turn))));
-    }
-
-    /// Those of `other` too.
-    pub(super) fn add(&self, other: &Self) {
-        for channel in Channel::ALL {
-            if let Some(turn) = other.take(channel) {
-                self.note(channel, turn);
-            }
-        }
-    }
-
-    fn take(&self, channel: Channel) -> Option<i64> {
-        self.of(channel).take()
-    }
-
-    const fn of(&self, channel: Channel) -> &Cell<Option<i64>> {
-        let [mail, webhook] = &self.0;
-        match channel {
-            Channel::Mail => mail,
-            Channel::Webhook => webhook,
-        }
-    }
-}
-
-/// Gives a row a turn: behind the person's others, and not before what is being sent.
-pub(super) fn take_turn(
-    sql: &Connection,
-    id: i64,
-    user: i64,
-    channel: Channel,
-    clocks: Clocks,
-) -> rusqlite::Result<i64> {
-    sql.prepare_cached(
-        "UPDATE outbox SET turn = max(?4, 1 + ifnull((SELECT max(turn) FROM outbox WHERE user_id = ?2 \
-         AND channel = ?3 AND state = 'pending' AND turn IS NOT NULL), -1)) WHERE id = ?1 RETURNING turn",
-    )?
-    .query_row(params![id, user, channel.as_str(), clocks.of(channel)], |row| {
-        row.get(0)
-    })
 }
 
 fn settle(sql: &Connection, id: i64, end: &End, now: Time) -> rusqlite::Result<()> {
@@ -630,69 +256,43 @@ fn settle(sql: &Connection, id: i64, end: &End, now: Time) -> rusqlite::Result<(
         .execute(params![id, state.as_str(), error, millis(now), tried])
         .map(drop)
     };
-    let again = |error: &str, tried: bool, next: Option<Time>| {
-        sql.prepare_cached(
-            "UPDATE outbox SET tried_ms = iif(?3, ifnull(tried_ms, ?5), tried_ms), \
-             attempts = max(attempts, 0) + ?3, last_error = ?2, \
-             turn = iif(?4 IS NULL, turn, NULL), next_attempt_ms = ifnull(?4, next_attempt_ms) \
-             WHERE id = ?1 AND state = 'pending'",
-        )?
-        .execute(params![id, error, tried, next.map(millis), millis(now)])
-        .map(drop)
-    };
     match end {
         End::Sent => done(State::Sent, None, true),
         End::Dead(error) => done(State::Dead, Some(error), true),
         End::Dropped(why) => done(State::Dropped, Some(why), false),
-        End::PutOff(error, next) => again(error, true, Some(*next)),
-        End::Kept(error) => again(error, true, None),
-        End::Quiet(until) => again(QUIET, false, Some(*until)),
+        End::PutOff(error, next) => sql
+            .prepare_cached(
+                "UPDATE outbox SET tried_ms = ifnull(tried_ms, ?3), attempts = max(attempts, 0) + 1, last_error = ?2, \
+                 turn = NULL, next_attempt_ms = ?4 WHERE id = ?1 AND state = 'pending'",
+            )?
+            .execute(params![id, error, millis(now), millis(*next)])
+            .map(drop),
+        // However often a server is looked for, that is one attempt of the message: it puts nothing off for longer.
+        End::Kept(error) => sql
+            .prepare_cached(
+                "UPDATE outbox SET tried_ms = ifnull(tried_ms, ?3), attempts = max(attempts, 1), last_error = ?2 \
+                 WHERE id = ?1 AND state = 'pending'",
+            )?
+            .execute(params![id, error, millis(now)])
+            .map(drop),
+        // Quiet hours are no part of the time for which a message is tried.
+        End::Quiet(until) => sql
+            .prepare_cached(
+                "UPDATE outbox SET tried_ms = tried_ms + ?3, last_error = ?2, turn = NULL, next_attempt_ms = ?4 \
+                 WHERE id = ?1 AND state = 'pending'",
+            )?
+            .execute(params![
+                id,
+                QUIET,
+                millis(*until).saturating_sub(millis(now)).max(0),
+                millis(*until)
+            ])
+            .map(drop),
     }
 }
 
 /// What stands in the row of a message that waits for the end of quiet hours.
 pub(super) const QUIET: &str = "quiet hours";
-
-const ROW: &str = "outbox.id, user.key, channel, kind, call, state, max(attempts, 0), created_ms, next_attempt_ms, \
-                   done_ms, last_error";
-
-fn read_row(row: &Row<'_>) -> rusqlite::Result<OutboxRow> {
-    Ok(OutboxRow {
-        id: row.get(0)?,
-        user: row.get(1)?,
-        channel: row.get(2)?,
-        kind: row.get(3)?,
-        call: row.get(4)?,
-        state: row.get(5)?,
-        attempts: row.get(6)?,
-        created: from_millis(row.get(7)?),
-        next_attempt: from_millis(row.get(8)?),
-        done: row.get::<_, Option<i64>>(9)?.map(from_millis),
-        last_error: row.get(10)?,
-    })
-}
-
-fn read_queued(row: &Row<'_>) -> rusqlite::Result<Queued> {
-    let kind: String = row.get(2)?;
-    let email: String = row.get(9)?;
-    let domain = email.rsplit_once('@').map_or("", |(_, domain)| domain);
-    Ok(Queued {
-        id: row.get(0)?,
-        user_id: row.get(1)?,
-        kind: Kind::read(&kind).unwrap_or(Kind::Call),
-        call: row.get(3)?,
-        ended: row.get::<_, Option<i64>>(4)?.map(Time::from_micros),
-        attempts: row.get(5)?,
-        since: from_millis(row.get(6)?),
-        turn: row.get(7)?,
-        domain: domain.to_ascii_lowercase(),
-        notice: String::from_utf8_lossy(row.get_ref(8)?.as_bytes().unwrap_or_default()).into_owned(),
-    })
-}
-
-fn read_notice(json: &str) -> Result<Notice, String> {
-    serde_json::from_str(json).map_err(|fault| format!("the queued notice cannot be read: {fault}"))
-}
 
 pub(super) fn millis(at: Time) -> i64 {
     at.as_micros().div_euclid(1000)

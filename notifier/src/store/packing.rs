@@ -5,8 +5,9 @@ use ringtap_config::QuietHours;
 use ringtap_record::Time;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::outbox::{Channel, Kind, LISTED_MAX, QUIET, State, from_millis, millis, take_turn};
+use super::outbox::{Channel, Kind, LISTED_MAX, QUIET, State, from_millis, millis};
 use super::reached::{Hold, Placed, why as reached_why};
+use super::turns::take_turn;
 use super::{Intake, Store, StoreError};
 use crate::notice::Notice;
 use crate::packing::{Packing, Place, Situation};
@@ -284,7 +285,8 @@ impl Intake<'_> {
     ) -> rusqlite::Result<Placed> {
         let Row { attempt, channel, .. } = *row;
         // What has a turn or was tried is on its way, and stays as it is. What goes out later than this call need wait is not for it. What goes
-        // out before it is known whether this caller gets through waits for that, as long as it has not been open for its usual time.
+        // out before it is known whether this caller gets through waits for that, as long as it has not been open for its usual time, and if
+        // that is no more than as long again: other calls in it may have nothing to wait for.
         let held_until = attempt.hold.map_or(i64::MIN, |hold| millis(hold.due));
         let opened_after = millis(row.now).saturating_sub(span_ms);
         let open = self
@@ -292,7 +294,7 @@ impl Intake<'_> {
             .prepare_cached(
                 "SELECT id FROM outbox WHERE user_id = ?1 AND channel = ?2 AND state = 'pending' AND kind = ?3 \
                  AND kind != 'call' AND caller IS ?4 AND turn IS NULL AND attempts = 0 AND next_attempt_ms <= ?5 \
-                 AND (next_attempt_ms >= ?6 OR created_ms >= ?7) ORDER BY next_attempt_ms, id LIMIT 1",
+                 AND (next_attempt_ms >= ?6 OR (created_ms >= ?7 AND next_attempt_ms >= ?8)) ORDER BY next_attempt_ms, id LIMIT 1",
             )?
             .query_row(
                 params![
@@ -302,7 +304,8 @@ impl Intake<'_> {
                     attempt.caller.filter(|_| kind != Kind::Digest),
                     millis(due),
                     held_until,
-                    opened_after
+                    opened_after,
+                    held_until.saturating_sub(span_ms)
                 ],
                 |row| row.get::<_, i64>(0),
             )

@@ -80,6 +80,17 @@ impl Store {
         })
     }
 
+    /// Whether there is nobody who wants to be told of anything.
+    pub fn is_empty(&self) -> Result<bool, StoreError> {
+        self.connection
+            .query_row(
+                "SELECT NOT EXISTS (SELECT 1 FROM user WHERE subscribed)",
+                (),
+                |row| row.get(0),
+            )
+            .map_err(self.fault("read the subscriptions"))
+    }
+
     /// Everybody, in the order of their keys, as `import` takes them.
     pub fn people(&self) -> Result<Vec<Subscription>, StoreError> {
         let read = || -> rusqlite::Result<Vec<Subscription>> {

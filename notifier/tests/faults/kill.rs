@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::lab::{Lab, Person, missed};
 use crate::server::Server;
 
-const KILLS: u32 = 10;
+pub const KILLS: u32 = 10;
 /// People, on a few domains.
 const PEOPLE: usize = 24;
 /// Every so manieth of them has an address that the server refuses for good.
@@ -143,6 +143,6 @@ fn dead_letters(lab: &Lab) -> BTreeSet<(String, String)> {
     rows.unwrap().collect::<Result<_, _>>().unwrap()
 }
 
-fn from_environment<T: FromStr>(name: &str) -> Option<T> {
+pub fn from_environment<T: FromStr>(name: &str) -> Option<T> {
     std::env::var(name).ok()?.parse().ok()
 }

@@ -10,10 +10,15 @@
 
 mod clock;
 mod disk;
+#[path = "../webhook/server.rs"]
+#[expect(dead_code, reason = "the webhook's tests use all of it")]
+mod endpoint;
 mod files;
 mod kill;
+mod kill_packed;
 mod lab;
 mod network;
 mod postfix;
 mod server;
 mod shutdown;
+mod words;

@@ -90,6 +90,16 @@ fn through_a_real_one() {
         assert_eq!((lab.count("pending"), lab.count("dead")), (1, 0));
     }
     assert_eq!(postfix.mails().len(), 2);
+
+    // Where TLS is a matter of choice, it says only at the recipient that it takes nothing from who has not given a password.
+    let url = format!("smtp://localhost:{}", postfix.plain_port);
+    let lab = Lab::new(&people, &url, "", "coalesce_window_s = 0");
+    let (writer, running) = (lab.writer(), lab.run());
+    for call in ["d", "e", "f"] {
+        writer.send(missed(call, &[known])).unwrap();
+    }
+    running.wait_trouble("mail", "Client host rejected");
+    assert_eq!((lab.count("pending"), lab.count("dead")), (3, 0));
 }
 
 /// Whether all is there. `RINGTAP_POSTFIX=1` makes it a failure if not.
@@ -124,6 +134,8 @@ fn can_run() -> bool {
 struct Postfix {
     folder: tempfile::TempDir,
     port: u16,
+    /// Where TLS is not asked for.
+    plain_port: u16,
 }
 
 impl Postfix {
@@ -132,12 +144,13 @@ impl Postfix {
         let folder = tempfile::tempdir().unwrap();
         // Its processes are those of other users.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let postfix = Self { folder, port };
+        let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [port, plain_port] = listeners.map(|listener| listener.local_addr().unwrap().port());
+        let postfix = Self {
+            folder,
+            port,
+            plain_port,
+        };
         for name in ["etc", "spool", "data", "mail", "sasl"] {
             fs::create_dir(postfix.path(name)).unwrap();
         }
@@ -216,6 +229,7 @@ smtpd_relay_restrictions = reject_unauth_destination
         fs::write(self.path("etc/main.cf"), text).unwrap();
         let services = format!(
             "127.0.0.1:{} inet n - n - - smtpd
+127.0.0.1:{} inet n - n - - smtpd -o smtpd_tls_security_level=may
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 tlsmgr unix - - n 1000? 1 tlsmgr
@@ -228,7 +242,7 @@ error unix - - n - - error
 proxymap unix - - n - - proxymap
 postlog unix-dgram n - n - 1 postlogd
 ",
-            self.port
+            self.port, self.plain_port
         );
         fs::write(self.path("etc/master.cf"), services).unwrap();
     }

@@ -13,7 +13,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 /// How many of a thousand commands go wrong.
 const FAULTS: u32 = 120;
 
-/// One mail that the server took: to whom, of which call, under which name.
+/// One mail that the server took: to whom, of which calls, under which name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Taken {
     pub to: String,
@@ -29,13 +29,14 @@ struct State {
     is_moody: AtomicBool,
     is_stalling: AtomicBool,
     is_busy: AtomicBool,
+    filter_s: AtomicU64,
     tls: Mutex<Option<Arc<ServerConfig>>>,
     connections: AtomicU64,
     taken: Mutex<Vec<Taken>>,
     faults: Mutex<Faults>,
 }
 
-/// The running server. It refuses mails to whoever has `refused` in the address, for good.
+/// The running server. It refuses mails to whoever has `refused` in the address, for good, and from us to whoever has `denied` in it.
 pub struct Server {
     pub address: SocketAddr,
     state: Arc<State>,
@@ -83,6 +84,11 @@ impl Server {
         self.state.is_busy.store(is_busy, Ordering::Relaxed);
     }
 
+    /// From now on, looks at each mail for so long before it takes it.
+    pub fn filter(&self, seconds: u64) {
+        self.state.filter_s.store(seconds, Ordering::Relaxed);
+    }
+
     /// From now on, speaks TLS from the first octet.
     pub fn secure(&self, tls: ServerConfig) {
         *self.state.tls.lock().unwrap() = Some(Arc::new(tls));
@@ -127,13 +133,17 @@ impl Talk {
                 "MAIL" => self.answer(&mut wire, "MAIL", "250 2.1.0 ok\r\n")?,
                 "RCPT" => {
                     to = line.split(['<', '>']).nth(1).unwrap_or_default().to_owned();
-                    let answer = match to.contains("refused") {
-                        true => "550 5.1.1 no such user\r\n",
-                        false => "250 2.1.5 ok\r\n",
+                    let answer = if to.contains("refused") {
+                        "550 5.1.1 no such user\r\n"
+                    } else if to.contains("denied") {
+                        "554 5.7.1 Client host rejected\r\n"
+                    } else {
+                        "250 2.1.5 ok\r\n"
                     };
                     self.answer(&mut wire, "RCPT", answer)?
                 }
                 "DATA" => self.answer(&mut wire, "DATA", "354 go on\r\n")?,
+                "RSET" => self.answer(&mut wire, "RSET", "250 2.0.0 ok\r\n")?,
                 "QUIT" => return say(&mut wire, "221 2.0.0 bye\r\n"),
                 _ => return say(&mut wire, "502 5.5.1 what?\r\n"),
             };
@@ -156,13 +166,20 @@ impl Talk {
             call: String::new(),
             message_id: String::new(),
         };
+        let mut is_call = false;
         loop {
             let line = read_line(wire)?;
             if line == "." {
                 break;
             }
+            if is_call && line.starts_with(' ') {
+                taken.call.push_str(&line);
+                continue;
+            }
+            is_call = false;
             if let Some(call) = line.strip_prefix("X-Ringtap-Call: ") {
                 call.clone_into(&mut taken.call);
+                is_call = true;
             } else if let Some(id) = line.strip_prefix("Message-ID: ") {
                 id.clone_into(&mut taken.message_id);
             }
@@ -170,6 +187,7 @@ impl Talk {
         while self.state.is_stalling.load(Ordering::Relaxed) {
             thread::sleep(Duration::from_millis(20));
         }
+        thread::sleep(Duration::from_secs(self.state.filter_s.load(Ordering::Relaxed)));
         if self.state.is_busy.load(Ordering::Relaxed) {
             return say(wire, "451 4.3.2 not at present\r\n");
         }

@@ -106,3 +106,31 @@ fn a_server_that_is_gone_is_left_alone() {
     calls.dedup();
     assert_eq!(calls.len(), 10_000);
 }
+
+/// Catches a domain on whose messages the server hangs, for that it takes the server for gone, and everybody else waits behind all of them.
+#[test]
+fn a_domain_that_hangs_is_not_asked_again_and_again() {
+    let mut world = World::new("coalesce_window_s = 0\nmails_per_hour_max = 0");
+    let begin = time("2024-05-06T02:00:00Z");
+    world.answers.lock().unwrap().hangs_on = Some("office.test");
+    world.write((0..20).map(|n| {
+        missed(
+            &format!("{n:02}"),
+            begin,
+            ZHANG,
+            if n % 2 == 0 { LIMING } else { ANNA },
+        )
+    }));
+    let now = begin.plus_ms(12_000);
+    world.at(now);
+    let before = world.answers.lock().unwrap().tried.len();
+    world.write([missed("bo", begin, ZHANG, BO)]);
+    world.take(now);
+    // Behind all others.
+    world.sql("UPDATE outbox SET turn = 1000 WHERE call = 'bo'");
+    while world.answers.lock().unwrap().tried.len() == before {
+        world.at(now);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(world.answers.lock().unwrap().tried[before], "bo");
+}

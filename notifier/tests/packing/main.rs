@@ -18,6 +18,7 @@ mod sink;
 mod bundles;
 mod commands;
 mod fair;
+mod kept;
 mod property;
 mod quiet;
 mod whole;

@@ -61,6 +61,10 @@ struct Desk {
 #[derive(Debug, Default)]
 pub struct Answers {
     pub is_gone: bool,
+    /// A domain whose messages make the server hang.
+    pub hangs_on: Option<&'static str>,
+    /// For whom messages were tried.
+    pub tried: Vec<String>,
     pub tries: usize,
     pub at_once: usize,
     pub at_once_max: usize,
@@ -75,6 +79,13 @@ impl Carrier for Desk {
         let takes = {
             let mut answers = self.answers.lock().unwrap();
             answers.tries += 1;
+            answers.tried.push(parcel.person.key.clone());
+            if answers
+                .hangs_on
+                .is_some_and(|domain| parcel.person.email.domain() == domain)
+            {
+                return Answer::Interrupted("timed out".to_owned());
+            }
             if answers.is_gone {
                 return Answer::NoServer("nobody there".to_owned());
             }

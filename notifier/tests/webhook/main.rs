@@ -219,6 +219,7 @@ fn what_each_status_means() {
     enum Class {
         Sent,
         Later,
+        Unwelcome,
         Refused,
     }
     let cases = [
@@ -226,17 +227,19 @@ fn what_each_status_means() {
         ("201 Created", Class::Sent),
         ("202 Accepted", Class::Sent),
         ("204 No Content", Class::Sent),
-        ("301 Moved", Class::Refused),
-        ("302 Found", Class::Refused),
-        ("303 See Other", Class::Refused),
-        ("307 Temporary Redirect", Class::Refused),
-        ("308 Permanent Redirect", Class::Refused),
+        ("301 Moved", Class::Unwelcome),
+        ("302 Found", Class::Unwelcome),
+        ("303 See Other", Class::Unwelcome),
+        ("307 Temporary Redirect", Class::Unwelcome),
+        ("308 Permanent Redirect", Class::Unwelcome),
         ("400 Bad Request", Class::Refused),
-        ("401 Unauthorized", Class::Refused),
-        ("403 Forbidden", Class::Refused),
-        ("404 Not Found", Class::Refused),
+        ("401 Unauthorized", Class::Unwelcome),
+        ("403 Forbidden", Class::Unwelcome),
+        ("404 Not Found", Class::Unwelcome),
+        ("405 Method Not Allowed", Class::Unwelcome),
+        ("407 Proxy Authentication Required", Class::Unwelcome),
         ("408 Request Timeout", Class::Later),
-        ("410 Gone", Class::Refused),
+        ("410 Gone", Class::Unwelcome),
         ("413 Too Large", Class::Refused),
         ("425 Too Early", Class::Later),
         ("429 Too Many", Class::Later),
@@ -259,6 +262,7 @@ fn what_each_status_means() {
         let (found, why) = match webhook.send(&body()) {
             Answer::Sent => (Class::Sent, status.to_owned()),
             Answer::Later { why, after: None } => (Class::Later, why),
+            Answer::Unwelcome(why) => (Class::Unwelcome, why),
             Answer::Refused(why) => (Class::Refused, why),
             other => panic!("{status}: {other:?}"),
         };
@@ -429,7 +433,7 @@ fn errors_are_short_and_safe() {
     broken.id = "a\nb".to_owned();
     let answer = Lab::at(&endpoint).webhook().send(&broken);
     assert!(
-        matches!(&answer, Answer::Refused(why) if !why.contains("token")),
+        matches!(&answer, Answer::Broken(why) if !why.contains("token")),
         "{answer:?}"
     );
     assert_eq!(endpoint.taken().len(), 1);
