@@ -98,22 +98,33 @@ need_iproute2() {
     command -v ip >/dev/null || install_debian iproute2
 }
 
+# need_core: a SIP core, and people who call.
+need_core() {
+    command -v kamailio >/dev/null && command -v sipp >/dev/null && return
+    without_services install_debian kamailio sip-tester
+}
+
 # need_faketime: for tests that set the clock of a program while it runs.
 need_faketime() {
     compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || install_debian libfaketime
 }
 
-# need_prometheus: Prometheus and promtool, for tests of what is told to them. Debian's package starts a service as it is installed, which
-# nobody wants here: for that moment policy-rc.d says no, where the machine has none of its own.
-need_prometheus() (
+# need_prometheus: Prometheus and promtool, for tests of what is told to them.
+need_prometheus() {
+    command -v prometheus >/dev/null && command -v promtool >/dev/null && return
+    without_services install_debian prometheus
+}
+
+# without_services COMMAND...: Debian's packages start their services as they are installed, which nobody wants here: for that moment
+# policy-rc.d says no, where the machine has none of its own.
+without_services() (
     policy=/usr/sbin/policy-rc.d
-    command -v prometheus >/dev/null && command -v promtool >/dev/null && exit
     if [[ $(id -u) -eq 0 && ! -e $policy ]]; then
         trap 'rm -f "$policy"' EXIT
         printf '#!/bin/sh\nexit 101\n' >"$policy"
         chmod 755 "$policy"
     fi
-    install_debian prometheus
+    "$@"
 )
 
 # at_least VERSION WANTED: compares dotted numbers.

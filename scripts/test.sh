@@ -170,6 +170,15 @@ live_tests() {
     done
 }
 
+# A core of Kamailio and SIPp; where these cannot be had, that is told.
+real_core() {
+    need_core || {
+        say "!! NO REAL CORE ON THIS MACHINE: no Kamailio or SIPp (Debian: kamailio, sip-tester)" >&2
+        return 0
+    }
+    RINGTAP_PROGRAMS=$(realpath "$TARGET_DIR")/debug scripts/core.sh --out "$SCRATCH/core"
+}
+
 live_demo() {
     scripts/demo.sh --live --out "$SCRATCH/live-demo"
 }
@@ -187,6 +196,7 @@ step "samples" samples
 step "demo" demo
 if [[ -z $LIVE_LACKS ]]; then
     step "live tests" live_tests
+    step "real core" real_core
     step "live demo" live_demo
     say "all green"
 else

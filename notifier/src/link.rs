@@ -22,6 +22,8 @@ use ringtap_config::SmtpConfig;
 
 /// Longest wait for the server, for a command that costs nothing if it is given up.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// For its good-bye, which nobody needs.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(3);
 /// For its word on a recipient, whom it may have to ask others about, and on whether it wants the mail (RFC 5321 §4.5.3.2.3).
 const RECIPIENT_TIMEOUT: Duration = Duration::from_secs(300);
 /// For its word on the whole mail, which it may filter first (§4.5.3.2.6): to give up sooner is to send twice what it has taken.
@@ -175,8 +177,8 @@ impl Link {
             Err(LinkError::Smtp(error) | LinkError::Recipient(error)) if is_closed(error) => false,
             Err(LinkError::NoServer(error)) if is_closed(error) => false,
             Err(LinkError::NoServer(_)) => {
-                connection.abort();
-                false
+                close(connection);
+                return done;
             }
             Err(_) => wait_up_to(&mut connection, TIMEOUT).command(Rset).is_ok(),
         };
@@ -202,8 +204,9 @@ impl Drop for Link {
     }
 }
 
+/// Says good-bye, and does not wait long for an answer.
 fn close(mut connection: SmtpConnection) {
-    connection.abort();
+    wait_up_to(&mut connection, GOODBYE_TIMEOUT).abort();
 }
 
 /// `host`, `host:port` or `[address]:port`.

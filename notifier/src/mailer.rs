@@ -192,6 +192,9 @@ enum Judgement {
     Permanent,
 }
 
+/// Words of servers that do not pass on our mails: Exim's "relay not permitted", qmail's "rcpthosts", anybody's "authentication required".
+const SENDER_WORDS: [&str; 3] = ["relay", "rcpthosts", "authenticat"];
+
 /// How far the server was told of the mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
@@ -204,13 +207,19 @@ enum At {
 /// Reads a code, and the enhanced one (RFC 3463) if the text has one. That says more: its class counts where the two differ, a
 /// mailbox that is full (X.2.2) or a system that takes nothing at present (X.3.1, X.3.2) will be better, and who has not
 /// proved who he is (X.7.8 and its like, RFC 4954 §6) may be anybody. Servers put off what they have against the sender until
-/// they know the recipient (Postfix: `smtpd_delay_reject`), and then say that it is not permitted (X.7.0, X.7.1).
+/// they know the recipient (Postfix: `smtpd_delay_reject`), and then say that it is not permitted (X.7), or so in words.
 fn judge(code: u16, at: At, text: &str) -> Judgement {
     if matches!(code, 530 | 534 | 535 | 538) {
         return Judgement::Sender;
     }
+    if at == At::Recipient {
+        let text = text.to_ascii_lowercase();
+        if SENDER_WORDS.iter().any(|word| text.contains(word)) {
+            return Judgement::Sender;
+        }
+    }
     match (enhanced(text), at) {
-        (Some((_, 7, 8 | 9 | 11)), _) | (Some((5, 7, 0 | 1)), At::Recipient) => Judgement::Sender,
+        (Some((_, 7, 8 | 9 | 11)), _) | (Some((5, 7, _)), At::Recipient) => Judgement::Sender,
         (Some((5, 2, 2) | (5, 3, 1 | 2)), _) => Judgement::Temporary,
         (Some((4, ..)), _) => Judgement::Temporary,
         (Some((5, ..)), _) => Judgement::Permanent,
@@ -222,11 +231,19 @@ fn judge(code: u16, at: At, text: &str) -> Judgement {
     }
 }
 
-/// The enhanced status code at the head of a server's text, which the library puts behind its own words. Some servers write `#5.1.1`.
+/// The enhanced status code at the head of a server's text, which the library puts behind its own words. Some servers write `#5.1.1`,
+/// qmail at the end.
 fn enhanced(text: &str) -> Option<(u8, u16, u16)> {
     let said = text.split_once("): ").map_or(text, |(_, said)| said);
-    let word = said.split_ascii_whitespace().next()?;
-    let mut parts = word.strip_prefix('#').unwrap_or(word).split('.');
+    let mut words = said.split_ascii_whitespace();
+    let first = words.next()?;
+    let marked = |word: &'_ str| word.trim_matches(['(', ')']).starts_with('#');
+    let word = if marked(first) {
+        first
+    } else {
+        words.find(|word| marked(word)).unwrap_or(first)
+    };
+    let mut parts = word.trim_matches(['(', ')', '#']).split('.');
     let class: u8 = parts.next()?.parse().ok()?;
     let code = (class, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
     (parts.next().is_none() && matches!(class, 2 | 4 | 5)).then_some(code)
@@ -372,6 +389,41 @@ mod tests {
                 Judgement::Sender,
             ),
             (554, "permanent error (554): denied", Judgement::Sender),
+            (
+                550,
+                "permanent error (550): relay not permitted",
+                Judgement::Sender,
+            ),
+            (
+                550,
+                "permanent error (550): 5.7.54 SMTP; Unable to relay",
+                Judgement::Sender,
+            ),
+            (
+                553,
+                "permanent error (553): sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)",
+                Judgement::Sender,
+            ),
+            (
+                550,
+                "permanent error (550): Authentication is required",
+                Judgement::Sender,
+            ),
+            (
+                454,
+                "transient error (454): 4.7.1 <a@b>: Relay access denied",
+                Judgement::Sender,
+            ),
+            (
+                450,
+                "transient error (450): 4.7.1 greylisted",
+                Judgement::Temporary,
+            ),
+            (
+                550,
+                "permanent error (550): sorry, no mailbox here by that name. (#5.1.1)",
+                Judgement::Permanent,
+            ),
             (550, "permanent error (550): 5.1.1 who?", Judgement::Permanent),
             (550, "permanent error (550): no such user", Judgement::Permanent),
             (450, "transient error (450): 4.7.1 later", Judgement::Temporary),

@@ -25,7 +25,9 @@ const POLL: Duration = Duration::from_millis(20);
 /// How long `run` waits before it looks again for a journal that is not there, or after a fault.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Posts on their way to the operator's endpoint at once.
-const POSTS: u32 = 4;
+const POSTS: usize = 4;
+/// A message on its way for so long does not hold up others any more.
+const LATE_AFTER: Duration = Duration::from_secs(60);
 /// Rows that get a turn at once.
 const CALLED_UP: u32 = 500;
 /// How long `run` waits at its end for what is on its way.
@@ -115,13 +117,16 @@ impl Service {
                 giveup_ms: i64::from(notifier.delivery.giveup_h) * 3_600_000,
                 per_domain_max: notifier.smtp.per_domain_max,
                 quiet: notifier.delivery.quiet(),
+                late_after: LATE_AFTER,
             },
             Arc::clone(&status),
         );
+        let connections = usize::try_from(notifier.smtp.connections).unwrap_or(1);
         courier
             .open(
                 Channel::Mail,
-                (0..notifier.smtp.connections).map(|_| Box::new(route.mailer()) as _),
+                connections,
+                (0..connections * 2).map(|_| Box::new(route.mailer()) as _),
             )
             .map_err(ServiceError::Thread)?;
         if let Some(webhook) = webhook {
@@ -130,7 +135,11 @@ impl Service {
                 renderer: Arc::clone(&renderer),
             };
             courier
-                .open(Channel::Webhook, (0..POSTS).map(|_| Box::new(post()) as _))
+                .open(
+                    Channel::Webhook,
+                    POSTS,
+                    (0..POSTS * 2).map(|_| Box::new(post()) as _),
+                )
                 .map_err(ServiceError::Thread)?;
         }
         let mut service = Self {

@@ -324,6 +324,30 @@ fn one_declined_device_declines_for_all() {
     }
 }
 
+/// Catches a phone that rang on unheard after another one was busy or refused, and a verdict that depends on which of them was called a
+/// thousandth of a second earlier.
+#[test]
+fn a_phone_that_rings_on_tells_how_it_ended() {
+    for refused_first in [true, false] {
+        let mut story = Story::new(&fixtures_config());
+        let ((mt1, _), (mt2, _)) = (branch("1", PHONE, "gi"), branch("2", PHONE_2, "gi"));
+        story.see(0, &gi("gi"), "INVITE");
+        story.see(if refused_first { 10 } else { 11 }, &mt1, "INVITE");
+        story.see(if refused_first { 11 } else { 10 }, &mt2, "INVITE");
+        story.see(400, &mt1, "180#a");
+        story.see(400, &mt2, "180#b");
+        story.see(1_400, &mt1, "486#a");
+        story.see(30_000, &mt2, "CANCEL");
+        story.see(30_050, &mt2, "487#b");
+        story.see(30_060, &gi("gi"), "408");
+        assert_eq!(
+            story.outcome(),
+            Outcome::NoAnswer,
+            "refused first: {refused_first}"
+        );
+    }
+}
+
 /// D60 with each side counting its own CSeq: catches the callee's first re-INVITE marking the caller's INVITE.
 #[test]
 fn the_callees_requests_have_numbers_of_their_own() {

@@ -119,7 +119,7 @@ fn show(store: &Store, id: i64, numbers: bool) -> Result<(), Failure> {
     if calls.is_empty() {
         lines.push([
             "call".to_owned(),
-            format!("{}: what it told is forgotten", row.call),
+            format!("{}: what it told is not kept", row.call),
         ]);
     }
     lines.extend(calls.iter().map(|call| ["call".to_owned(), line(call, numbers)]));

@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::Sender;
 use ringtap_record::Time;
 
-use super::breaker::Breaker;
+use super::hands::Hands;
+use super::regard::Regard;
 use super::{Answer, DeliveryTotals, Parcel, Patience};
 use crate::status::Status;
 use crate::store::{Channel, End, Kind, Queued, Store, StoreError};
@@ -20,10 +20,6 @@ const PARKED_MAX: usize = 512;
 const START: (i64, i64) = (i64::MIN, i64::MIN);
 /// Messages of which it is to be written down what became of them; then that is done first.
 const ENDS_MAX: usize = 256;
-/// So many messages in a row that the server did not want from us are no matter of their recipients.
-const UNWELCOME_MAX: u32 = 3;
-/// A message on its way for so long is told of.
-const SLOW: Duration = Duration::from_secs(60);
 /// First and longest wait before a message is tried again.
 const BACKOFF_S: (u64, u64) = (5, 4 * 3600);
 /// Longest wait that a server may ask for.
@@ -37,7 +33,7 @@ pub(super) struct Lane {
     pub(super) channel: Channel,
     /// Messages that senders may have.
     slots: usize,
-    jobs: Sender<Parcel>,
+    hands: Hands,
     /// Whose turn is next.
     ready: VecDeque<Queued>,
     /// Whose turn it was when their domain had no room, by that.
@@ -46,13 +42,11 @@ pub(super) struct Lane {
     read_to: (i64, i64),
     flights: HashMap<i64, Flight>,
     domains: HashMap<String, u32>,
-    breaker: Breaker,
-    /// The domain of the message that was cut off when the server was last tried: the next is one of another.
+    regard: Regard,
+    /// Messages that a server keeps waiting, which hold up no others.
+    late: usize,
+    /// The domain of the message that was cut off, or is late, since the server has answered last: the next is one of another.
     cut_off: Option<String>,
-    /// Messages in a row that the server did not want from us.
-    unwelcome: u32,
-    /// Whether it was told that the server keeps us waiting.
-    is_slow: bool,
     status: Arc<Status>,
     /// What is still to be written down.
     ends: Vec<(i64, End)>,
@@ -62,7 +56,7 @@ pub(super) struct Lane {
 struct Flight {
     queued: Queued,
     user: String,
-    since: Instant,
+    is_late: bool,
 }
 
 /// When something is judged.
@@ -79,21 +73,19 @@ impl Verdict {
 }
 
 impl Lane {
-    pub(super) fn new(channel: Channel, slots: usize, jobs: Sender<Parcel>, status: Arc<Status>) -> Self {
-        status.trouble(channel.into(), None);
+    pub(super) fn new(channel: Channel, slots: usize, hands: Hands, status: Arc<Status>) -> Self {
         Self {
             channel,
             slots,
-            jobs,
+            hands,
             ready: VecDeque::new(),
             parked: HashMap::new(),
             read_to: START,
             flights: HashMap::new(),
             domains: HashMap::new(),
-            breaker: Breaker::default(),
+            regard: Regard::new(channel, Arc::clone(&status)),
+            late: 0,
             cut_off: None,
-            unwelcome: 0,
-            is_slow: false,
             status,
             ends: Vec::new(),
         }
@@ -114,7 +106,7 @@ impl Lane {
 
     /// Whether there is no server, and nothing is on its way to find out.
     pub(super) fn is_stuck(&self) -> bool {
-        self.breaker.is_open() && self.is_done()
+        self.regard.is_gone() && self.is_done()
     }
 
     /// The clock was set anew: messages are as old as they were, and wait as long as they would have. Quiet hours go by the clock.
@@ -144,10 +136,10 @@ impl Lane {
             self.read_anew();
         }
         let tick = Instant::now();
-        self.watch(tick);
-        let slots = self.breaker.slots(self.slots, tick);
+        self.watch(tick, patience);
+        let slots = self.regard.slots(self.slots, tick);
         let mut any = false;
-        while self.flights.len() < slots {
+        while self.flights.len().saturating_sub(self.late) < slots {
             // What is not to be sent fills no slot: it is written down before there is more of it.
             if self.ends.len() >= ENDS_MAX {
                 return Ok(true);
@@ -179,18 +171,32 @@ impl Lane {
         Ok(any)
     }
 
-    /// Tells if a message has been on its way for long: a server may take minutes, but somebody should know.
-    fn watch(&mut self, tick: Instant) {
-        let is_slow = self
-            .flights
-            .values()
-            .any(|flight| tick.saturating_duration_since(flight.since) > SLOW);
-        if is_slow && !self.is_slow && !self.breaker.is_open() {
-            let channel = self.channel.as_str();
-            tracing::warn!(channel, "the server keeps a message waiting for its answer");
-            let why = format!("no answer to a message for more than {} s", SLOW.as_secs());
-            self.status.trouble(self.channel.into(), Some(&why));
-            self.is_slow = true;
+    /// Sees to messages that have been on their way for long: a server may take minutes, but others need not wait with them, and somebody
+    /// should know.
+    fn watch(&mut self, tick: Instant, patience: &Patience) {
+        if let Some(since) = tick.checked_sub(patience.late_after) {
+            for id in self.hands.relieve(since) {
+                if let Some(flight) = self.flights.get_mut(&id)
+                    && !flight.is_late
+                {
+                    flight.is_late = true;
+                    self.late += 1;
+                    self.cut_off = Some(flight.queued.domain.clone());
+                    let domain = flight.queued.domain.clone();
+                    self.has_left(&domain);
+                }
+            }
+        }
+        self.regard.keeps_waiting(self.late > 0);
+    }
+
+    /// One message fewer is on its way to the domain.
+    fn has_left(&mut self, domain: &str) {
+        if let Some(busy) = self.domains.get_mut(domain) {
+            *busy -= 1;
+            if *busy == 0 {
+                self.domains.remove(domain);
+            }
         }
     }
 
@@ -326,11 +332,10 @@ impl Lane {
         let flight = Flight {
             queued,
             user: parcel.person.key.clone(),
-            since: Instant::now(),
+            is_late: false,
         };
         self.flights.insert(parcel.id, flight);
-        // There is room for as many as there are slots, and senders live as long as this.
-        let _sent = self.jobs.try_send(parcel);
+        self.hands.give(parcel);
     }
 
     /// A sender has answered.
@@ -339,64 +344,24 @@ impl Lane {
             return;
         };
         let domain = &flight.queued.domain;
-        if let Some(busy) = self.domains.get_mut(domain) {
-            *busy -= 1;
-            if *busy == 0 {
-                self.domains.remove(domain);
-            }
+        if flight.is_late {
+            self.late -= 1;
+        } else {
+            self.has_left(domain);
         }
-        self.heed(&answer, domain, at.tick);
+        match answer {
+            Answer::Broken(_) | Answer::NoServer(_) => {}
+            Answer::Interrupted(_) => self.cut_off = Some(domain.clone()),
+            _ => self.cut_off = None,
+        }
+        // To the webhook all goes to one place: there it is messages that tell.
+        let whom = match self.channel {
+            Channel::Mail => flight.queued.user_id,
+            Channel::Webhook => id,
+        };
+        self.regard.heed(&answer, whom, at.tick);
         let end = self.judge(&flight, answer, patience, at.now);
         self.ends.push((id, end));
-    }
-
-    /// What the answer says of the server.
-    fn heed(&mut self, answer: &Answer, domain: &str, tick: Instant) {
-        let channel = self.channel.as_str();
-        let (why, is_news) = match answer {
-            Answer::Broken(_) => return,
-            Answer::Sent | Answer::Later { .. } | Answer::Unwelcome(_) | Answer::Refused(_) => {
-                self.cut_off = None;
-                self.unwelcome = match answer {
-                    Answer::Unwelcome(_) => self.unwelcome.saturating_add(1),
-                    Answer::Sent => 0,
-                    _ => self.unwelcome,
-                };
-                if self.breaker.answered() {
-                    tracing::info!(channel, "the server answers again");
-                }
-                self.is_slow = false;
-                // Of one alone it may be the recipient who does not want it.
-                let trouble = match answer {
-                    Answer::Unwelcome(why) if self.unwelcome >= UNWELCOME_MAX => Some(without_addresses(why)),
-                    _ if self.unwelcome >= UNWELCOME_MAX => return,
-                    _ => None,
-                };
-                if let Some(error) = &trouble
-                    && self.unwelcome == UNWELCOME_MAX
-                {
-                    tracing::error!(channel, error, "the server does not want our messages");
-                }
-                self.status.trouble(self.channel.into(), trouble.as_deref());
-                return;
-            }
-            Answer::NoServer(why) => (why, self.breaker.gone(tick, fastrand::f64())),
-            Answer::Interrupted(why) => {
-                self.cut_off = Some(domain.to_owned());
-                (why, self.breaker.interrupted(tick, fastrand::f64()))
-            }
-        };
-        if self.breaker.is_open() {
-            self.status
-                .trouble(self.channel.into(), Some(&without_addresses(why)));
-        }
-        if is_news {
-            tracing::error!(
-                channel,
-                error = why,
-                "the server cannot be used; it is tried again now and then"
-            );
-        }
     }
 
     /// What the answer means for the message.
@@ -490,14 +455,6 @@ impl Lane {
         }
         Ok(())
     }
-}
-
-/// A server's words without whom they speak of: whoever can reach `/health` reads them.
-fn without_addresses(why: &str) -> String {
-    let words = why
-        .split(' ')
-        .map(|word| if word.contains('@') { "<…>" } else { word });
-    words.collect::<Vec<_>>().join(" ")
 }
 
 /// What became of a row that was to be sent.

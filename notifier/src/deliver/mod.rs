@@ -6,27 +6,26 @@
 //! crash sends them again, under the same Message-ID. Nothing more is sent while that cannot be written.
 
 mod breaker;
+mod hands;
 mod lane;
+mod regard;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use ringtap_config::QuietHours;
 use ringtap_record::Time;
 
 use crate::people::{Account, Person};
 use crate::status::Status;
 use crate::store::{Channel, Kind, Store, StoreError, Told};
+use hands::Hands;
 pub(crate) use lane::PUT_OFF_MAX_MS;
 use lane::{Lane, Verdict};
 
 /// Answers written down in one transaction at most.
 const SETTLED_MAX: usize = 256;
-/// How often a sender without work looks after its connection.
-const REST: Duration = Duration::from_secs(5);
 
 /// A message, as a sender gets it.
 #[derive(Clone, Debug)]
@@ -100,6 +99,8 @@ pub struct Patience {
     pub per_domain_max: u32,
     /// Quiet hours of people who have none of their own.
     pub quiet: Option<QuietHours>,
+    /// A message on its way for so long does not hold up others any more.
+    pub late_after: Duration,
 }
 
 /// All channels at work.
@@ -125,24 +126,17 @@ impl Courier {
         }
     }
 
-    /// Opens a channel with a sender for each of the carriers.
+    /// Opens a channel with a sender for each of the carriers. So many work at once; the others stand by for those that a server keeps
+    /// waiting.
     pub fn open(
         &mut self,
         channel: Channel,
+        at_once: usize,
         carriers: impl IntoIterator<Item = Box<dyn Carrier>>,
     ) -> std::io::Result<()> {
-        // A parcel of each sender may wait, so that none does.
-        let carriers: Vec<_> = carriers.into_iter().collect();
-        let slots = carriers.len() * 2;
-        let (jobs, work) = bounded(slots);
-        for (at, carrier) in carriers.into_iter().enumerate() {
-            let (work, answered) = (work.clone(), self.answered.clone());
-            thread::Builder::new()
-                .name(format!("{channel}-{at}"))
-                .spawn(move || carry_all(carrier, channel, &work, &answered))?;
-        }
+        let hands = Hands::hire(channel, at_once, carriers, &self.answered)?;
         self.lanes
-            .push(Lane::new(channel, slots, jobs, Arc::clone(&self.status)));
+            .push(Lane::new(channel, at_once * 2, hands, Arc::clone(&self.status)));
         Ok(())
     }
 
@@ -221,29 +215,5 @@ impl Courier {
     #[must_use]
     pub fn is_stuck(&self) -> bool {
         self.lanes.iter().all(|lane| lane.is_stuck() || lane.is_idle())
-    }
-}
-
-/// A sender's life.
-fn carry_all(
-    mut carrier: Box<dyn Carrier>,
-    channel: Channel,
-    work: &Receiver<Parcel>,
-    answered: &Sender<(Channel, i64, Answer)>,
-) {
-    loop {
-        match work.recv_timeout(REST) {
-            Ok(parcel) => {
-                // A fault of this program in one message must cost neither the sender nor the message, which is kept.
-                let carried = catch_unwind(AssertUnwindSafe(|| carrier.carry(&parcel)));
-                let answer = carried
-                    .unwrap_or_else(|_| Answer::Broken("this program failed to make or send it".to_owned()));
-                if answered.send((channel, parcel.id, answer)).is_err() {
-                    return;
-                }
-            }
-            Err(RecvTimeoutError::Timeout) => carrier.rest(),
-            Err(RecvTimeoutError::Disconnected) => return,
-        }
     }
 }

@@ -234,7 +234,9 @@ impl Store {
                 &[at],
             )?;
             bound(
-                "UPDATE outbox SET tried_ms = ?1 WHERE state = 'pending' AND tried_ms > ?1",
+                // Quiet hours have moved it on, up to their end at most.
+                "UPDATE outbox SET tried_ms = iif(last_error IS 'quiet hours', max(?1, next_attempt_ms), ?1) WHERE state = 'pending' \
+                 AND tried_ms > iif(last_error IS 'quiet hours', max(?1, next_attempt_ms), ?1)",
                 &[at],
             )?;
             bound(

@@ -258,7 +258,8 @@ impl Intake<'_> {
                 millis(due),
                 hold.map(|hold| hold.caller.as_str()),
                 hold.map(|hold| hold.after.as_micros()),
-                hold.map(|hold| hold.until.as_micros()),
+                // Of what gathers, until when the first call waits.
+                attempt.hold.map(|hold| hold.until.as_micros()),
                 reached.map(reached_why).as_deref().or(why),
                 reached.map(|_| millis(now)),
                 channel.as_str(),
@@ -286,15 +287,17 @@ impl Intake<'_> {
         let Row { attempt, channel, .. } = *row;
         // What has a turn or was tried is on its way, and stays as it is. What goes out later than this call need wait is not for it. What goes
         // out before it is known whether this caller gets through waits for that, as long as it has not been open for its usual time, and if
-        // that is no more than as long again: other calls in it may have nothing to wait for.
+        // that is no more than as long again: the call that it was opened for has less to wait for, or nothing.
         let held_until = attempt.hold.map_or(i64::MIN, |hold| millis(hold.due));
-        let opened_after = millis(row.now).saturating_sub(span_ms);
+        let now = millis(row.now);
         let open = self
             .sql
             .prepare_cached(
                 "SELECT id FROM outbox WHERE user_id = ?1 AND channel = ?2 AND state = 'pending' AND kind = ?3 \
                  AND kind != 'call' AND caller IS ?4 AND turn IS NULL AND attempts = 0 AND next_attempt_ms <= ?5 \
-                 AND (next_attempt_ms >= ?6 OR (created_ms >= ?7 AND next_attempt_ms >= ?8)) ORDER BY next_attempt_ms, id LIMIT 1",
+                 AND (next_attempt_ms >= ?6 OR (created_ms BETWEEN ?7 AND ?8 \
+                 AND iif(held_until IS NULL, created_ms + 2 * ?9 >= ?6, held_until + 1000 * ?9 >= ?10))) \
+                 ORDER BY next_attempt_ms, id LIMIT 1",
             )?
             .query_row(
                 params![
@@ -304,8 +307,10 @@ impl Intake<'_> {
                     attempt.caller.filter(|_| kind != Kind::Digest),
                     millis(due),
                     held_until,
-                    opened_after,
-                    held_until.saturating_sub(span_ms)
+                    now.saturating_sub(span_ms),
+                    now,
+                    span_ms,
+                    attempt.hold.map_or(i64::MIN, |hold| hold.until.as_micros()),
                 ],
                 |row| row.get::<_, i64>(0),
             )

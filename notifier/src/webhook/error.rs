@@ -40,7 +40,7 @@ pub enum WebhookError {
 pub(super) fn judge(error: &Error, words: &Words) -> Answer {
     let interrupted = match error {
         // The notification itself cannot be put into a request.
-        Error::Http(error) => return Answer::Refused(words.say(&error.to_string())),
+        Error::Http(error) => return Answer::Broken(words.say(&error.to_string())),
         Error::Timeout(Timeout::Resolve | Timeout::Connect) => false,
         Error::Timeout(_) | Error::Protocol(_) | Error::LargeResponseHeader(..) => true,
         Error::Io(error) => matches!(

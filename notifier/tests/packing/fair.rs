@@ -134,3 +134,41 @@ fn a_domain_that_hangs_is_not_asked_again_and_again() {
     }
     assert_eq!(world.answers.lock().unwrap().tried[before], "bo");
 }
+
+/// Catches mails that a server takes its time over, or that were in hand when it died without a word, and for which all others wait.
+#[test]
+fn who_is_kept_waiting_holds_up_nobody() {
+    let mut world = World::new("coalesce_window_s = 0\nmails_per_hour_max = 0");
+    world.config.notifier.smtp.per_domain_max = 100;
+    let mut world = world.restart();
+    let begin = time("2024-05-06T02:00:00Z");
+    let now = begin.plus_ms(12_000);
+    world.answers.lock().unwrap().stalls_on = Some("office.test");
+    // As many as work at once.
+    world.write((0..4).map(|n| {
+        missed(
+            &format!("{n}"),
+            begin,
+            ZHANG,
+            if n % 2 == 0 { LIMING } else { ANNA },
+        )
+    }));
+    world.take(now);
+    world.hand_out(now);
+    while world.answers.lock().unwrap().at_once < 4 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    world.write([missed("bo", begin, ZHANG, BO)]);
+    world.take(now);
+    world.some(now, 1, &mut Default::default());
+    assert_eq!(world.taken.lock().unwrap()[0].user, "bo");
+    world.answers.lock().unwrap().stalls_on = None;
+    assert_eq!(world.at(now).len(), 4);
+    assert_eq!(world.answers.lock().unwrap().at_once_max, 5);
+    // Those who stood in stand by again.
+    world.answers.lock().unwrap().at_once_max = 0;
+    world.answers.lock().unwrap().takes = Duration::from_millis(5);
+    world.write((10..60).map(|n| missed(&format!("{n}"), begin, ZHANG, LIMING)));
+    world.at(now);
+    assert_eq!(world.answers.lock().unwrap().at_once_max, 4);
+}

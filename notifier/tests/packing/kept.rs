@@ -129,6 +129,12 @@ fn quiet_hours_are_no_time_of_trying() {
         .unwrap();
     next(&mut world, dusk);
     world.store.settle(&[(id, End::Quiet(dawn))], dusk).unwrap();
+    // A restart in the night.
+    let mut world = world.restart();
+    world
+        .store
+        .take_over(dusk.plus_ms(60_000), PUT_OFF_MAX_MS)
+        .unwrap();
     let queued = next(&mut world, dawn);
     assert_eq!(dawn - queued.since, dusk - tried);
 }
@@ -176,6 +182,44 @@ fn a_call_does_not_wait_for_another_for_long() {
         (Kind::Digest, &vec!["b".to_owned()])
     );
     assert_eq!(rows(&world).len(), 3, "the others are in one");
+}
+
+/// Catches a call that has nothing to wait for and is put off by one call after the other, each a little longer; and one that waits for hours
+/// for the callers of later ones because all were read at once.
+#[test]
+fn pushes_do_not_add_up() {
+    let mut world = World::with(
+        "suppress_if_reached_within_s = 1190",
+        "mails_per_hour_max = 1\ncoalesce_window_s = 0",
+    );
+    let withheld = |name: &str, at: i64| CallRecord {
+        caller: Caller {
+            withheld: true,
+            ..Caller::default()
+        },
+        ..missed(name, after_s(at), ZHANG, LIMING)
+    };
+    world.write([withheld("a", 0), withheld("b", 100)]);
+    world.at(after_s(110));
+    for n in 0..110 {
+        world.write([missed(&format!("c{n}"), after_s(105 + n * 5), WANG, LIMING)]);
+        world.at(after_s(116 + n * 5));
+    }
+    let told = world.at(after_s(110 + 1_200));
+    assert!(
+        told.iter().any(|one| one.calls.contains(&"b".to_owned())),
+        "{told:?}"
+    );
+
+    let mut world = World::with(
+        "suppress_if_reached_within_s = 3600",
+        "mails_per_hour_max = 1\ncoalesce_window_s = 0",
+    );
+    world.write((0..100).map(|n| missed(&format!("{n:03}"), after_s(n * 300), WANG, LIMING)));
+    world.take(after_s(30_000));
+    // The last calls may still be followed by one that gets through; the first ones were told long ago if not for those.
+    let told = world.send(after_s(30_000 + 1_300));
+    assert!(told.sent > 0, "{:?}", rows(&world));
 }
 
 /// Catches a bundle that every call pushes on, or a message that is never given up, because a clock that was ahead said when it was queued

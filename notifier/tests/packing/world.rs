@@ -63,6 +63,8 @@ pub struct Answers {
     pub is_gone: bool,
     /// A domain whose messages make the server hang.
     pub hangs_on: Option<&'static str>,
+    /// A domain whose messages keep a sender waiting, until this is nothing again.
+    pub stalls_on: Option<&'static str>,
     /// For whom messages were tried.
     pub tried: Vec<String>,
     pub tries: usize,
@@ -101,6 +103,9 @@ impl Carrier for Desk {
         };
         if !takes.is_zero() {
             std::thread::sleep(takes);
+        }
+        while self.answers.lock().unwrap().stalls_on == Some(parcel.person.email.domain()) {
+            std::thread::sleep(Duration::from_millis(2));
         }
         let mail = self.renderer.mail(parcel).unwrap();
         self.taken.lock().unwrap().push(Taken {
@@ -166,6 +171,7 @@ impl World {
             giveup_ms: i64::from(delivery.giveup_h) * 3_600_000,
             per_domain_max: config.notifier.smtp.per_domain_max,
             quiet: delivery.quiet(),
+            late_after: Duration::from_millis(100),
         };
         let mut courier = Courier::new(patience, Arc::new(Status::default()));
         for channel in Channel::ALL {
@@ -176,7 +182,7 @@ impl World {
                 answers: Arc::clone(&answers),
             };
             courier
-                .open(channel, (0..4).map(|_| Box::new(desk()) as _))
+                .open(channel, 4, (0..8).map(|_| Box::new(desk()) as _))
                 .unwrap();
         }
         Self {
@@ -273,6 +279,14 @@ impl World {
         }
     }
 
+    /// Gives senders what is due, as far as they have room, and waits for none.
+    pub fn hand_out(&mut self, now: Time) {
+        self.store.call_up(now, 500).unwrap();
+        self.courier
+            .dispatch(&mut self.store, now, &mut DeliveryTotals::default())
+            .unwrap();
+    }
+
     /// Sends some `count` of what is due.
     pub fn some(&mut self, now: Time, count: u64, totals: &mut DeliveryTotals) {
         let enough = totals.sent + count;
@@ -282,7 +296,7 @@ impl World {
                 return;
             }
             self.courier
-                .collect(&mut self.store, Duration::from_secs(10), || now, totals)
+                .collect(&mut self.store, Duration::from_millis(50), || now, totals)
                 .unwrap();
         }
     }

@@ -460,9 +460,10 @@ impl<'a> Case<'a> {
     }
 }
 
-/// How good a branch's evidence is (§2.8 step 4f). The last three only break ties between branches that
-/// began together, so that the order in which their messages came does not show.
-pub(super) type Evidence = (bool, u8, bool, Time, Reverse<Option<Time>>, Option<Time>, u16);
+/// How good a branch's evidence is (§2.8 step 4f). Later is what ended later: phones that are called together begin within
+/// a moment of each other, in whatever order, and the one that rang on tells how it ended. The last three only break ties,
+/// so that the order in which their messages came does not show.
+pub(super) type Evidence = (bool, u8, bool, Option<Time>, Time, Reverse<Option<Time>>, u16);
 
 fn evidence(branch: &Branch<'_>) -> Evidence {
     let status = branch.refusal().map_or(0, |seen| seen.hop.status);
@@ -472,9 +473,9 @@ fn evidence(branch: &Branch<'_>) -> Evidence {
         branch.is_alerted(),
         branch.rank(),
         !inconclusive,
+        branch.ended(),
         branch.started(),
         Reverse(branch.alerted_at()),
-        branch.ended(),
         status,
     )
 }
