@@ -147,7 +147,9 @@ need_capture_tools
 need_aiosmtpd
 say "building (the first time takes some minutes)"
 # The same packages as in the other scripts: for a choice of others cargo compiles more anew.
-cargo build --quiet --release --locked -p ringtap -p ringtap-notifier -p ringtap-testkit
+quiet=--quiet
+[[ ! -t 2 ]] || quiet=
+cargo build $quiet --release --locked -p ringtap -p ringtap-notifier -p ringtap-testkit
 
 began=$(now_ms)
 ringtap=$TARGET_DIR/release/ringtap

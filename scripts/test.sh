@@ -137,7 +137,7 @@ trial() {
     local status=0
     cargo build --quiet --workspace --locked || return 2
     scripts/lab.sh up --name "$LAB" >/dev/null || return
-    scripts/lab.sh exec --name "$LAB" "$TARGET_DIR/debug/ringtap" run --interface mirror0 --stop-after 1s \
+    scripts/lab.sh exec --name "$LAB" "$TARGET_DIR/debug/ringtap" run --user root --interface mirror0 --stop-after 1s \
         --journal "$SCRATCH/trial.db" >/dev/null || status=$?
     scripts/lab.sh down --name "$LAB" >/dev/null || return 2
     return "$status"
@@ -165,7 +165,7 @@ tell_lack() {
 # each wants both cores; always of the whole workspace, for a choice of packages would be compiled anew.
 live_tests() {
     local binary
-    for binary in play live scenarios; do
+    for binary in play live scenarios monitoring; do
         cargo nextest run --workspace --locked --run-ignored only -E "binary($binary)" || return 1
     done
 }

@@ -68,13 +68,38 @@ pub(crate) fn pin(core: usize) -> Result<(), CoreError> {
     })
 }
 
-/// Gives this thread precedence over others of its core, the program's own above all: a ring that is read too late loses
-/// frames, while all other work can wait for a moment. Whether this process may do that (CAP_SYS_NICE).
-pub(crate) fn take_precedence() -> bool {
-    // Threads inherit it, so it says how urgent the whole program is.
-    let present = rustix::process::getpriority_process(None).unwrap_or(0);
-    let wanted = (present + URGENT).clamp(MOST_URGENT, URGENT);
-    rustix::process::setpriority_process(None, wanted).is_ok()
+/// Gives this thread, and those it starts meanwhile, precedence over others of their cores, the program's own above all, until this is
+/// dropped: a ring that is read too late loses frames, while all other work can wait for a moment.
+#[derive(Debug)]
+pub(crate) struct Precedence {
+    before: Option<i32>,
+}
+
+impl Precedence {
+    /// Takes it where this process may (CAP_SYS_NICE), and says so where it may not.
+    pub(crate) fn take() -> Self {
+        // Threads inherit it, so it says how urgent the whole program is.
+        let before = rustix::process::getpriority_process(None).unwrap_or(0);
+        let wanted = (before + URGENT).clamp(MOST_URGENT, URGENT);
+        let is_taken = rustix::process::setpriority_process(None, wanted).is_ok();
+        if !is_taken {
+            tracing::info!(
+                "readers have no precedence over other threads of their cores, for want of CAP_SYS_NICE"
+            );
+        }
+        Self {
+            before: is_taken.then_some(before),
+        }
+    }
+}
+
+impl Drop for Precedence {
+    fn drop(&mut self) {
+        if let Some(before) = self.before {
+            // To have less is always allowed.
+            let _as_it_was = rustix::process::setpriority_process(None, before);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -132,7 +132,7 @@ pub fn replay(
     check(options)?;
     let shared = Arc::new(shared);
     let crew = Crew::new(&shared, decoder, &options.cores)?;
-    let settler = SettlerThread::spawn(Arc::clone(&shared), sinks, options.keep_all)?;
+    let settler = SettlerThread::spawn(Arc::clone(&shared), sinks, options.keep_all, None)?;
     let mut run = Run {
         crew,
         shared: &shared,

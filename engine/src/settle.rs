@@ -11,11 +11,15 @@ use ringtap_calls::{Harvest, Judged, Settler};
 use ringtap_journal::Totals;
 use ringtap_record::{Outcome, Time};
 
+use crate::shown::Shown;
 use crate::sink::{RecordSink, SinkError};
 use crate::worker::Shared;
 
 /// Lots that may wait.
 const LOTS_MAX: usize = 64;
+
+/// Outcomes that are counted.
+const OUTCOMES: usize = Outcome::ALL.len();
 
 /// What the leg table gave at one tick.
 #[derive(Debug)]
@@ -27,7 +31,7 @@ pub struct Lot {
 }
 
 /// What the settler did.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Settled {
     /// Legs and calls.
     pub counters: SettlerCounters,
@@ -36,10 +40,24 @@ pub struct Settled {
     /// Records handed to the sinks.
     pub records: u64,
     /// Targets by outcome, in the order of [`Outcome::ALL`].
-    pub outcomes: Vec<u64>,
+    pub outcomes: [u64; OUTCOMES],
+    /// What the mirror showed of the legs that were closed.
+    pub shown: Shown,
     /// What the journal says, if there is one.
     pub journal: Option<Totals>,
 }
+
+/// How far it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Progress {
+    /// Everything that was due up to this time of the capture is settled and handed to the sinks; `None` if nothing is yet.
+    pub until: Option<Time>,
+    /// Lots that wait.
+    pub waiting: usize,
+}
+
+/// Is told, by the settler's thread, after each lot what it has done.
+pub type Told = Box<dyn FnMut(&Settled, Progress) + Send>;
 
 /// The handle of the thread.
 #[derive(Debug)]
@@ -49,17 +67,19 @@ pub struct SettlerThread {
 }
 
 impl SettlerThread {
-    /// Starts it. With `keep_all` answered calls are recorded too.
+    /// Starts it. With `keep_all` answered calls are recorded too. After each lot `told` is, if there is somebody to tell.
     pub fn spawn(
         shared: Arc<Shared>,
         sinks: Vec<Box<dyn RecordSink>>,
         keep_all: bool,
+        told: Option<Told>,
     ) -> std::io::Result<Self> {
         let (sender, lots) = bounded(LOTS_MAX);
         let work = Work {
             shared,
             sinks,
             keep_all,
+            told,
             settled: Settled::default(),
         };
         let thread = thread::Builder::new()
@@ -88,6 +108,7 @@ struct Work {
     shared: Arc<Shared>,
     sinks: Vec<Box<dyn RecordSink>>,
     keep_all: bool,
+    told: Option<Told>,
     settled: Settled,
 }
 
@@ -95,12 +116,17 @@ impl Work {
     fn run(mut self, lots: &Receiver<Lot>) -> Result<Settled, SinkError> {
         let mut settler = Settler::new(&self.shared.table)
             .explaining_all(self.keep_all || self.shared.rules.short_answer_ms > 0);
-        self.settled.outcomes = vec![0; Outcome::ALL.len()];
         let shared = Arc::clone(&self.shared);
-        let mut records = Vec::new();
+        let (mut records, mut progress) = (Vec::new(), Progress::default());
         // A sink that fails ends the thread, and so does the last reader that went away; senders notice
         // because the channel closes.
         for Lot { now, harvest } in lots {
+            for leg in &harvest.closed {
+                self.settled.shown.count(leg);
+            }
+            if let Some(due) = now {
+                self.sinks.iter_mut().for_each(|sink| sink.due(due));
+            }
             settler.settle(now.unwrap_or(Time::MAX), harvest, &shared.rules, &mut records);
             if now.is_none() {
                 settler.finish(&shared.rules, &mut records);
@@ -110,6 +136,16 @@ impl Work {
             }
             for judged in records.drain(..) {
                 self.take(&judged)?;
+            }
+            self.settled.counters = settler.counters();
+            self.settled.learned = settler.learner.counters();
+            if let Some(told) = &mut self.told {
+                // At the end of a capture, where there is no time, it has got no further.
+                progress = Progress {
+                    until: now.or(progress.until),
+                    waiting: lots.len(),
+                };
+                told(&self.settled, progress);
             }
             if self.sinks.is_empty() {
                 break;

@@ -22,7 +22,11 @@ pub struct Shared {
     pub rules: Rules,
 }
 
-/// What one worker has counted.
+/// Methods, and faults, that are counted.
+const METHODS: usize = Method::ALL.len();
+const FAULTS: usize = Fault::ALL.len();
+
+/// What one worker has counted. Owned by its thread: others are given copies.
 #[derive(Clone, Debug)]
 pub struct WorkerCounters {
     /// Frames by what became of them.
@@ -30,11 +34,11 @@ pub struct WorkerCounters {
     /// Octets of all frames as captured.
     pub bytes: u64,
     /// Requests by method, in the order of [`Method::ALL`].
-    pub requests: Vec<u64>,
+    pub requests: [u64; METHODS],
     /// Responses by class 1xx to 6xx.
     pub responses: [u64; 6],
     /// Datagrams that are no usable SIP message, in the order of [`Fault::ALL`].
-    pub faults: Vec<u64>,
+    pub faults: [u64; FAULTS],
     /// What became of the messages.
     pub applied: Applied,
 }
@@ -44,9 +48,9 @@ impl Default for WorkerCounters {
         Self {
             frames: DecodeCounters::new(),
             bytes: 0,
-            requests: vec![0; Method::ALL.len()],
+            requests: [0; METHODS],
             responses: [0; 6],
-            faults: vec![0; Fault::ALL.len()],
+            faults: [0; FAULTS],
             applied: Applied::default(),
         }
     }

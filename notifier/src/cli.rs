@@ -177,6 +177,12 @@ pub fn main() -> ExitCode {
 
 fn dispatch(cli: &Cli) -> Result<(), Failure> {
     let config = ringtap_config::load(cli.common.config.as_deref()).map_err(Failure::usage)?;
+    let standard = Path::new(ringtap_config::DEFAULT_PATH);
+    let named = cli
+        .common
+        .config
+        .as_deref()
+        .or_else(|| standard.exists().then_some(standard));
     let database = cli
         .common
         .database
@@ -191,7 +197,18 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         tracing::warn!("--metrics is for `run`: nothing is served");
     }
     match &cli.command {
-        Command::Run => run(Service::new(config, &journal, &database)?, cli.common.metrics),
+        Command::Run => {
+            let smtp = config.notifier.smtp.url.clone();
+            let service = Service::new(config, &journal, &database)?;
+            tracing::info!(
+                config = %named.map_or_else(|| "defaults".to_owned(), |path| path.display().to_string()),
+                journal = %journal.display(),
+                database = %database.display(),
+                smtp,
+                "working with"
+            );
+            run(service, cli.common.metrics)
+        }
         Command::Once => once(Service::new(config, &journal, &database)?),
         Command::Import { file, replace } => import(file, *replace, &config, &database),
         Command::Export { file } => export(file.as_deref(), &database),
@@ -300,7 +317,7 @@ fn import(file: &Path, replace: bool, config: &Config, database: &Path) -> Resul
 }
 
 fn export(file: Option<&Path>, database: &Path) -> Result<(), Failure> {
-    let people = Store::open(database)
+    let people = Store::open_existing(database)
         .and_then(|store| store.people())
         .map_err(Failure::work)?;
     match file {
@@ -335,7 +352,7 @@ fn holds_something_else(path: &Path) -> bool {
 }
 
 fn list_users(database: &Path) -> Result<(), Failure> {
-    let people = Store::open(database)
+    let people = Store::open_existing(database)
         .and_then(|store| store.people())
         .map_err(Failure::work)?;
     let lines = people.iter().map(|person| {
@@ -358,7 +375,7 @@ fn list_users(database: &Path) -> Result<(), Failure> {
 }
 
 fn list_accounts(database: &Path) -> Result<(), Failure> {
-    let accounts = Store::open(database)
+    let accounts = Store::open_existing(database)
         .and_then(|store| store.accounts())
         .map_err(Failure::work)?;
     table(

@@ -10,8 +10,10 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use ringtap_record::Outcome;
 use ringtap_telemetry::{Health, Part};
 
+use crate::decide::Silence;
 use crate::store::{Channel, Depth};
 
 /// Seconds from the end of a call until the server has taken the mail: a live one is to be told within a few, one that was put off
@@ -108,8 +110,52 @@ pub struct Status {
     parts: Mutex<Vec<Part>>,
 }
 
+/// What becomes of a message that is tried (docs/metrics.md).
+const RESULTS: [&str; 7] = [
+    "sent",
+    "put_off",
+    "interrupted",
+    "no_server",
+    "refused",
+    "given_up",
+    "dropped",
+];
+/// Why a person is not told of a call.
+const REASONS: [&str; 11] = [
+    "repeated",
+    "stale",
+    "reached",
+    Silence::Answered.word(),
+    Silence::AnsweredElsewhere.word(),
+    Silence::NotCalled.word(),
+    Silence::OwnCall.word(),
+    Silence::SwitchedOff(Outcome::NoAnswer).word(),
+    Silence::TooShort.word(),
+    Silence::Partial.word(),
+    Silence::Gap.word(),
+];
+
 impl Default for Status {
     fn default() -> Self {
+        let status = Self::empty();
+        // So that they are 0 from the start, and a rate does not miss the first time.
+        for channel in Channel::ALL {
+            for result in RESULTS {
+                let _at_zero = status.tried.get_or_create(&Tried {
+                    channel: Word(channel.as_str()),
+                    result: Word(result),
+                });
+            }
+        }
+        for reason in REASONS {
+            let _at_zero = status.silences.get_or_create(&For { reason: Word(reason) });
+        }
+        status
+    }
+}
+
+impl Status {
+    fn empty() -> Self {
         Self {
             pending: Gauge::default(),
             held: Gauge::default(),
@@ -284,5 +330,58 @@ impl Status {
     pub fn health(&self) -> Health {
         let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         Health { parts: parts.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::encoding::prometheus_text;
+    use ringtap_testkit::exposition::{documented, told};
+
+    use super::*;
+
+    fn text(status: &Status) -> String {
+        let mut registry = ringtap_telemetry::registry("1");
+        status.register(&mut registry);
+        let mut text = String::new();
+        prometheus_text::encode(&mut text, &registry).unwrap();
+        text
+    }
+
+    /// Catches a metric, a kind or a label that is told and not documented, or the other way round.
+    #[test]
+    fn the_document_has_what_is_told() {
+        let document = include_str!("../../docs/metrics.md");
+        let mut wanted = documented(document, "## Of both programs");
+        wanted.append(&mut documented(document, "## Of `ringtap-notifier run`"));
+        let status = Status::default();
+        for concern in [Concern::Mail, Concern::Journal] {
+            status.trouble(concern, None);
+        }
+        let mut found = told(&text(&status));
+        // The system may know no such limit.
+        for families in [&mut wanted, &mut found] {
+            families.remove("process_max_fds");
+        }
+        assert_eq!(found, wanted);
+    }
+
+    /// Catches results and reasons that come into being only when they occur, so that a rate misses the first one, and words that the
+    /// document does not have.
+    #[test]
+    fn every_result_and_reason_is_there_from_the_start() {
+        let text = text(&Status::default());
+        let document = include_str!("../../docs/metrics.md");
+        for (label, words) in [("result", &RESULTS[..]), ("reason", &REASONS)] {
+            for word in words {
+                assert!(document.contains(&format!("`{word}`")), "{word}");
+                let series = format!("{label}=\"{word}\"}} 0");
+                assert!(text.contains(&series), "{series}\n{text}");
+            }
+        }
+        let series = |name: &str| text.lines().filter(|line| line.starts_with(name)).count();
+        let results = series("ringtap_notifier_deliveries_total{");
+        assert_eq!(results, RESULTS.len() * Channel::ALL.len());
+        assert_eq!(series("ringtap_notifier_suppressed_total{"), REASONS.len());
     }
 }

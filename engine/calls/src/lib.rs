@@ -28,7 +28,7 @@ mod tick;
 pub mod verdict;
 mod wheel;
 
-pub use facts::{Closing, LegFacts};
+pub use facts::{Closing, HopSeen, LegFacts};
 pub use gaps::{Gap, GapKind};
 pub use learner::{Learner, Registration};
 pub use rules::{Node, Rules};

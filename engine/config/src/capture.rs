@@ -14,6 +14,9 @@ pub const RING_FRAMES_MIN: u32 = 64;
 /// See [`RING_FRAMES_MIN`].
 pub const RING_FRAMES_MAX: u32 = 131_072;
 
+/// Most that `silence_s` can be: a mirror that shows nothing for a day is none.
+pub const SILENCE_S_MAX: u32 = 86_400;
+
 /// Most that `duplicate_ms` can be: nobody sends a message again within that time (semantics.md §5).
 pub const DUPLICATE_MS_MAX: u32 = 100;
 
@@ -35,6 +38,8 @@ pub struct Capture {
     pub ring_frames: u32,
     /// Octets of memory for each of them.
     pub frame_bytes: FrameBytes,
+    /// After so many seconds without a frame an interface is reported as silent; 0 never does.
+    pub silence_s: u32,
 }
 
 /// Octets of memory for each frame. The kernel keeps 256 of them free, and what does not fit into one frame comes in several.
@@ -81,6 +86,7 @@ impl Default for Capture {
             fragment_salvage: true,
             ring_frames: 16_384,
             frame_bytes: FrameBytes::Auto,
+            silence_s: 300,
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use ringtap_identity::{Identity, Plan};
 
-use crate::capture::{DUPLICATE_MS_MAX, RING_FRAMES_MAX, RING_FRAMES_MIN};
+use crate::capture::{DUPLICATE_MS_MAX, RING_FRAMES_MAX, RING_FRAMES_MIN, SILENCE_S_MAX};
 use crate::identities::{Identities, Learn, RawIdentities};
 use crate::network::Network;
 use crate::place::Source;
@@ -20,6 +20,7 @@ pub(crate) fn check(raw: Raw, source: &Source<'_>) -> Result<Config, ConfigError
     learn(identities.learn, &raw.network, source)?;
     ring_frames(raw.capture.ring_frames, source)?;
     duplicate_ms(raw.capture.duplicate_ms, source)?;
+    silence_s(raw.capture.silence_s, source)?;
     timers(&raw.timers, source)?;
     limits(&raw.limits, source)?;
     at_least_one("journal.retention_days", raw.journal.retention_days, source)?;
@@ -121,6 +122,16 @@ fn duplicate_ms(time_ms: u32, source: &Source<'_>) -> Result<(), ConfigError> {
             "{time_ms} is too long: what comes later than {DUPLICATE_MS_MAX} milliseconds may have been sent again"
         );
         return Err(source.fault("capture.duplicate_ms", problem));
+    }
+    Ok(())
+}
+
+fn silence_s(time_s: u32, source: &Source<'_>) -> Result<(), ConfigError> {
+    if time_s > SILENCE_S_MAX {
+        let problem = format!(
+            "{time_s} is too long: silence that is reported after more than {SILENCE_S_MAX} seconds helps nobody; 0 switches it off"
+        );
+        return Err(source.fault("capture.silence_s", problem));
     }
     Ok(())
 }

@@ -25,7 +25,8 @@ use std::path::{Path, PathBuf};
 use ringtap_identity::Plan;
 
 pub use capture::{
-    Capture, DUPLICATE_MS_MAX, FrameBytes, PORTS_MAX, PortList, RING_FRAMES_MAX, RING_FRAMES_MIN, Tunnel,
+    Capture, DUPLICATE_MS_MAX, FrameBytes, PORTS_MAX, PortList, RING_FRAMES_MAX, RING_FRAMES_MIN,
+    SILENCE_S_MAX, Tunnel,
 };
 pub use error::ConfigError;
 pub use identities::{Identities, Learn};

@@ -229,6 +229,12 @@ fn faults_name_file_line_and_key() {
         ),
         ("[capture]\nports = 'all'", 2, "capture.ports", "or \"any\""),
         ("[capture]\nduplicate_ms = 101", 2, "capture.duplicate_ms", "101"),
+        (
+            "[capture]\nsilence_s = 86401",
+            2,
+            "capture.silence_s",
+            "0 switches it off",
+        ),
         ("[timers]\nsettle_ms = -1", 2, "timers.settle_ms", "-1"),
         ("[journal]\nkeep = 'some'", 2, "journal.keep", "some"),
         (

@@ -16,6 +16,7 @@ mod reader;
 mod row;
 pub mod schema;
 mod sets;
+mod watch;
 mod writer;
 
 pub use backup::{BackupError, Copy};
@@ -25,6 +26,7 @@ pub use reader::{Found, Reader};
 pub use ringtap_record::{
     CallRecord, Caller, Explanation, Flag, ImplicitSet, NameSource, Outcome, Target, Time,
 };
+pub use watch::{Durations, Latency, Moments, Watch};
 pub use writer::{Options, Totals, Writer};
 
 use schema::{Draft, Schema};

@@ -20,6 +20,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::error::JournalError;
 use crate::place::Place;
 use crate::schema::{SchemaError, give_back};
+use crate::watch::{Latency, Moments, Watch};
 use crate::{JOURNAL, row, sets};
 
 /// Pause after a failed write.
@@ -82,6 +83,7 @@ pub struct Writer {
     path: PathBuf,
     sender: Option<Sender<Entry>>,
     queue: Receiver<Entry>,
+    queue_max: usize,
     state: Arc<State>,
     thread: Option<JoinHandle<()>>,
 }
@@ -92,23 +94,29 @@ pub struct Writer {
     clippy::large_enum_variant,
     reason = "nearly every entry is a record: boxing it would cost each an allocation"
 )]
-enum Entry {
-    /// A call, with how it came about if that is to be kept.
-    Record(CallRecord, Option<Explanation>),
+pub(crate) enum Entry {
+    /// A call, with how it came about if that is to be kept, and with what its time until it is saved is counted from if that is to be known.
+    Record(CallRecord, Option<Explanation>, Option<Moments>),
     Set(ImplicitSet),
 }
 
 #[derive(Debug, Default)]
-struct State {
+pub(crate) struct State {
     written: AtomicU64,
     already_there: AtomicU64,
     lost: AtomicU64,
     moved: AtomicU64,
-    stalled: AtomicBool,
+    pub(crate) stalled: AtomicBool,
+    pub(crate) stalled_since: Mutex<Option<SystemTime>>,
+    /// Since when the oldest record of the batch in hand waits.
+    pub(crate) unsaved_since: Mutex<Option<Instant>>,
     /// Records are being given up, which has been told.
     losing: AtomicBool,
+    /// When that was so last.
+    pub(crate) lost_at: Mutex<Option<Instant>>,
     closing: AtomicBool,
-    fault: Mutex<Option<JournalError>>,
+    pub(crate) fault: Mutex<Option<JournalError>>,
+    pub(crate) latency: Mutex<Latency>,
 }
 
 impl Writer {
@@ -137,6 +145,7 @@ impl Writer {
             path: path.to_owned(),
             sender: Some(sender),
             queue,
+            queue_max: options.queue.max(1),
             state,
             thread: Some(thread),
         })
@@ -144,12 +153,22 @@ impl Writer {
 
     /// Queues a record; waits for room. Fails only if there is no room and the journal cannot be written.
     pub fn send(&self, record: CallRecord) -> Result<(), JournalError> {
-        self.queue_up(Entry::Record(record, None))
+        self.queue_up(Entry::Record(record, None, None))
     }
 
     /// As [`send`](Self::send), with how the record came about.
     pub fn send_explained(&self, record: CallRecord, story: Explanation) -> Result<(), JournalError> {
-        self.queue_up(Entry::Record(record, Some(story)))
+        self.queue_up(Entry::Record(record, Some(story), None))
+    }
+
+    /// As [`send_explained`](Self::send_explained); how long it took until the record was saved goes into [`Watch::latency`].
+    pub fn send_timed(
+        &self,
+        record: CallRecord,
+        story: Explanation,
+        moments: Moments,
+    ) -> Result<(), JournalError> {
+        self.queue_up(Entry::Record(record, Some(story), Some(moments)))
     }
 
     /// Queues a set of identities that are registered together, as [`send`](Self::send) does a record. It takes
@@ -169,7 +188,7 @@ impl Writer {
                 Err(_) => break,
             }
         }
-        self.state.lost.fetch_add(1, Ordering::Relaxed);
+        self.state.count_lost(1);
         Err(JournalError::Stalled {
             path: self.path.clone(),
             queued: self.queue.len(),
@@ -179,12 +198,17 @@ impl Writer {
     /// Queues a record without ever waiting: when the queue is full, the oldest unsaved record is given up
     /// and counted as lost.
     pub fn try_send(&self, record: CallRecord) {
-        self.push(Entry::Record(record, None));
+        self.push(Entry::Record(record, None, None));
     }
 
     /// As [`try_send`](Self::try_send), with how the record came about.
     pub fn try_send_explained(&self, record: CallRecord, story: Explanation) {
-        self.push(Entry::Record(record, Some(story)));
+        self.push(Entry::Record(record, Some(story), None));
+    }
+
+    /// As [`send_timed`](Self::send_timed), without ever waiting.
+    pub fn try_send_timed(&self, record: CallRecord, story: Explanation, moments: Moments) {
+        self.push(Entry::Record(record, Some(story), Some(moments)));
     }
 
     /// Queues a set as [`try_send`](Self::try_send) does a record.
@@ -200,7 +224,7 @@ impl Writer {
                 Err(TrySendError::Full(back)) => {
                     entry = back;
                     if self.queue.try_recv().is_ok() {
-                        self.state.lost.fetch_add(1, Ordering::Relaxed);
+                        self.state.count_lost(1);
                         if !self.state.losing.swap(true, Ordering::Relaxed) {
                             tracing::error!(
                                 path = %self.path.display(),
@@ -218,6 +242,17 @@ impl Writer {
     #[must_use]
     pub fn totals(&self) -> Totals {
         self.state.totals()
+    }
+
+    /// For whoever wants to know how it is doing, from another thread.
+    #[must_use]
+    pub fn watch(&self) -> Watch {
+        Watch {
+            path: self.path.clone(),
+            state: Arc::clone(&self.state),
+            queue: self.queue.clone(),
+            queue_max: self.queue_max,
+        }
     }
 
     /// Records waiting to be written.
@@ -264,7 +299,12 @@ impl Drop for Writer {
 }
 
 impl State {
-    fn totals(&self) -> Totals {
+    fn count_lost(&self, records: u64) {
+        self.lost.fetch_add(records, Ordering::Relaxed);
+        *self.lost_at.lock() = Some(Instant::now());
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
         Totals {
             written: self.written.load(Ordering::Relaxed),
             already_there: self.already_there.load(Ordering::Relaxed),
@@ -298,9 +338,12 @@ impl Work {
             self.sweep();
         }
         let unsaved = batch.len() + self.queue.len();
-        self.state
-            .lost
-            .fetch_add(u64::try_from(unsaved).unwrap_or(u64::MAX), Ordering::Relaxed);
+        if unsaved > 0 {
+            self.state.count_lost(u64::try_from(unsaved).unwrap_or(u64::MAX));
+        } else {
+            // What is left of a sweep that records came between.
+            self.sweep();
+        }
     }
 
     /// Fills `batch`; false once the senders are gone and the queue is empty.
@@ -312,7 +355,9 @@ impl Work {
                 Err(RecvTimeoutError::Disconnected) => return false,
             }
         }
-        let until = Instant::now() + self.options.linger;
+        let now = Instant::now();
+        self.state.unsaved_since.lock().get_or_insert(now);
+        let until = now + self.options.linger;
         while batch.len() < self.options.batch.max(1) {
             match self.queue.recv_deadline(until) {
                 Ok(entry) => batch.push(entry),
@@ -332,6 +377,7 @@ impl Work {
                 let known = u64::try_from(records).unwrap_or(u64::MAX).saturating_sub(added);
                 self.state.written.fetch_add(added, Ordering::Relaxed);
                 self.state.already_there.fetch_add(known, Ordering::Relaxed);
+                self.take_times(batch);
                 batch.clear();
                 if self.queue.len() < self.options.queue / 2 {
                     self.state.losing.store(false, Ordering::Relaxed);
@@ -343,12 +389,28 @@ impl Work {
                 true
             }
             Err(fault) => {
-                if !self.state.stalled.swap(true, Ordering::AcqRel) {
+                let is_news = !self.state.stalled.load(Ordering::Acquire);
+                if is_news {
                     tracing::error!(%fault, "the journal cannot be written, trying again");
+                    *self.state.stalled_since.lock() = Some(SystemTime::now());
                 }
                 *self.state.fault.lock() = Some(fault);
+                // Last: whoever finds it set finds the fault.
+                self.state.stalled.store(true, Ordering::Release);
                 thread::sleep(RETRY);
                 false
+            }
+        }
+    }
+
+    /// Keeps how long the records of a batch took that has just been committed.
+    fn take_times(&self, batch: &[Entry]) {
+        let committed = Instant::now();
+        *self.state.unsaved_since.lock() = None;
+        let mut latency = self.state.latency.lock();
+        for entry in batch {
+            if let Entry::Record(_, _, Some(moments)) = entry {
+                latency.add(*moments, committed);
             }
         }
     }
@@ -401,7 +463,17 @@ impl Work {
         if self.options.retention_days == 0 || self.swept.is_some_and(|last| last.elapsed() < SWEEP) {
             return;
         }
-        self.swept = Some(Instant::now());
+        // A disk that hangs now holds up what comes meanwhile.
+        *self.state.unsaved_since.lock() = Some(Instant::now());
+        let is_through = self.sweep_some();
+        *self.state.unsaved_since.lock() = None;
+        if is_through {
+            self.swept = Some(Instant::now());
+        }
+    }
+
+    /// As much of it as can be done while no record waits; whether that was the rest.
+    fn sweep_some(&mut self) -> bool {
         let kept_us = i64::from(self.options.retention_days).saturating_mul(86_400_000_000);
         let before_us = wall_clock_us().saturating_sub(kept_us);
         // What is told again every day would be younger.
@@ -414,7 +486,12 @@ impl Work {
         loop {
             match sweep_once(&mut self.connection, before_us) {
                 Ok(0) => break,
-                Ok(removed) => tracing::debug!(removed, "records past their retention removed"),
+                Ok(removed) => {
+                    tracing::debug!(removed, "records past their retention removed");
+                    if !self.queue.is_empty() {
+                        return false;
+                    }
+                }
                 Err(fault) => {
                     tracing::warn!(path = %self.path.display(), %fault, "old records could not be removed");
                     break;
@@ -428,6 +505,7 @@ impl Work {
                 tracing::warn!(path = %self.path.display(), %fault, "unused pages could not be given back");
             }
         }
+        true
     }
 }
 
@@ -435,6 +513,11 @@ impl Work {
 fn settle_in(path: &Path) -> Result<(Connection, Place), JournalError> {
     let before = Place::of(path);
     let connection = connect(path)?;
+    // The log beside it is made when the file is first looked into, not when it is opened: one that came later would be taken for somebody's
+    // doing. A backup has none.
+    connection
+        .query_row("SELECT count(*) FROM sqlite_schema", (), |_| Ok(()))
+        .map_err(JournalError::sqlite(path, "read it"))?;
     let mut place = if before.is_taken() {
         before
     } else {
@@ -468,7 +551,7 @@ fn write(connection: &mut Connection, batch: &[Entry]) -> rusqlite::Result<u64> 
     let mut last = first;
     for entry in batch {
         match entry {
-            Entry::Record(record, story) => {
+            Entry::Record(record, story, _) => {
                 last += i64::from(row::insert(
                     &transaction,
                     last + 1,

@@ -7,11 +7,11 @@
 )]
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ringtap_journal::{
-    CallRecord, Caller, Flag, ImplicitSet, JournalError, NameSource, Options, Outcome, Reader, Target, Time,
-    Totals, Writer,
+    CallRecord, Caller, Explanation, Flag, ImplicitSet, JournalError, Moments, NameSource, Options, Outcome,
+    Reader, Target, Time, Totals, Writer,
 };
 
 fn record(n: u32) -> CallRecord {
@@ -137,6 +137,8 @@ fn a_locked_journal_costs_the_oldest_unsaved_records() {
         ..Options::default()
     };
     let writer = Writer::spawn(&path, options).unwrap();
+    let watch = writer.watch();
+    assert_eq!((watch.queue_max(), watch.lost_at()), (3, None));
     let other = rusqlite::Connection::open(&path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     for n in 0..50 {
@@ -147,8 +149,39 @@ fn a_locked_journal_costs_the_oldest_unsaved_records() {
     let totals = writer.finish().unwrap();
     assert_eq!(totals.written + totals.lost, 50);
     assert!(totals.lost > 0 && totals.written >= 3, "{totals:?}");
+    assert_eq!(watch.totals(), totals);
+    assert!(watch.lost_at().is_some() && watch.queued() == 0);
     let kept = Reader::open(&path).unwrap().after(0, 100).unwrap();
     assert_eq!(kept.last().unwrap().1, record(49), "the newest must survive");
+}
+
+/// Catches times that are not counted from when the call ended or was due, are counted before the record is saved, or of records that tell
+/// none.
+#[test]
+fn how_long_records_took() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = Writer::spawn(&dir.path().join("journal.db"), Options::default()).unwrap();
+    let watch = writer.watch();
+    let ago = |s| Instant::now().checked_sub(Duration::from_secs(s)).unwrap();
+    let moments = Moments {
+        ended: ago(50),
+        due: ago(7),
+    };
+    writer
+        .send_timed(record(0), Explanation::default(), moments)
+        .unwrap();
+    writer.try_send_timed(record(1), Explanation::default(), moments);
+    writer.send(record(2)).unwrap();
+    assert_eq!(writer.finish().unwrap().written, 3);
+    let within = |s| Duration::from_secs(s);
+    watch.latency(|latency| {
+        assert_eq!((latency.from_end.count(), latency.from_due.count()), (2, 2));
+        assert_eq!(latency.from_end.within(within(45)), 0);
+        assert_eq!(latency.from_end.within(within(3_600)), 2);
+        assert_eq!(latency.from_due.within(within(6)), 0);
+        assert!(latency.from_due.sum() >= within(14));
+    });
+    assert_eq!(watch.unsaved(), Duration::ZERO);
 }
 
 /// Catches a retention that deletes by capture time (a replayed old capture would vanish), that never

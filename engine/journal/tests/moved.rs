@@ -43,6 +43,26 @@ fn wait(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
+/// Catches a journal that was restored from a backup, and for that is taken for one that somebody has replaced while it was written:
+/// its first batch is written twice, and counted as there already.
+#[test]
+fn a_restored_backup_is_nobodys_doing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("j.db");
+    let writer = Writer::spawn(&path, Options::default()).unwrap();
+    writer.send(record(1)).unwrap();
+    writer.finish().unwrap();
+    // As `backup` leaves its copies.
+    let copy = rusqlite::Connection::open(&path).unwrap();
+    copy.pragma_update(None, "journal_mode", "delete").unwrap();
+    drop(copy);
+    let writer = Writer::spawn(&path, Options::default()).unwrap();
+    writer.send(record(2)).unwrap();
+    let totals = writer.finish().unwrap();
+    assert_eq!((totals.written, totals.already_there, totals.moved), (1, 0, 0));
+    assert_eq!(calls(&path), ["c1", "c2"]);
+}
+
 /// Somebody's doing.
 struct Case {
     name: &'static str,
@@ -186,14 +206,21 @@ fn a_folder_that_is_gone_for_a_while() {
     fs::create_dir(&folder).unwrap();
     let path = folder.join("j.db");
     let writer = Writer::spawn(&path, Options::default()).unwrap();
+    let watch = writer.watch();
     writer.send(record(0)).unwrap();
     wait("written", || writer.totals().written == 1);
+    wait("nothing in hand", || watch.unsaved().is_zero());
+    assert!(watch.fault().is_none());
     fs::remove_dir_all(&folder).unwrap();
     writer.send(record(1)).unwrap();
     wait("stalled", || writer.is_stalled());
+    let (fault, _) = watch.fault().expect("the fault");
+    assert!(fault.contains("j.db"), "{fault}");
+    assert!(!watch.unsaved().is_zero(), "the record waits");
     fs::create_dir(&folder).unwrap();
     wait("written again", || writer.totals().written == 2);
     assert!(!writer.is_stalled());
+    assert!(watch.fault().is_none());
     assert_eq!(writer.finish().unwrap().lost, 0);
     assert_eq!(calls(&path), ["c1"]);
 }

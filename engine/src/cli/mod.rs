@@ -4,6 +4,7 @@
 //! error and name the file, line, key or interface that is at fault.
 
 mod core_list;
+mod doctor;
 mod explain;
 mod outputs;
 mod parse;
@@ -34,6 +35,7 @@ enum Command {
     Replay(replay::Replay),
     Explain(explain::Explain),
     Parse(parse::Parse),
+    Doctor(doctor::Doctor),
 }
 
 /// Options that every command takes.
@@ -87,6 +89,7 @@ pub fn main() -> ExitCode {
         Command::Replay(replay) => replay.run(&common),
         Command::Explain(explain) => explain.run(&common),
         Command::Parse(parse) => parse.run(&common),
+        Command::Doctor(doctor) => doctor.run(&common),
     };
     let (code, message) = match result {
         Ok(()) => return ExitCode::SUCCESS,

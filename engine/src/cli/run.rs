@@ -1,5 +1,6 @@
 //! `ringtap run`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -9,7 +10,8 @@ use clap::{Args, ValueEnum};
 use jiff::SignedDuration;
 use ringtap_calls::Rules;
 use ringtap_config::{Capture, Config, FrameBytes, Tunnel};
-use ringtap_journal::Writer;
+use ringtap_journal::{Watch, Writer};
+use ringtap_telemetry::Telemetry;
 use ringtap_xdp::{Mode, Settings, Take};
 use ringtap_xsk::{QueueOptions, Wakeup, ZeroCopy};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -17,9 +19,11 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use super::core_list::CoreList;
 use super::replay::{decoder, ports};
 use super::{Common, Failure, say};
-use crate::live::{self, LiveError, Options, PortOptions};
+use crate::confine::{self, Account, ConfineError};
+use crate::live::{self, Board, LiveError, Options, PortOptions};
+use crate::metrics::Metrics;
 use crate::replay;
-use crate::sink::{JournalSink, RecordSink};
+use crate::sink::{JournalSink, RecordSink, SinkError};
 use crate::stats::Summary;
 use crate::worker::Shared;
 
@@ -66,6 +70,15 @@ pub(super) struct Run {
     /// At the end, print a summary with counts on standard error
     #[arg(long)]
     stats: bool,
+    /// Serve Prometheus metrics at /metrics and the state of the capture at /health of this address, as `127.0.0.1:9464`
+    #[arg(long, value_name = "ADDR")]
+    metrics: Option<SocketAddr>,
+    /// Run as this user once interfaces are open; without it, root becomes `ringtap`, if there is such a user
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// Keep user, capabilities, files and system calls as they are: to look for a fault
+    #[arg(long, conflicts_with = "user")]
+    no_sandbox: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -107,9 +120,10 @@ fn duration(text: &str) -> Result<Duration, String> {
 impl Run {
     pub(super) fn run(self, common: &Common) -> Result<(), Failure> {
         let config = common.start()?;
-        let options = self.options(&config)?;
+        let mut options = self.options(&config)?;
         let failed = |error: LiveError| match error {
-            LiveError::Core(_) => Failure::usage(error),
+            LiveError::Core(_) | LiveError::Telemetry(_) => Failure::usage(error),
+            LiveError::Confine(ConfineError::NoUser(_) | ConfineError::NotRoot(_)) => Failure::usage(error),
             _ => Failure::work(error),
         };
         // Before the journal is made.
@@ -122,17 +136,30 @@ impl Run {
             signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(Failure::work)?;
         }
         let path = self.journal.as_ref().unwrap_or(&config.journal.path);
+        if !self.no_sandbox {
+            options.confine = Some(confine::Settings {
+                account: Account::choose(self.user.as_deref()).map_err(Failure::usage)?,
+                journal: path.clone(),
+            });
+        }
         let journal = ringtap_journal::Options {
             retention_days: config.journal.retention_days,
             ..ringtap_journal::Options::default()
         };
-        let writer = Writer::spawn(path, journal).map_err(Failure::work)?;
-        let sinks: Vec<Box<dyn RecordSink>> = vec![Box::new(JournalSink::live(writer, Arc::clone(&stop)))];
+        let board = Arc::new(Board::new(options.readers()));
+        let mut telemetry = None;
+        // Once privileges are dropped: the journal belongs to the user that writes it, and no thread keeps more than it needs.
+        let begin = || -> Result<Vec<Box<dyn RecordSink>>, LiveError> {
+            let writer = Writer::spawn(path, journal).map_err(SinkError::from)?;
+            telemetry = self.serve(&config, Arc::clone(&board), writer.watch())?;
+            Ok(vec![Box::new(JournalSink::live(writer, Arc::clone(&stop)))])
+        };
         let shared = Shared {
             table: replay::table_for(config.limits.calls_max, options.cores.len()),
             rules: Rules::new(&config),
         };
-        let outcome = live::run(shared, &decoder(&config), &options, sinks, &stop).map_err(failed)?;
+        let outcome = live::run(shared, &decoder(&config), &options, begin, &board, &stop).map_err(failed)?;
+        drop(telemetry);
         tracing::info!("stopped");
         if self.stats {
             say(format_args!("{}", Summary::from(&outcome)));
@@ -145,6 +172,25 @@ impl Run {
             ))),
             _ => Ok(()),
         }
+    }
+
+    /// Serves metrics and health, if they are asked for.
+    fn serve(
+        &self,
+        config: &Config,
+        board: Arc<Board>,
+        journal: Watch,
+    ) -> Result<Option<Telemetry>, LiveError> {
+        let Some(address) = self.metrics else {
+            return Ok(None);
+        };
+        let silence = Duration::from_secs(config.capture.silence_s.into());
+        let metrics = Arc::new(Metrics::new(board, journal, config.limits.calls_max, silence));
+        let mut registry = ringtap_telemetry::registry(env!("CARGO_PKG_VERSION"));
+        registry.register_collector(Box::new(Arc::clone(&metrics)));
+        let served = Telemetry::serve(address, registry, move || metrics.health())?;
+        tracing::info!(address = %served.address(), "metrics and health are served");
+        Ok(Some(served))
     }
 
     fn options(&self, config: &Config) -> Result<Options, Failure> {
@@ -199,6 +245,7 @@ impl Run {
                     },
                 },
             },
+            confine: None,
             keep_all: config.records_answered_calls(),
             stop_after: self.stop_after,
         })

@@ -1,8 +1,10 @@
-//! Dates records by the wall clock, which may have been set since the capture began.
+//! Dates records by the wall clock, which may have been set since the capture began, and says when by the monotonic clock they ended and
+//! were due.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use ringtap_journal::Totals;
+use ringtap_journal::{Moments, Totals};
 use ringtap_record::{CallRecord, Explanation, ImplicitSet, Time};
 
 use super::reader::Common;
@@ -12,17 +14,31 @@ use crate::sink::{RecordSink, SinkError};
 pub(super) struct Dated {
     pub(super) inner: Box<dyn RecordSink>,
     pub(super) common: Arc<Common>,
+    /// When the verdicts were due that come now.
+    pub(super) due: Option<Time>,
 }
 
 impl RecordSink for Dated {
+    fn due(&mut self, due: Time) {
+        self.due = Some(due);
+    }
+
     fn put(&mut self, record: &CallRecord, explanation: &Explanation) -> Result<(), SinkError> {
         // All times of a call by what held when it began, so that what it lasted stays right.
         let begun = self.common.clock.dated(record.started);
         let ahead_us = begun - record.started;
-        if ahead_us == 0 {
-            return self.inner.put(record, explanation);
-        }
-        self.inner.put(&shifted(record, ahead_us), explanation)
+        let dated = match ahead_us {
+            0 => Cow::Borrowed(record),
+            _ => Cow::Owned(shifted(record, ahead_us)),
+        };
+        let Some(due) = self.due else {
+            return self.inner.put(&dated, explanation);
+        };
+        let moments = Moments {
+            ended: self.common.clock.instant(record.ended),
+            due: self.common.clock.instant(due),
+        };
+        self.inner.put_timed(&dated, explanation, moments)
     }
 
     fn put_set(&mut self, set: &ImplicitSet) -> Result<(), SinkError> {

@@ -6,13 +6,16 @@
 //! time to which it advances: as in a replay, a leg is closed when everything before its deadline has been joined,
 //! whichever reader got it.
 
+mod board;
 mod dated;
 mod marks;
+mod opened;
 mod port;
 mod reader;
 mod ticker;
 mod time;
 
+pub use board::{BATCH_BOUNDS, Board, Look, PortLook, RING_BOUNDS_PPM, Ring};
 pub use port::{PortError, PortOptions, PortReport};
 
 use std::io;
@@ -23,15 +26,18 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Sender, bounded, unbounded};
 use ringtap_calls::table::TableCounters;
+use ringtap_telemetry::TelemetryError;
 use ringtap_xsk::{Interface, Queue, Wakeup};
 use thiserror::Error;
 
 use crate::asides::Asides;
-use crate::cores::{self, CoreError};
+use crate::confine::{self, ConfineError};
+use crate::cores::{self, CoreError, Precedence};
 use crate::decode::Decoder;
-use crate::settle::{Settled, SettlerThread};
+use crate::settle::{Settled, SettlerThread, Told};
 use crate::sink::{RecordSink, SinkError};
 use crate::worker::{Shared, Worker, WorkerCounters};
+use board::Tally;
 use dated::Dated;
 use marks::Marks;
 use port::Port;
@@ -56,8 +62,18 @@ pub struct Options {
     pub port: PortOptions,
     /// Record answered calls too.
     pub keep_all: bool,
+    /// What is left to the process once interfaces are open; `None` leaves it as it is.
+    pub confine: Option<confine::Settings>,
     /// End after this time.
     pub stop_after: Option<Duration>,
+}
+
+impl Options {
+    /// How many readers there will be.
+    #[must_use]
+    pub fn readers(&self) -> usize {
+        self.cores.len().max(1)
+    }
 }
 
 /// A live capture could not be begun, or failed.
@@ -69,12 +85,18 @@ pub enum LiveError {
     /// A core that does not exist, or that this process may not use.
     #[error(transparent)]
     Core(#[from] CoreError),
+    /// Privileges could not be dropped.
+    #[error(transparent)]
+    Confine(#[from] ConfineError),
     /// A thread could not be started.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] io::Error),
     /// Writing records.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// Metrics and health cannot be asked for.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
     /// A fault of the program: the thread's panic has been told before. What had been seen by then is recorded.
     #[error("a reader ended by a fault of the program; please report what it said")]
     Reader,
@@ -111,7 +133,8 @@ pub fn check(options: &Options) -> Result<(), LiveError> {
 }
 
 /// Captures until `stop` is set; if it ends for another reason, it sets it. Everything that came by then is settled as far as it can be and recorded before this
-/// returns.
+/// returns. Sinks are made by `sinks` once privileges are dropped. Meanwhile `board` says how it is doing; it is made for
+/// [`Options::readers`].
 ///
 /// # Errors
 /// If an interface cannot be opened at the start. Later it is told in the log, and tried again.
@@ -119,19 +142,21 @@ pub fn run(
     shared: Shared,
     decoder: &Decoder,
     options: &Options,
-    sinks: Vec<Box<dyn RecordSink>>,
+    sinks: impl FnOnce() -> Result<Vec<Box<dyn RecordSink>>, LiveError>,
+    board: &Arc<Board>,
     stop: &AtomicBool,
 ) -> Result<Outcome, LiveError> {
     let began = Instant::now();
     check(options)?;
     ringtap_xsk::raise_memlock();
     let shared = Arc::new(shared);
-    let readers = options.cores.len().max(1);
+    let readers = options.readers();
     let common = Arc::new(Common {
         shared: Arc::clone(&shared),
         clock: WallClock::new(),
         marks: Marks::new(readers),
         stop: AtomicBool::new(false),
+        board: Arc::clone(board),
     });
     let mut ports = Vec::new();
     let mut opened = Vec::new();
@@ -141,8 +166,18 @@ pub fn run(
         opened.extend(queues.into_iter().map(|queue| (number, queue)));
         ports.push(port);
     }
+    let confined = options.confine.as_ref().map(confine::begin).transpose()?;
+    // Readers inherit it: they could not take it themselves any more.
+    let precedence = (!options.cores.is_empty()).then(Precedence::take);
+    if let Some((keeper, rest)) = confined {
+        rest.finish()?;
+        for port in &mut ports {
+            port.leave_to(keeper.clone());
+        }
+    }
     let asides = Asides::for_several(decoder);
     let mut hands = Hands::start(&common, decoder, &asides, options)?;
+    drop(precedence);
     if opened.len() < readers {
         tracing::warn!(
             "{readers} cores, but only {} queues: the rest of the cores stays idle; `ethtool -L` sets the number of queues",
@@ -154,10 +189,16 @@ pub fn run(
     }
     let dated = |inner| -> Box<dyn RecordSink> {
         let common = Arc::clone(&common);
-        Box::new(Dated { inner, common })
+        Box::new(Dated {
+            inner,
+            common,
+            due: None,
+        })
     };
-    let sinks = sinks.into_iter().map(dated).collect();
-    let settler = SettlerThread::spawn(Arc::clone(&shared), sinks, options.keep_all)?;
+    let sinks = sinks()?.into_iter().map(dated).collect();
+    let told = Arc::clone(board);
+    let told: Told = Box::new(move |settled, progress| told.settler(settled, progress));
+    let settler = SettlerThread::spawn(Arc::clone(&shared), sinks, options.keep_all, Some(told))?;
     tracing::info!(
         "capturing on {} with {readers} {}",
         options.interfaces.join(", "),
@@ -246,6 +287,7 @@ impl Hands {
                 is_busy: options.port.queue.wakeup == Wakeup::Busy,
                 lanes: Vec::new(),
                 closed: Vec::new(),
+                tally: Tally::default(),
             };
             hands.push(Hand {
                 orders,
@@ -323,12 +365,6 @@ fn start(reader: Reader, core: Option<usize>) -> Result<JoinHandle<Report>, Live
     let thread = thread::Builder::new().name(name).spawn(move || {
         let result = core.map_or(Ok(()), cores::pin);
         let is_fit = result.is_ok();
-        if core.is_some() && !cores::take_precedence() {
-            tracing::info!(
-                "reader {}: no precedence over other threads of its core, for want of CAP_SYS_NICE",
-                reader.number
-            );
-        }
         let _starter_gone = pinned.send(result);
         if is_fit { reader.run() } else { Report::default() }
     })?;
@@ -354,6 +390,7 @@ mod tests {
             clock: WallClock::new(),
             marks: Marks::new(2),
             stop: AtomicBool::new(false),
+            board: Arc::new(Board::new(2)),
         });
         let hand = |work: fn() -> Report| Hand {
             orders: unbounded().0,

@@ -1,25 +1,19 @@
 //! One interface under capture: opened, watched, and opened again when it has come back.
-//!
-//! Order of set-up: the kernel gets its free frames, the sockets go into the program's map, and the program is attached
-//! last, so that from the first frame it takes there is a socket for it. Drivers that can do zero-copy only behind a program
-//! get it first.
+//! How it is opened stands in [`opened`](super::opened).
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use ringtap_calls::{Gap, GapKind};
 use ringtap_record::Time;
-use ringtap_xdp::{Action, Attached, Counters, Mode, Program, Settings, XdpError};
-use ringtap_xsk::{
-    HEADROOM_BYTES, InForce, Interface, Link, Promiscuous, Queue, QueueOptions, Statistics, XskError,
-    ZeroCopy,
-};
+use ringtap_xdp::{Action, Counters, Mode, Program, Settings, XdpError};
+use ringtap_xsk::{Interface, Link, Promiscuous, Queue, QueueOptions, Statistics, XskError};
 use thiserror::Error;
 
+use super::opened::Opened;
 use super::time::WallClock;
+use crate::confine::Keeper;
 
-/// Drivers whose queues do zero-copy only while a program is attached.
-const PROGRAM_FIRST: [&str; 1] = ["virtio_net"];
 /// How often an interface that is not there is looked for.
 const SEARCH: Duration = Duration::from_millis(250);
 /// How often it is tried to open one that is there but refuses.
@@ -44,6 +38,11 @@ pub enum PortError {
         /// The interface.
         interface: String,
     },
+    /// A fault of the program: the thread's panic has been told before.
+    #[error(
+        "the thread that keeps privileges is gone, without which no interface can be opened; please report what it said"
+    )]
+    NoKeeper,
     /// The program.
     #[error("{}", told(.interface, .source))]
     Xdp {
@@ -66,23 +65,12 @@ fn told(interface: &str, error: &XdpError) -> String {
     }
 }
 
-/// The driver's own words of why it does not take the program.
-fn reason(error: &XdpError) -> String {
-    match (error, std::error::Error::source(error)) {
-        (XdpError::Refused { reason, .. }, _) => {
-            format!("{reason}; often the MTU is too large, LRO is on, or there are too few queues")
-        }
-        (_, Some(source)) => source.to_string(),
-        (error, None) => error.to_string(),
-    }
-}
-
 impl PortError {
     fn is_gone(&self) -> bool {
         match self {
             Self::Xsk(error) => error.is_gone(),
             Self::Xdp { source, .. } => matches!(source, XdpError::NoSuchInterface(_)),
-            Self::InUse { .. } => false,
+            Self::InUse { .. } | Self::NoKeeper => false,
         }
     }
 }
@@ -128,6 +116,7 @@ pub struct PortReport {
 pub(super) struct Port {
     name: String,
     options: PortOptions,
+    keeper: Option<Keeper>,
     open: Option<Open>,
     /// Since when nothing comes, by the time of the frames.
     down_since: Option<Time>,
@@ -172,6 +161,7 @@ impl Port {
         Self {
             name: name.to_owned(),
             options: options.clone(),
+            keeper: None,
             open: None,
             down_since: None,
             well_at: None,
@@ -182,82 +172,40 @@ impl Port {
         }
     }
 
+    /// From now on it is opened by who keeps privileges.
+    pub(super) fn leave_to(&mut self, keeper: Keeper) {
+        self.keeper = Some(keeper);
+    }
+
     /// Begins to capture. Queues that are taken are waited for as long as `patience` goes.
     pub(super) fn open(&mut self, clock: &WallClock, patience: Duration) -> Result<Vec<Queue>, PortError> {
-        let interface = Interface::find(&self.name)?;
-        self.options.check(&interface)?;
-        if interface.is_used_by_host() {
-            tracing::warn!(
-                "{}: the host uses it, and SIP, fragments of UDP and tunnels are taken away from it: a mirror wants an \
-                 interface of its own",
-                self.name
-            );
-        }
-        let count = interface.queues().unwrap_or(1);
-        let xdp = |source| PortError::Xdp {
-            interface: interface.name().to_owned(),
-            source,
-        };
-        let settings = Settings {
-            queues: count,
-            ..self.options.program.clone()
-        };
-        let open_queues = || -> Result<Vec<Queue>, XskError> {
-            let open = |number| Queue::open(&interface, number, &self.options.queue, patience);
-            (0..count).map(open).collect()
-        };
-        let needs_program_first = self.options.queue.zero_copy == ZeroCopy::Require
-            || (self.options.queue.zero_copy == ZeroCopy::Auto
-                && interface
-                    .driver()
-                    .is_some_and(|driver| PROGRAM_FIRST.contains(&driver.as_str())));
-        let (mut program, queues, mut attached);
-        if needs_program_first {
-            program = Program::load(&settings).map_err(xdp)?;
-            attached = Some(program.attach(&self.name, self.options.mode).map_err(xdp)?);
-            queues = open_queues()?;
-        } else {
-            // A queue that is taken is found before the program is made, which costs a moment.
-            queues = open_queues()?;
-            program = Program::load(&settings).map_err(xdp)?;
-            attached = None;
-        }
-        for queue in &queues {
-            program.set_socket(queue.number(), queue.fd()).map_err(xdp)?;
-        }
-        let promiscuous = interface.promiscuous()?;
-        let attached = match attached.take() {
-            Some(attached) => attached,
-            None => program.attach(&self.name, self.options.mode).map_err(xdp)?,
-        };
-        if let Some(refused) = &attached.native_refused {
-            tracing::warn!(
-                "{}: the driver does not take the program ({}): it runs before the network stack, which is slower",
-                self.name,
-                reason(refused)
-            );
-        }
-        for queue in &queues {
-            say_what_is_in_force(&self.name, queue, attached.attached);
-        }
-        let link = interface.link()?;
+        let opened = match &self.keeper {
+            None => Opened::new(&self.name, &self.options, patience),
+            Some(keeper) => {
+                let (name, options) = (self.name.clone(), self.options.clone());
+                keeper
+                    .have(move || Opened::new(&name, &options, patience))
+                    .unwrap_or(Err(PortError::NoKeeper))
+            }
+        }?;
         let now = clock.now();
-        if link == Link::Running {
+        if opened.link == Link::Running {
             self.well_at = Some(now);
         } else {
-            self.say_link(link);
+            self.say_link(opened.link);
             self.down_since.get_or_insert(now);
         }
+        let queues = opened.queues;
         self.open = Some(Open {
-            program,
-            _promiscuous: promiscuous,
-            link,
-            queues: count,
+            program: opened.program,
+            _promiscuous: opened.promiscuous,
+            link: opened.link,
+            queues: opened.count,
             look_at: Instant::now() + LOOK,
             looked: now,
             unserved: 0,
-            nic_missed: interface.missed_frames(),
-            interface,
+            nic_missed: opened.interface.missed_frames(),
+            interface: opened.interface,
         });
         self.complaint = None;
         Ok(queues)
@@ -322,6 +270,21 @@ impl Port {
             sockets: BTreeMap::new(),
             nic_lost: self.nic_lost,
         }
+    }
+
+    /// Whether frames can come; else why not, for people.
+    pub(super) fn state(&self) -> Result<(), String> {
+        let why = match (&self.open, &self.complaint) {
+            (Some(open), _) => match open.link {
+                Link::Running => return Ok(()),
+                Link::NoCarrier => "has no carrier".to_owned(),
+                Link::Down => format!("is down (`ip link set {} up`)", self.name),
+                Link::Gone => "is gone".to_owned(),
+            },
+            (None, Some((complaint, _))) => format!("is not captured: {complaint}"),
+            (None, None) => "is gone".to_owned(),
+        };
+        Err(why)
     }
 
     fn close(&mut self, now: Time, gaps: &mut Vec<Gap>) -> Change {
@@ -463,37 +426,5 @@ fn tell_down(gaps: &mut Vec<Gap>, since: Time, now: Time) {
             until: now,
             kind,
         }),
-    }
-}
-
-fn say_what_is_in_force(interface: &str, queue: &Queue, attached: Attached) {
-    let InForce {
-        zero_copy,
-        huge_pages,
-        busy_poll,
-        several_frames,
-        is_cut,
-        ring_frames,
-        frame_bytes,
-    } = queue.in_force();
-    let program = match attached {
-        Attached::Native => "native XDP",
-        Attached::Generic => "generic XDP",
-    };
-    let or = |holds, yes: &'static str, no: &'static str| if holds { yes } else { no };
-    tracing::info!(
-        "{interface} queue {}: {program}, {}, {}, {ring_frames} frames of {frame_bytes} octets{}{}",
-        queue.number(),
-        or(zero_copy, "zero-copy", "copy"),
-        or(busy_poll, "busy polling", "need_wakeup"),
-        or(huge_pages, " in huge pages", ""),
-        or(several_frames, ", long packets in several", ""),
-    );
-    if is_cut {
-        tracing::warn!(
-            "{interface} queue {}: packets of more than {} octets are lost: Linux before 6.6 cannot hand them over",
-            queue.number(),
-            frame_bytes - HEADROOM_BYTES
-        );
     }
 }

@@ -12,6 +12,7 @@ use ringtap_calls::{Gap, GapKind};
 use ringtap_record::Time;
 use ringtap_xsk::{Queue, Ready, Statistics};
 
+use super::board::{Board, QueueNotice, Ring, Tally};
 use super::marks::Marks;
 use super::time::WallClock;
 use crate::asides::Asides;
@@ -131,6 +132,7 @@ pub(super) struct Common {
     pub(super) clock: WallClock,
     pub(super) marks: Marks,
     pub(super) stop: AtomicBool,
+    pub(super) board: Arc<Board>,
 }
 
 /// One reader.
@@ -147,6 +149,7 @@ pub(super) struct Reader {
     pub(super) lanes: Vec<Lane>,
     /// What queues counted that are closed.
     pub(super) closed: Vec<Counted>,
+    pub(super) tally: Tally,
 }
 
 /// A queue that is read.
@@ -156,7 +159,10 @@ pub(super) struct Lane {
     queue: Box<Queue>,
     /// Its interface is gone.
     is_dead: bool,
-    /// How much it had lost at the last look, and when that was.
+    /// What its socket had counted at the last look, and what waited in its ring.
+    last: Counted,
+    ring: Ring,
+    /// How much it had lost then, and when that was.
     lost: u64,
     well_at: Time,
     /// Since when frames have been lost, until the ring has been empty.
@@ -205,6 +211,15 @@ impl Reader {
             match order {
                 Order::Add(port, queue) => self.lanes.push(Lane {
                     port,
+                    last: Counted {
+                        port,
+                        queue: queue.number(),
+                        statistics: Statistics::default(),
+                    },
+                    ring: Ring {
+                        frames: queue.in_force().ring_frames,
+                        waiting: 0,
+                    },
                     queue,
                     is_dead: false,
                     lost: 0,
@@ -218,8 +233,18 @@ impl Reader {
                     self.drain(now);
                     self.look();
                     let of_port = |lane: &Lane| lane.port == port;
-                    let closed = self.lanes.iter().filter(|lane| of_port(lane));
-                    self.closed.extend(closed.map(Lane::counted));
+                    for lane in self.lanes.iter().filter(|lane| of_port(lane)) {
+                        let counted = lane.counted();
+                        // An interface may come and go for years.
+                        let known = self
+                            .closed
+                            .iter_mut()
+                            .find(|other| (other.port, other.queue) == (counted.port, counted.queue));
+                        match known {
+                            Some(known) => known.statistics.add(counted.statistics),
+                            None => self.closed.push(counted),
+                        }
+                    }
                     self.lanes.retain(|lane| !of_port(lane));
                 }
             }
@@ -247,6 +272,7 @@ impl Reader {
             worker,
             asides,
             lanes,
+            tally,
             ..
         } = self;
         let mut came = 0;
@@ -259,6 +285,7 @@ impl Reader {
                     break;
                 }
                 came += batch.len();
+                tally.batch(batch.len());
                 *now = common.clock.now();
                 let time = *now;
                 let frames = batch.packets().map(|bytes| Frame {
@@ -280,9 +307,51 @@ impl Reader {
         came
     }
 
+    /// Looks at the sockets, and tells how it is doing.
+    fn look(&mut self) {
+        self.look_for_losses();
+        self.put_up();
+    }
+
+    /// Puts what was counted onto the board.
+    fn put_up(&mut self) {
+        let Self {
+            number,
+            common,
+            worker,
+            asides,
+            lanes,
+            closed,
+            tally,
+            ..
+        } = self;
+        for lane in &mut *lanes {
+            lane.ring.waiting = lane.queue.waiting();
+            tally.ring(lane.ring);
+        }
+        common.board.reader(*number, |notice| {
+            notice.seen.clone_from(worker.counters());
+            asides.add_packets_to(&mut notice.seen);
+            notice.tally = *tally;
+            notice.queues.clear();
+            let of = |counted: Counted, ring| QueueNotice {
+                port: counted.port,
+                queue: counted.queue,
+                statistics: counted.statistics,
+                ring,
+            };
+            notice
+                .queues
+                .extend(closed.iter().map(|closed| of(*closed, None)));
+            notice
+                .queues
+                .extend(lanes.iter().map(|lane| of(lane.last, Some(lane.ring))));
+        });
+    }
+
     /// Looks whether sockets lost frames since the last time, and tells that as a gap. Frames are stamped when they are
     /// read, so those that came before a loss may have later stamps: the gap lasts until the ring has been seen empty.
-    fn look(&mut self) {
+    fn look_for_losses(&mut self) {
         for lane in &mut self.lanes {
             // An interface that failed for a moment is waited for again.
             lane.is_dead = false;
@@ -306,6 +375,7 @@ impl Reader {
                 lane.losing_since = None;
             }
             lane.lost = statistics.lost();
+            lane.last.statistics = statistics;
             lane.well_at = now;
             lane.tell_losses();
         }
@@ -357,7 +427,8 @@ impl Lane {
         Counted {
             port: self.port,
             queue: self.queue.number(),
-            statistics: self.queue.statistics().unwrap_or_default(),
+            // What was told last, if it is not told now: a count never goes back.
+            statistics: self.queue.statistics().unwrap_or(self.last.statistics),
         }
     }
 }

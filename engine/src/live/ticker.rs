@@ -10,16 +10,19 @@ use ringtap_calls::{EarlyAcks, Gap, GapKind, Harvest};
 use ringtap_record::Time;
 
 use super::Hands;
+use super::board::{PortNotice, TickerNotice};
 use super::port::{Change, Port};
 use super::reader::{Common, Outbox};
 use crate::asides::Asides;
 use crate::settle::Lot;
-use crate::worker::Taken;
+use crate::worker::{Taken, WorkerCounters};
 
 /// How finely deadlines are kept: well below every timer, and enough for a mail to be on its way at once.
 const TICK_US: i64 = 32_000;
 /// How often interfaces are looked after.
 const WATCH: Duration = Duration::from_millis(100);
+/// How often it is told how interfaces and table are doing.
+const PUT_UP: Duration = Duration::from_secs(1);
 /// How long a tick waits for readers before it looks after other things.
 const PATIENCE: Duration = Duration::from_millis(50);
 const PATIENCE_PAUSE: Duration = Duration::from_micros(200);
@@ -46,6 +49,8 @@ pub(super) struct Ticker {
     /// The last boundary that was settled.
     settled: Time,
     watch_at: Instant,
+    put_up_at: Instant,
+    began: Time,
     /// Since when readers have been behind.
     behind_since: Option<Instant>,
     given_up_told: u64,
@@ -73,6 +78,8 @@ impl Ticker {
             ripe_acks: EarlyAcks::default(),
             settled: boundary(now),
             watch_at: Instant::now(),
+            put_up_at: Instant::now(),
+            began: now,
             behind_since: None,
             given_up_told: 0,
             tell_losses_at: Instant::now(),
@@ -121,6 +128,27 @@ impl Ticker {
             );
         }
         self.tell_losses(hands);
+        self.put_up(ports, hands);
+    }
+
+    /// Puts onto the board how interfaces, table and what readers share are doing. Their locks are taken here, where they are taken
+    /// at each tick, so that nobody who asks need take them.
+    fn put_up(&mut self, ports: &[Port], hands: &Hands) {
+        if Instant::now() < self.put_up_at {
+            return;
+        }
+        self.put_up_at = Instant::now() + PUT_UP;
+        let mut shared = WorkerCounters::default();
+        self.asides.add_to(&mut shared);
+        let notice = |port: &Port| PortNotice::new(port.report(), port.state());
+        self.common.board.ticker(TickerNotice {
+            at: (Instant::now(), self.common.clock.now()),
+            began: self.began,
+            ports: ports.iter().map(notice).collect(),
+            table: self.common.shared.table.counters(),
+            shared,
+            given_up: hands.given_up(),
+        });
     }
 
     /// Says, now and then, what is lost for want of room.
@@ -269,6 +297,7 @@ mod tests {
     use super::*;
     use crate::capture::{CaptureFile, Chunk};
     use crate::decode::Decoder;
+    use crate::live::board::Board;
     use crate::live::marks::Marks;
     use crate::live::time::WallClock;
     use crate::worker::{Shared, Worker};
@@ -303,6 +332,7 @@ mod tests {
             clock: WallClock::new(),
             marks: Marks::new(2),
             stop: AtomicBool::new(false),
+            board: Arc::new(Board::new(2)),
         });
         let decoder = Decoder::new([5060].into_iter().collect());
         let (lots, settler_inbox) = bounded(8);

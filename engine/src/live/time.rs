@@ -47,6 +47,14 @@ impl WallClock {
         Time::from_micros(self.origin_us + i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX / 2))
     }
 
+    /// When by the monotonic clock it was that time of this one; what was before the beginning counts as that.
+    pub(super) fn instant(&self, at: Time) -> Instant {
+        let after_us = u64::try_from(at.as_micros().saturating_sub(self.origin_us)).unwrap_or(0);
+        self.began
+            .checked_add(Duration::from_micros(after_us))
+            .unwrap_or(self.began)
+    }
+
     /// By how many microseconds the wall clock was set since the last look, if it was.
     pub(super) fn look(&self) -> Option<i64> {
         let before = self.began.elapsed();

@@ -8,8 +8,8 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ringtap_journal::{JournalError, Totals, Writer};
-use ringtap_record::{CallRecord, Explanation, ImplicitSet, Target};
+use ringtap_journal::{JournalError, Moments, Totals, Writer};
+use ringtap_record::{CallRecord, Explanation, ImplicitSet, Target, Time};
 use thiserror::Error;
 
 /// Records could not be brought to their place.
@@ -48,6 +48,19 @@ impl SinkError {
 pub trait RecordSink: Send {
     /// Takes a record, and how it came about.
     fn put(&mut self, record: &CallRecord, explanation: &Explanation) -> Result<(), SinkError>;
+
+    /// What is put from now on was due at that time of the capture. Who keeps no times need not know.
+    fn due(&mut self, _due: Time) {}
+
+    /// As [`put`](Self::put), by whoever knows when the call ended and was due. Who keeps no times takes the record as any other.
+    fn put_timed(
+        &mut self,
+        record: &CallRecord,
+        explanation: &Explanation,
+        _moments: Moments,
+    ) -> Result<(), SinkError> {
+        self.put(record, explanation)
+    }
 
     /// Takes a set of identities that are registered together. Most sinks have no place for it.
     fn put_set(&mut self, _set: &ImplicitSet) -> Result<(), SinkError> {
@@ -107,6 +120,24 @@ impl RecordSink for JournalSink {
             Some(writer) if self.waits() => Ok(writer.send_explained(record.clone(), explanation.clone())?),
             Some(writer) => {
                 writer.try_send_explained(record.clone(), explanation.clone());
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn put_timed(
+        &mut self,
+        record: &CallRecord,
+        explanation: &Explanation,
+        moments: Moments,
+    ) -> Result<(), SinkError> {
+        match &self.writer {
+            Some(writer) if self.waits() => {
+                Ok(writer.send_timed(record.clone(), explanation.clone(), moments)?)
+            }
+            Some(writer) => {
+                writer.try_send_timed(record.clone(), explanation.clone(), moments);
                 Ok(())
             }
             None => Ok(()),
@@ -208,7 +239,7 @@ fn row(record: &CallRecord, target: &Target) -> [String; 6] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ringtap_record::{Caller, Time};
+    use ringtap_record::Caller;
 
     fn record(number: usize) -> CallRecord {
         let at = Time::from_micros(1_700_000_000_000_000);

@@ -9,7 +9,8 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -160,6 +161,22 @@ impl Lab {
         })
     }
 
+    /// Sets the tap's loopback up, so that programs there can speak to each other.
+    ///
+    /// # Errors
+    /// What the `ip` command says.
+    pub fn set_loopback_up(&self) -> Result<(), String> {
+        run(Command::new("ip").args(["-n", &self.tap(), "link", "set", "dev", "lo", "up"]))
+    }
+
+    /// Asks a web server on the tap's loopback. Gives the status and the body.
+    ///
+    /// # Errors
+    /// If nobody listens there, or what is answered is no HTTP.
+    pub fn get(&self, port: u16, path: &str) -> io::Result<(u16, String)> {
+        self.in_tap(|| get(port, path))?
+    }
+
     /// A command in the tap's namespace; nothing of it has started yet.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("ip");
@@ -201,6 +218,19 @@ fn run(command: &mut Command) -> Result<(), String> {
         return Ok(());
     }
     Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+}
+
+/// One request over HTTP/1.0, after which the server closes the connection.
+fn get(port: u16, path: &str) -> io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let no_http = || io::Error::new(io::ErrorKind::InvalidData, "no answer of a web server");
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(no_http)?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    Ok((status.ok_or_else(no_http)?, body.to_owned()))
 }
 
 /// Moves this thread, and those it starts, into a network namespace.
@@ -296,6 +326,12 @@ impl Running {
             lines = waited.map_or_else(|error| error.into_inner().0, |(lines, _)| lines);
         }
         Ok(())
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// What it has said so far.

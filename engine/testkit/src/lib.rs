@@ -10,7 +10,7 @@
 //! with the mails that [`sink`] has taken. [`mod@attack`] is hostile traffic to go beside it.
 //!
 //! [`play`] puts a capture on a line, frame by frame in its own time; [`lab`] has a line for it, for tests of live
-//! capture.
+//! capture. [`exposition`] reads metrics, and what the documentation says of them.
 //!
 //! Everything is deterministic: the same case gives the same bytes in every run, on every machine. The
 //! generator writes SIP by itself and knows nothing of the product's parser, so that one cannot hide an
@@ -36,6 +36,7 @@ pub mod capture;
 pub mod cast;
 mod compose;
 pub mod expected;
+pub mod exposition;
 pub mod fixtures;
 mod frame;
 mod generate;

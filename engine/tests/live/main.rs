@@ -1,5 +1,6 @@
 //! `ringtap run` on a line of its own: queues and workers, what is lost, how it ends. What becomes of its interfaces is in
-//! [`interfaces`], who may capture and what is said to the others in [`refusals`].
+//! [`interfaces`], who may capture and what is said to the others in [`refusals`], what a capture may do besides in [`privileges`], what it
+//! tells of itself in [`telling`], and what `ringtap doctor` finds in [`doctor`].
 //!
 //! Needs root and network namespaces, so these tests run only when asked for: `scripts/test.sh` does, or
 //! `cargo nextest run -p ringtap --test live --run-ignored only`. The calls themselves are tested live by the
@@ -12,8 +13,11 @@
     reason = "a test"
 )]
 
+mod doctor;
 mod interfaces;
+mod privileges;
 mod refusals;
+mod telling;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -63,6 +67,8 @@ impl Bench {
     fn command(&self, interface: &str, cores: &str) -> Command {
         let mut command = self.lab.command(env!("CARGO_BIN_EXE_ringtap"));
         self.arguments(&mut command, interface, cores);
+        // A machine on which Ringtap is installed has the user that root becomes, who may not write here.
+        command.args(["--user", "root"]);
         command
     }
 

@@ -1,7 +1,7 @@
 //! Who may capture, and what `ringtap run` says to the others.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use ringtap_testkit::lab::{MIRROR, SPAN, finish};
@@ -46,14 +46,20 @@ const USER: &str = "65534";
 /// What a capture takes (docs/operations.md), but for CAP_IPC_LOCK.
 const CAPABILITIES: &str = "+net_raw,+net_admin,+bpf";
 
-/// `ringtap run` as an ordinary user: after this command of the shell, and with these options of setpriv. The program is
-/// copied to where that user may run it.
-fn as_user(bench: &Bench, before: &str, options: &[&str]) -> Command {
+/// A copy of the program that any user may run, in a folder in which any user may write.
+pub(crate) fn open_to_all(bench: &Bench) -> PathBuf {
     let program = bench.folder.path().join("ringtap");
     std::fs::copy(env!("CARGO_BIN_EXE_ringtap"), &program).expect("copied");
     for path in [bench.folder.path(), &program] {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).expect("set");
     }
+    program
+}
+
+/// `ringtap run` as an ordinary user: after this command of the shell, and with these options of setpriv. The program is
+/// copied to where that user may run it.
+pub(crate) fn as_user(bench: &Bench, before: &str, options: &[&str]) -> Command {
+    let program = open_to_all(bench);
     let mut command = bench.lab.command("sh");
     command
         .args(["-c", &format!("{before} && exec setpriv \"$@\""), "sh"])

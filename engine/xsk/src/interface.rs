@@ -35,25 +35,36 @@ pub struct Promiscuous {
 }
 
 impl Interface {
-    /// Looks it up.
+    /// Looks it up, by its name or another that it has (`altname`).
     ///
     /// # Errors
     /// If there is none of that name.
     pub fn find(name: &str) -> Result<Self, XskError> {
-        let failed = |source| XskError::interface(name, "look it up", source);
-        let index = Control::open()
-            .and_then(|control| control.index(name))
-            .map_err(failed)?;
-        Ok(Self {
-            name: name.to_owned(),
-            index,
-        })
+        let look = || {
+            let control = Control::open()?;
+            let index = control.index(name)?;
+            // The one that everything else goes by.
+            let name = control.name(index)?;
+            Ok(Self { name, index })
+        };
+        look().map_err(|source| XskError::interface(name, "look it up", source))
     }
 
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Names of all interfaces of this namespace, in the kernel's order.
+    #[must_use]
+    pub fn names() -> Vec<String> {
+        let text = fs::read_to_string("/proc/thread-self/net/dev").unwrap_or_default();
+        // Two lines of headings.
+        let lines = text.lines().skip(2);
+        lines
+            .filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned()))
+            .collect()
     }
 
     /// The kernel's number for it.
@@ -101,16 +112,30 @@ impl Interface {
         (queues > 0).then_some(queues)
     }
 
-    /// Whether the host itself speaks over it: it is the loopback interface, or has an address of its own other than the one
-    /// that IPv6 gives to each.
+    /// How many receive queues its driver can have, if it tells.
+    #[must_use]
+    pub fn queues_max(&self) -> Option<u32> {
+        let channels = Control::open().ok()?.channels(&self.name).ok()?;
+        let queues = channels.max_rx.max(channels.max_combined);
+        (queues > 0).then_some(queues)
+    }
+
+    /// Whether the host itself speaks over it: it is the loopback interface, has an address of its own other than the one that IPv6
+    /// gives to each, or carries another interface (a bridge, a bond, a VLAN). Where that is not told, it is taken to be so.
     #[must_use]
     pub fn is_used_by_host(&self) -> bool {
         let look = || {
-            let control = Control::open()?;
-            let is_loopback = control.flags(&self.name)? & libc::IFF_LOOPBACK != 0;
-            Ok::<_, std::io::Error>(is_loopback || control.has_ipv4_address(&self.name)?)
+            let is_loopback = Control::open()?.flags(&self.name)? & libc::IFF_LOOPBACK != 0;
+            Ok::<_, std::io::Error>(is_loopback || self.has_address()? || self.carries_another())
         };
-        look().unwrap_or(false) || self.has_ipv6_address()
+        look().unwrap_or(true)
+    }
+
+    /// By ioctl and /proc, for netlink is shut to a capture that goes on.
+    fn has_address(&self) -> std::io::Result<bool> {
+        let names = Control::open()?.names_of_addresses()?;
+        let mut names = names.iter().filter_map(|name| name.split(':').next());
+        Ok(names.any(|name| name == self.name) || self.has_ipv6_address())
     }
 
     /// Lines of that file: address, index, prefix length, scope, flags, name. Scope 20 is the link's own.
@@ -121,6 +146,22 @@ impl Interface {
         text.lines().any(|line| {
             let fields: Vec<&str> = line.split_whitespace().collect();
             matches!(fields.as_slice(), [_, _, _, scope, _, name] if *name == self.name && *scope != "20")
+        })
+    }
+
+    /// By the links that sysfs has to what it is a part of, and to what stands on it.
+    fn carries_another(&self) -> bool {
+        // The folder is that of the namespace in which sysfs was mounted, which need not be ours.
+        if self.statistic("ifindex") != Some(u64::from(self.index)) {
+            return false;
+        }
+        let Ok(entries) = fs::read_dir(format!("/sys/class/net/{}", self.name)) else {
+            return false;
+        };
+        let mut names = entries.filter_map(Result::ok).map(|entry| entry.file_name());
+        names.any(|name| {
+            let name = name.to_string_lossy();
+            name == "master" || name.starts_with("upper_")
         })
     }
 
@@ -174,6 +215,7 @@ mod tests {
         assert_eq!(loopback.link().unwrap(), Link::Running);
         assert!(loopback.mtu().unwrap() >= 1280);
         assert_eq!(loopback.queues(), None);
+        assert!(Interface::names().contains(&"lo".to_owned()));
         assert!(loopback.is_used_by_host());
         let other = Interface {
             index: 4_000_000,

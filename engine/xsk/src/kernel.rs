@@ -124,6 +124,11 @@ impl Kernel {
         self.rx.fd().xdp_statistics()
     }
 
+    /// Frames in the rx ring that nobody has taken yet.
+    pub(crate) fn waiting(&mut self) -> u32 {
+        self.rx.nb_avail_exact()
+    }
+
     /// Whether the driver waits for us to tell it that the fill ring has frames again.
     pub(crate) fn needs_wakeup(&self) -> bool {
         self.fill.needs_wakeup()

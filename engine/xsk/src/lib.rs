@@ -1,7 +1,7 @@
 //! Frames straight from a network interface's queues: AF_XDP sockets, their rings and their memory.
 //!
 //! Owns what one queue needs ([`Queue`]: a UMEM, a fill ring, an rx ring) and what has to be known and done about
-//! an [`Interface`] as a whole: its index, its MTU, its number of queues, promiscuous mode. It knows nothing of what is
+//! an [`Interface`] as a whole: its index, its MTU, its number of queues, promiscuous mode, offloads and ring sizes. It knows nothing of what is
 //! in a frame. Which frames come here at all is decided by an XDP program, which is another crate's.
 //!
 //! All `unsafe` of the packet path stands here, in three modules: `kernel` (rings and UMEM, by `xsk-rs`), `sys` (system calls
@@ -9,6 +9,7 @@
 //! never by both.
 
 mod error;
+mod ethtool;
 mod interface;
 #[expect(unsafe_code, reason = "rings and UMEM are shared with the kernel")]
 mod kernel;
@@ -19,10 +20,11 @@ mod queue;
 mod sys;
 
 pub use error::XskError;
+pub use ethtool::{Feature, Rings, Spread};
 pub use interface::{Interface, Link, Promiscuous};
 pub use pool::Account;
 pub use queue::{
-    Batch, HEADROOM_BYTES, InForce, Queue, QueueOptions, RING_FRAMES_MAX, RING_FRAMES_MIN, Statistics,
-    Wakeup, ZeroCopy,
+    Batch, HEADROOM_BYTES, InForce, MTU_MAX_OF_A_FRAME, Queue, QueueOptions, RING_FRAMES_MAX,
+    RING_FRAMES_MIN, Statistics, Wakeup, ZeroCopy, frame_bytes_for,
 };
-pub use sys::{Ready, raise_memlock, wait};
+pub use sys::{Ready, clock_is_kept, raise_memlock, wait};

@@ -108,6 +108,10 @@ impl<E: Exchange> Pool<E> {
         &self.exchange
     }
 
+    pub(crate) const fn exchange_mut(&mut self) -> &mut E {
+        &mut self.exchange
+    }
+
     pub(crate) fn account(&self) -> Account {
         Account {
             frames: self.frames,

@@ -22,6 +22,8 @@ pub const RING_FRAMES_MAX: u32 = 131_072;
 pub const HEADROOM_BYTES: u32 = 256;
 /// What an Ethernet frame has beside its packet: two addresses, a type, and up to four VLAN tags.
 const LINK_BYTES: u32 = 14 + 4 * 4;
+/// The largest MTU whose packets fit into one frame.
+pub const MTU_MAX_OF_A_FRAME: u32 = 4096 - HEADROOM_BYTES - LINK_BYTES;
 /// Frames may be half a page or a page.
 const FRAME_BYTES: [u32; 2] = [2048, 4096];
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
@@ -298,11 +300,22 @@ impl Queue {
         })
     }
 
+    /// Frames in its ring that have come and were not received yet.
+    pub fn waiting(&mut self) -> u32 {
+        self.pool.exchange_mut().waiting()
+    }
+
     /// Where its frames are.
     #[must_use]
     pub fn account(&self) -> Account {
         self.pool.account()
     }
+}
+
+/// Octets of a frame that fits an interface's packets, unless they are longer than any frame.
+#[must_use]
+pub fn frame_bytes_for(mtu: u32) -> u32 {
+    fitting(mtu)
 }
 
 /// The smaller frame, if an interface's packets fit.
@@ -377,5 +390,6 @@ mod tests {
         assert_eq!(fitting(1762), 2048);
         assert_eq!(fitting(1763), 4096);
         assert_eq!(fitting(9000), 4096);
+        assert_eq!(MTU_MAX_OF_A_FRAME, 3810);
     }
 }

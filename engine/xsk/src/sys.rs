@@ -1,5 +1,5 @@
 //! System calls that no kept crate offers, each behind a safe function: ioctls of network interfaces, options of
-//! AF_XDP sockets, promiscuous mode, `poll`.
+//! AF_XDP sockets, promiscuous mode, `poll`, the state of the clock.
 
 use std::io;
 use std::mem;
@@ -11,10 +11,10 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Channels {
     cmd: u32,
-    max_rx: u32,
+    pub(crate) max_rx: u32,
     max_tx: u32,
     max_other: u32,
-    max_combined: u32,
+    pub(crate) max_combined: u32,
     pub(crate) rx_count: u32,
     tx_count: u32,
     other_count: u32,
@@ -43,6 +43,9 @@ const XDP_OPTIONS_ZEROCOPY: u32 = 1;
 const SO_BUSY_POLL: libc::c_int = 46;
 const SO_PREFER_BUSY_POLL: libc::c_int = 69;
 const SO_BUSY_POLL_BUDGET: libc::c_int = 70;
+
+/// IPv4 addresses that a host may have; with more, nothing is told of them.
+const ADDRESSES_MAX: usize = 1024;
 
 /// A socket for ioctls; it carries no traffic.
 #[derive(Debug)]
@@ -80,13 +83,31 @@ impl Control {
         u32::try_from(mtu).map_err(|_| io::ErrorKind::InvalidData.into())
     }
 
-    /// Whether it has an IPv4 address.
-    pub(crate) fn has_ipv4_address(&self, name: &str) -> io::Result<bool> {
-        match self.ioctl(libc::SIOCGIFADDR, &mut request(name)?) {
-            Ok(()) => Ok(true),
-            Err(error) if error.raw_os_error() == Some(libc::EADDRNOTAVAIL) => Ok(false),
-            Err(error) => Err(error),
+    /// The kernel's own name of the interface with this number.
+    pub(crate) fn name(&self, index: u32) -> io::Result<String> {
+        // Whatever it says, the kernel writes over it.
+        let mut request = request("-")?;
+        request.ifr_ifru.ifru_ifindex = index.try_into().map_err(|_| io::ErrorKind::InvalidInput)?;
+        self.ioctl(libc::SIOCGIFNAME, &mut request)?;
+        Ok(name_in(&request))
+    }
+
+    /// Of each IPv4 address of this namespace the name: an interface's, or a label, which is that with something behind a colon.
+    pub(crate) fn names_of_addresses(&self) -> io::Result<Vec<String>> {
+        // SAFETY: an ifreq is plain data, for which all zeros are valid.
+        let mut requests = vec![unsafe { mem::zeroed::<libc::ifreq>() }; ADDRESSES_MAX];
+        let room = mem::size_of_val(requests.as_slice());
+        // SAFETY: an ifconf is plain data, for which all zeros are valid.
+        let mut all: libc::ifconf = unsafe { mem::zeroed() };
+        all.ifc_len = room.try_into().map_err(|_| io::ErrorKind::InvalidInput)?;
+        all.ifc_ifcu.ifcu_req = requests.as_mut_ptr();
+        // SAFETY: `all` is a valid ifconf for the whole call, which refers to `requests` and says how long they are.
+        done(unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SIOCGIFCONF, &raw mut all) })?;
+        let filled = usize::try_from(all.ifc_len).unwrap_or(0) / mem::size_of::<libc::ifreq>();
+        if filled >= ADDRESSES_MAX {
+            return Err(io::ErrorKind::OutOfMemory.into());
         }
+        Ok(requests.iter().take(filled).map(name_in).collect())
     }
 
     pub(crate) fn channels(&self, name: &str) -> io::Result<Channels> {
@@ -119,12 +140,26 @@ impl Control {
         Ok(String::from_utf8_lossy(name).into_owned())
     }
 
+    /// One command of ethtool, in and out: `words` is its structure of linux/ethtool.h, with room for all that its count says.
+    pub(crate) fn ethtool(&self, name: &str, words: &mut [u32]) -> io::Result<()> {
+        let mut request = request(name)?;
+        request.ifr_ifru.ifru_data = words.as_mut_ptr().cast();
+        self.ioctl(libc::SIOCETHTOOL, &mut request)
+    }
+
     fn ioctl(&self, operation: libc::c_ulong, request: &mut libc::ifreq) -> io::Result<()> {
         // SAFETY: `request` is a valid ifreq for the whole call, and so is what its data pointer, if the operation
         // uses one, refers to: callers keep that on their stack.
         let result = unsafe { libc::ioctl(self.0.as_raw_fd(), operation, &raw mut *request) };
         done(result)
     }
+}
+
+/// The name that the kernel has written.
+fn name_in(request: &libc::ifreq) -> String {
+    let name = request.ifr_name.map(libc::c_char::cast_unsigned);
+    let name = name.split(|octet| *octet == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(name).into_owned()
 }
 
 fn request(name: &str) -> io::Result<libc::ifreq> {
@@ -280,6 +315,19 @@ pub fn raise_memlock() {
         // SAFETY: the pointer is valid for the call.
         let _as_it_was = unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) };
     }
+}
+
+/// Whether something keeps the system's clock right (NTP, PTP).
+///
+/// # Errors
+/// What the system says.
+pub fn clock_is_kept() -> io::Result<bool> {
+    // SAFETY: a timex is plain data, for which all zeros are valid; mode 0 asks and sets nothing.
+    let mut time: libc::timex = unsafe { mem::zeroed() };
+    // SAFETY: the pointer is valid for the call.
+    let state = unsafe { libc::adjtimex(&raw mut time) };
+    done(state)?;
+    Ok(state != libc::TIME_ERROR && time.status & libc::STA_UNSYNC == 0)
 }
 
 fn set_option<T>(socket: RawFd, level: libc::c_int, option: libc::c_int, value: &T) -> io::Result<()> {

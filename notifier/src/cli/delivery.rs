@@ -48,7 +48,7 @@ pub(super) fn run(args: &DeliveryArgs, config: &Config, database: &Path) -> Resu
     for key in &args.unset {
         changes.push((known(key)?, None));
     }
-    let mut store = Store::open(database).map_err(Failure::work)?;
+    let mut store = Store::open_existing(database).map_err(Failure::work)?;
     for (key, value) in &changes {
         store
             .set_wish(&args.user, key, value.as_deref())

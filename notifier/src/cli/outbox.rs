@@ -57,7 +57,7 @@ pub(super) enum OutboxCommand {
 }
 
 pub(super) fn run(command: &OutboxCommand, database: &Path) -> Result<(), Failure> {
-    let mut store = Store::open(database).map_err(Failure::work)?;
+    let mut store = Store::open_existing(database).map_err(Failure::work)?;
     match command {
         OutboxCommand::List { all, limit } => list(&store, *all, *limit),
         OutboxCommand::Show { id, numbers } => show(&store, *id, *numbers),

@@ -46,7 +46,7 @@ pub(super) fn run(args: &PolicyArgs, config: &Config, database: &Path) -> Result
     for key in &args.unset {
         Switches::default().unset(key).map_err(Failure::usage)?;
     }
-    let mut store = Store::open(database).map_err(Failure::work)?;
+    let mut store = Store::open_existing(database).map_err(Failure::work)?;
     let is_change = args.unset_all || !set.is_empty() || !args.unset.is_empty();
     let found = if is_change {
         store.change_switches(&args.user, |switches| {

@@ -12,7 +12,7 @@ pub(super) fn list(journal: &Path, database: &Path) -> Result<(), Failure> {
     let sets = Reader::open(journal)
         .and_then(|journal| journal.sets())
         .map_err(Failure::work)?;
-    let holders = Store::open(database)
+    let holders = Store::open_existing(database)
         .and_then(|store| store.holders())
         .map_err(Failure::work)?;
     table(kin::suggestions(&sets, &holders).into_iter().map(|suggestion| {

@@ -165,6 +165,9 @@ pub const DATABASE: Schema = Schema {
 /// A fault of the database, with its file's name.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    /// There is no database, and this is not for making one.
+    #[error("notifier database {}: no such file; `ringtap-notifier import FILE.csv` makes it, or name another by --database or notifier.database", .0.display())]
+    Absent(PathBuf),
     /// The file cannot serve: missing, foreign, newer, or not to be opened.
     #[error(transparent)]
     File(#[from] SchemaError),
@@ -223,6 +226,15 @@ impl Store {
             clocks,
             called: turns::CalledUp::default(),
         })
+    }
+
+    /// As [`Store::open`], but makes no database: what is asked of one that is not there is asked of a wrong path.
+    pub fn open_existing(path: &Path) -> Result<Self, StoreError> {
+        if path.exists() {
+            Self::open(path)
+        } else {
+            Err(StoreError::Absent(path.to_owned()))
+        }
     }
 
     /// Runs `work` in one transaction which is committed only if it succeeds.

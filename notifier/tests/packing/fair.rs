@@ -140,6 +140,7 @@ fn a_domain_that_hangs_is_not_asked_again_and_again() {
 fn who_is_kept_waiting_holds_up_nobody() {
     let mut world = World::new("coalesce_window_s = 0\nmails_per_hour_max = 0");
     world.config.notifier.smtp.per_domain_max = 100;
+    world.answers.lock().unwrap().late_after = Some(Duration::from_millis(100));
     let mut world = world.restart();
     let begin = time("2024-05-06T02:00:00Z");
     let now = begin.plus_ms(12_000);
@@ -167,8 +168,9 @@ fn who_is_kept_waiting_holds_up_nobody() {
     assert_eq!(world.answers.lock().unwrap().at_once_max, 5);
     // Those who stood in stand by again.
     world.answers.lock().unwrap().at_once_max = 0;
-    world.answers.lock().unwrap().takes = Duration::from_millis(5);
+    world.answers.lock().unwrap().takes = Duration::from_millis(2);
     world.write((10..60).map(|n| missed(&format!("{n}"), begin, ZHANG, LIMING)));
     world.at(now);
-    assert_eq!(world.answers.lock().unwrap().at_once_max, 4);
+    let at_once = world.answers.lock().unwrap().at_once_max;
+    assert!(at_once < 8, "{at_once}: all work");
 }

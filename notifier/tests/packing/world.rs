@@ -65,6 +65,8 @@ pub struct Answers {
     pub hangs_on: Option<&'static str>,
     /// A domain whose messages keep a sender waiting, until this is nothing again.
     pub stalls_on: Option<&'static str>,
+    /// After this time others do not wait any more, from the next restart on; a minute if not set.
+    pub late_after: Option<Duration>,
     /// For whom messages were tried.
     pub tried: Vec<String>,
     pub tries: usize,
@@ -171,7 +173,11 @@ impl World {
             giveup_ms: i64::from(delivery.giveup_h) * 3_600_000,
             per_domain_max: config.notifier.smtp.per_domain_max,
             quiet: delivery.quiet(),
-            late_after: Duration::from_millis(100),
+            late_after: answers
+                .lock()
+                .unwrap()
+                .late_after
+                .unwrap_or(Duration::from_secs(60)),
         };
         let mut courier = Courier::new(patience, Arc::new(Status::default()));
         for channel in Channel::ALL {

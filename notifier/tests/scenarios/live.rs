@@ -80,7 +80,16 @@ fn mails(lab: &Lab, ringtap: &Path, case: &Case, wanted: &Expected) -> Result<Ve
     std::fs::write(&file, &text).expect("written");
     let mut command = lab.command(ringtap);
     command
-        .args(["run", "--interface", MIRROR, "--cores", "0,1", "--config"])
+        .args([
+            "run",
+            "--user",
+            "root",
+            "--interface",
+            MIRROR,
+            "--cores",
+            "0,1",
+            "--config",
+        ])
         .arg(&file)
         .arg("--journal")
         .arg(folder.path().join("journal.db"));

@@ -44,6 +44,7 @@ secret = open(folder + "/secret", "rb").read().rstrip(b"\r\n")
 body = open(folder + "/body", "rb").read()
 headers = {{"X-Ringtap-Timestamp": timestamp, "X-Ringtap-Signature": signature}}
 assert is_genuine(secret, headers, body)
+assert is_genuine(secret, {{name.lower(): value for name, value in headers.items()}}, body)
 assert is_genuine(secret, dict(headers, **{{"X-Ringtap-Signature": "v2=00, " + signature}}), body)
 assert not is_genuine(secret, headers, body + b" ")
 assert not is_genuine(secret + b"x", headers, body)

@@ -11,6 +11,7 @@
 pub(crate) mod deadline;
 pub(crate) mod hop;
 pub(crate) mod observe;
+mod seen;
 pub(crate) mod sides;
 pub(crate) mod ties;
 
@@ -24,6 +25,7 @@ use crate::nature::Nature;
 use crate::reason::ReasonLine;
 use crate::tick::Tick;
 use hop::Hop;
+pub use seen::HopSeen;
 use ties::Ties;
 
 /// Hop transactions kept of one leg. A challenged call over four segments with a three-way fork has 14, a

@@ -460,22 +460,34 @@ impl<'a> Case<'a> {
     }
 }
 
-/// How good a branch's evidence is (§2.8 step 4f). Later is what ended later: phones that are called together begin within
-/// a moment of each other, in whatever order, and the one that rang on tells how it ended. The last three only break ties,
-/// so that the order in which their messages came does not show.
-pub(super) type Evidence = (bool, u8, bool, Option<Time>, Time, Reverse<Option<Time>>, u16);
+/// How good a branch's evidence is (§2.8 step 4f). Of phones that rang later is what ended later:
+/// those that are called together begin within a moment of each other, in whatever order, and the one that rang on tells how it ended.
+/// (Where roles are not known, branches may be hops of one way, of which the last one to begin is nearest to the phone.) The last three
+/// only break ties, so that the order in which their messages came does not show.
+pub(super) type Evidence = (
+    bool,
+    u8,
+    bool,
+    Option<Time>,
+    Time,
+    Reverse<Option<Time>>,
+    Option<Time>,
+    u16,
+);
 
 fn evidence(branch: &Branch<'_>) -> Evidence {
     let status = branch.refusal().map_or(0, |seen| seen.hop.status);
     // D26: a merged request says nothing of the phone.
     let inconclusive = codes::invites_retry(status) || status == 482;
+    let is_phone = branch.is_alerted() && branch.rank() >= Segment::Gj.rank();
     (
         branch.is_alerted(),
         branch.rank(),
         !inconclusive,
-        branch.ended(),
+        branch.ended().filter(|_| is_phone),
         branch.started(),
         Reverse(branch.alerted_at()),
+        branch.ended(),
         status,
     )
 }
