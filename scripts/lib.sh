@@ -9,6 +9,11 @@ TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
 
 # The SMTP library of the demo, if it has to come from PyPI.
 AIOSMTPD_VERSION=1.4.6
+# What drives the browser, from PyPI.
+PLAYWRIGHT_VERSION=1.65.2
+
+# What draws the plots of the benchmarks.
+MATPLOTLIB_VERSION=3.11.2
 
 say() {
     printf '%s\n' "$*"
@@ -115,6 +120,12 @@ need_prometheus() {
     without_services install_debian prometheus
 }
 
+# need_slapd: an LDAP server, for tests of what is read from one.
+need_slapd() {
+    [[ -x /usr/sbin/slapd && -x /usr/sbin/slapadd ]] && return
+    without_services install_debian slapd
+}
+
 # without_services COMMAND...: Debian's packages start their services as they are installed, which nobody wants here: for that moment
 # policy-rc.d says no, where the machine has none of its own.
 without_services() (
@@ -188,4 +199,50 @@ need_aiosmtpd() {
     rm -rf "$venv"
     install_debian python3-aiosmtpd || die "no aiosmtpd: install python3-aiosmtpd, or python3-venv with PyPI in reach"
     SMTP_PYTHON=/usr/bin/python3
+}
+
+# need_browser: Debian's Chromium with a font that has Chinese, and BROWSER_PYTHON, a Python that drives it, in a virtual environment among
+# the build products.
+# shellcheck disable=SC2034  # read by page.sh
+need_browser() {
+    local venv=$TARGET_DIR/page-python
+    local missing=()
+    command -v chromium >/dev/null || missing+=(chromium)
+    [[ -n $(fc-list :lang=zh-cn 2>/dev/null) ]] || missing+=(fonts-wqy-microhei)
+    [[ ${#missing[@]} -eq 0 ]] || install_debian "${missing[@]}" || return 1
+    BROWSER_PYTHON=$venv/bin/python
+    "$BROWSER_PYTHON" -c 'import playwright.sync_api' >/dev/null 2>&1 && return
+    say "fetching what drives the browser (playwright $PLAYWRIGHT_VERSION)"
+    if ! { python3 -m venv --clear "$venv" && "$venv/bin/python" -m pip install --quiet "playwright==$PLAYWRIGHT_VERSION"; } >/dev/null 2>&1; then
+        rm -rf "$venv"
+        return 1
+    fi
+}
+
+# need_valgrind: callgrind, for counting instructions.
+need_valgrind() {
+    command -v valgrind >/dev/null && command -v callgrind_annotate >/dev/null && return
+    install_debian valgrind
+}
+
+# need_matplotlib: sets PLOT_PYTHON to a Python that can draw; to any where it cannot be had, and says so.
+# shellcheck disable=SC2034  # read by bench.sh
+need_matplotlib() {
+    local python venv=$TARGET_DIR/bench/python
+    command -v python3 >/dev/null || install_debian python3 || die "no python3: install it"
+    for python in "$venv/bin/python" python3; do
+        if "$python" -c 'import matplotlib' >/dev/null 2>&1; then
+            PLOT_PYTHON=$python
+            return
+        fi
+    done
+    say "fetching the plots' library (matplotlib $MATPLOTLIB_VERSION)"
+    if python3 -m venv --clear "$venv" >/dev/null 2>&1 &&
+        "$venv/bin/python" -m pip install --quiet "matplotlib==$MATPLOTLIB_VERSION" >/dev/null 2>&1; then
+        PLOT_PYTHON=$venv/bin/python
+        return
+    fi
+    rm -rf "$venv"
+    PLOT_PYTHON=python3
+    say "!! no matplotlib $MATPLOTLIB_VERSION (PyPI), and no python3-matplotlib (Debian): the report will have no plots" >&2
 }

@@ -49,6 +49,7 @@ set_up() {
     need_capture_tools
     need_faketime || say "no libfaketime (Debian: faketime): clocks that are set cannot be tested" >&2
     need_prometheus || say "no Prometheus (Debian: prometheus): metrics, alert rules and the dashboard cannot be tested with it" >&2
+    need_slapd || say "no slapd (Debian: slapd): what is read from an LDAP server cannot be tested" >&2
     need_iproute2 || say "no ip command (Debian: iproute2): live capture cannot be tested" >&2
     cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt || return 1
     cargo clippy --version >/dev/null 2>&1 || rustup component add clippy || return 1
@@ -179,6 +180,16 @@ real_core() {
     RINGTAP_PROGRAMS=$(realpath "$TARGET_DIR")/debug scripts/core.sh --out "$SCRATCH/core"
 }
 
+# People's page in a browser; where there is none, that is told.
+browser() {
+    need_browser || {
+        say "!! NO BROWSER ON THIS MACHINE: no Chromium (Debian: chromium, fonts-wqy-microhei) or no Playwright (PyPI)" >&2
+        [[ ${RINGTAP_LIVE:-} != 1 ]]
+        return
+    }
+    RINGTAP_PROGRAMS=$(realpath "$TARGET_DIR")/debug scripts/page.sh --out "$SCRATCH/page"
+}
+
 live_demo() {
     scripts/demo.sh --live --out "$SCRATCH/live-demo"
 }
@@ -194,6 +205,7 @@ step "fuzzing" fuzzing
 step "XDP program" xdp_object
 step "samples" samples
 step "demo" demo
+step "page in a browser" browser
 if [[ -z $LIVE_LACKS ]]; then
     step "live tests" live_tests
     step "real core" real_core

@@ -6,38 +6,16 @@
 #![allow(missing_docs, clippy::expect_used, reason = "a benchmark")]
 
 use std::hint::black_box;
-use std::path::Path;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use ringtap::capture::pcap::CaptureFile;
 use ringtap::capture::{Chunk, Frame};
-use ringtap::decode::{Around, DecodeCounters, Decoded, Decoder, Payload, PortSet};
+use ringtap::decode::{Around, DecodeCounters, Decoded, Decoder, Payload};
 use ringtap::replay::{Options, Speed, table};
 use ringtap::worker::{Shared, Worker};
+use ringtap_benches::workload::{COLD_MESSAGES, chunks, chunks_in, decoder, scenarios};
 use ringtap_calls::Rules;
 use ringtap_config::Config;
-use ringtap_testkit::{Format, Transport, Wire, capture, capture_over, messages_salted};
-
-/// Messages looked at: more than fit into the caches.
-const MESSAGES_MAX: usize = 200_000;
-
-fn chunks() -> Vec<Chunk> {
-    let mut file = match std::env::var("RINGTAP_BENCH_PCAP") {
-        Ok(path) => CaptureFile::open(Path::new(&path)),
-        Err(_) => CaptureFile::from_reader("scenarios", Box::new(std::io::Cursor::new(scenarios()))),
-    }
-    .expect("a capture");
-    let (mut chunks, mut frames) = (Vec::new(), 0);
-    while frames < MESSAGES_MAX {
-        let mut chunk = Chunk::new();
-        if !file.next_chunk(&mut chunk).expect("readable") {
-            break;
-        }
-        frames += chunk.len();
-        chunks.push(chunk);
-    }
-    chunks
-}
+use ringtap_testkit::{Format, Transport, capture_over};
 
 /// Messages out of all streams in there.
 fn streamed<'c>(decoder: &Decoder, frames: impl Iterator<Item = Frame<'c>>) -> u64 {
@@ -64,38 +42,12 @@ const fn tcp(segment_bytes: Option<usize>) -> Transport {
 
 /// The scenarios over another transport.
 fn chunks_over(transport: Transport) -> Vec<Chunk> {
-    let bytes = capture_over(&wires(), transport, 1, Format::Pcap);
-    let mut file =
-        CaptureFile::from_reader("scenarios", Box::new(std::io::Cursor::new(bytes))).expect("a capture");
-    let mut chunks = Vec::new();
-    loop {
-        let mut chunk = Chunk::new();
-        if !file.next_chunk(&mut chunk).expect("readable") {
-            return chunks;
-        }
-        chunks.push(chunk);
-    }
-}
-
-fn scenarios() -> Vec<u8> {
-    capture(&wires(), Format::Pcap)
-}
-
-fn wires() -> Vec<Wire> {
-    let cases: Vec<_> = ringtap_testkit::all()
-        .iter()
-        .flat_map(|row| row.cases())
-        .collect();
-    let mut wires: Vec<_> = (0..20)
-        .flat_map(|round| cases.iter().flat_map(move |case| messages_salted(case, round)))
-        .collect();
-    wires.sort_by_key(|wire| wire.time);
-    wires
+    chunks_in(capture_over(&scenarios(20), transport, 1, Format::Pcap))
 }
 
 fn stages(criterion: &mut Criterion) {
-    let chunks = chunks();
-    let decoder = Decoder::new(PortSet::from_iter([5060]));
+    let chunks = chunks(COLD_MESSAGES);
+    let decoder = decoder();
     let frames = || chunks.iter().flat_map(Chunk::frames);
     let payloads: Vec<&[u8]> = {
         let mut counters = DecodeCounters::new();

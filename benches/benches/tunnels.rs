@@ -12,36 +12,17 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ringtap::capture::Chunk;
-use ringtap::capture::pcap::CaptureFile;
 use ringtap::decode::{Around, DecodeCounters, Decoded, Decoder, PortSet};
+use ringtap_benches::workload::{chunks_in, scenarios};
 use ringtap_testkit::wrap::{Wrap, hep, wrapped};
-use ringtap_testkit::{Format, Wire, capture, messages_salted, mutate};
+use ringtap_testkit::{Format, Wire, capture, mutate};
 
 fn wires() -> Vec<Wire> {
-    let cases: Vec<_> = ringtap_testkit::all()
-        .iter()
-        .flat_map(|row| row.cases())
-        .collect();
-    let mut wires: Vec<_> = (0..5)
-        .flat_map(|round| cases.iter().flat_map(move |case| messages_salted(case, round)))
-        .collect();
+    let mut wires = scenarios(5);
     for wire in &mut wires {
         wire.link = ringtap_testkit::Link::default();
     }
-    wires.sort_by_key(|wire| wire.time);
     wires
-}
-
-fn chunks(pcap: Vec<u8>) -> Vec<Chunk> {
-    let mut file = CaptureFile::from_reader("made", Box::new(std::io::Cursor::new(pcap))).expect("a capture");
-    let mut chunks = Vec::new();
-    loop {
-        let mut chunk = Chunk::new();
-        if !file.next_chunk(&mut chunk).expect("readable") {
-            return chunks;
-        }
-        chunks.push(chunk);
-    }
 }
 
 fn tunnels(criterion: &mut Criterion) {
@@ -66,7 +47,7 @@ fn tunnels(criterion: &mut Criterion) {
         ("four, one in the other", wrapped(&wires, &stack, None)),
     ];
     for (name, pcap) in captures {
-        let chunks = chunks(pcap);
+        let chunks = chunks_in(pcap);
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 let mut counters = DecodeCounters::new();
@@ -102,7 +83,7 @@ fn reassembly(criterion: &mut Criterion) {
         ),
     ];
     for (name, pcap) in captures {
-        let chunks = chunks(pcap);
+        let chunks = chunks_in(pcap);
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 let (mut counters, mut packets) = (DecodeCounters::new(), Vec::new());
@@ -132,8 +113,11 @@ fn duplicates(criterion: &mut Criterion) {
     group
         .sample_size(10)
         .throughput(Throughput::Elements(wires.len() as u64));
-    let (once, twice) = (chunks(capture(&wires, Format::Pcap)), mutate::duplicated(&wires));
-    let twice = chunks(capture(&twice, Format::Pcap));
+    let (once, twice) = (
+        chunks_in(capture(&wires, Format::Pcap)),
+        mutate::duplicated(&wires),
+    );
+    let twice = chunks_in(capture(&twice, Format::Pcap));
     for (name, chunks, duplicate_ms) in [
         ("no copies, not looked for", &once, 0),
         ("no copies", &once, 5),

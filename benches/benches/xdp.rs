@@ -17,10 +17,12 @@ use ringtap_classify::testing::{
 use ringtap_xdp::{Program, Settings, Take, Verdict};
 use rustix::net::{AddressFamily, SocketType, socket};
 
-/// Test runs of each frame; the lowest and the middle one are told.
+/// Test runs of each frame; the lowest and the middle one are told. Few with `--quick`, which only shows that it works.
 const ROUNDS: usize = 31;
+const ROUNDS_QUICK: usize = 3;
 /// Frames in each.
 const REPEAT: u32 = 100_000;
+const REPEAT_QUICK: u32 = 1_000;
 
 fn main() -> anyhow::Result<()> {
     let settings = Settings {
@@ -29,15 +31,20 @@ fn main() -> anyhow::Result<()> {
         dedicated: false,
         queues: 1,
     };
+    let (rounds, repeat) = if std::env::args().any(|argument| argument == "--quick") {
+        (ROUNDS_QUICK, REPEAT_QUICK)
+    } else {
+        (ROUNDS, REPEAT)
+    };
     let mut program = Program::load(&settings)?;
     let socket = socket(AddressFamily::XDP, SocketType::RAW, None).context("open an AF_XDP socket")?;
     program.set_socket(0, socket.as_fd())?;
     let frames = frames();
-    let mut ns = vec![Vec::with_capacity(ROUNDS); frames.len()];
+    let mut ns = vec![Vec::with_capacity(rounds); frames.len()];
     // Round by round: clocks that drift do so for all frames.
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         for ((_, frame, verdict), ns) in frames.iter().zip(&mut ns) {
-            let run = program.test_run(frame, REPEAT)?;
+            let run = program.test_run(frame, repeat)?;
             anyhow::ensure!(run.verdict == *verdict, "{run:?} instead of {verdict:?}");
             ns.push(run.ns_per_run);
         }
@@ -45,7 +52,7 @@ fn main() -> anyhow::Result<()> {
     println!("{:<42} {:>10} {:>10}", "frame", "lowest ns", "median ns");
     for ((name, ..), ns) in frames.iter().zip(&mut ns) {
         ns.sort_unstable();
-        let (lowest, median) = (ns.first(), ns.get(ROUNDS / 2));
+        let (lowest, median) = (ns.first(), ns.get(rounds / 2));
         println!(
             "{name:<42} {:>10} {:>10}",
             lowest.unwrap_or(&0),

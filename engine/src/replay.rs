@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::Sender;
 use ringtap_calls::table::TableCounters;
-use ringtap_calls::{Gap, GapKind, Harvest, LegTable};
+use ringtap_calls::{Gap, GapKind, Harvest, Learner, LegTable};
 use ringtap_record::Time;
 use thiserror::Error;
 
@@ -132,7 +132,13 @@ pub fn replay(
     check(options)?;
     let shared = Arc::new(shared);
     let crew = Crew::new(&shared, decoder, &options.cores)?;
-    let settler = SettlerThread::spawn(Arc::clone(&shared), sinks, options.keep_all, None)?;
+    let settler = SettlerThread::spawn(
+        Arc::clone(&shared),
+        Learner::default(),
+        sinks,
+        options.keep_all,
+        None,
+    )?;
     let mut run = Run {
         crew,
         shared: &shared,

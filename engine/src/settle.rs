@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use ringtap_calls::learner::LearnerCounters;
 use ringtap_calls::settler::SettlerCounters;
-use ringtap_calls::{Harvest, Judged, Settler};
+use ringtap_calls::{Harvest, Judged, Learner, Settler};
 use ringtap_journal::Totals;
 use ringtap_record::{Outcome, Time};
 
@@ -56,8 +56,8 @@ pub struct Progress {
     pub waiting: usize,
 }
 
-/// Is told, by the settler's thread, after each lot what it has done.
-pub type Told = Box<dyn FnMut(&Settled, Progress) + Send>;
+/// Is told, by the settler's thread, after each lot what it has done, and may look at the settler.
+pub type Told = Box<dyn FnMut(&Settled, Progress, &Settler) + Send>;
 
 /// The handle of the thread.
 #[derive(Debug)]
@@ -67,9 +67,11 @@ pub struct SettlerThread {
 }
 
 impl SettlerThread {
-    /// Starts it. With `keep_all` answered calls are recorded too. After each lot `told` is, if there is somebody to tell.
+    /// Starts it. It knows already what `learned` does. With `keep_all` answered calls are recorded too. After each lot `told` is, if there is
+    /// somebody to tell.
     pub fn spawn(
         shared: Arc<Shared>,
+        learned: Learner,
         sinks: Vec<Box<dyn RecordSink>>,
         keep_all: bool,
         told: Option<Told>,
@@ -84,7 +86,7 @@ impl SettlerThread {
         };
         let thread = thread::Builder::new()
             .name("settler".to_owned())
-            .spawn(move || work.run(&lots))?;
+            .spawn(move || work.run(learned, &lots))?;
         Ok(Self { sender, thread })
     }
 
@@ -113,8 +115,9 @@ struct Work {
 }
 
 impl Work {
-    fn run(mut self, lots: &Receiver<Lot>) -> Result<Settled, SinkError> {
+    fn run(mut self, learned: Learner, lots: &Receiver<Lot>) -> Result<Settled, SinkError> {
         let mut settler = Settler::new(&self.shared.table)
+            .knowing(learned)
             .explaining_all(self.keep_all || self.shared.rules.short_answer_ms > 0);
         let shared = Arc::clone(&self.shared);
         let (mut records, mut progress) = (Vec::new(), Progress::default());
@@ -137,6 +140,7 @@ impl Work {
             for judged in records.drain(..) {
                 self.take(&judged)?;
             }
+            self.give_sinks(|sink| sink.pass())?;
             self.settled.counters = settler.counters();
             self.settled.learned = settler.learner.counters();
             if let Some(told) = &mut self.told {
@@ -145,7 +149,7 @@ impl Work {
                     until: now.or(progress.until),
                     waiting: lots.len(),
                 };
-                told(&self.settled, progress);
+                told(&self.settled, progress, &settler);
             }
             if self.sinks.is_empty() {
                 break;

@@ -121,6 +121,44 @@ fn wrong_names_are_told_apart() {
         String::from_utf8_lossy(&nobody.stderr)
             .contains("no call of these captures is named 0123456789abcdef")
     );
-    // Without any option there is nothing to explain.
-    assert_eq!(ringtap(&["explain"]).status.code(), Some(2));
+    // Of a name and a number one has to go.
+    assert_eq!(
+        ringtap(&["explain", "--call", "00", "--newest", "2"])
+            .status
+            .code(),
+        Some(2)
+    );
+}
+
+/// Catches `explain` that tells other calls than the last, or in another order.
+#[test]
+fn the_newest_calls_are_told_without_a_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = folder.path().join("newest.db");
+    let journal = journal.to_str().unwrap();
+    let mut config = String::new();
+    for row in ["S18", "S31"] {
+        let (file, pcap) = lab(folder.path(), row);
+        out(&ringtap(&[
+            "replay",
+            "--config",
+            &file,
+            "--journal",
+            journal,
+            &pcap,
+        ]));
+        config = file;
+    }
+    let told = |more: &[&str]| -> Vec<String> {
+        let arguments = [&["explain", "--config", &config, "--journal", journal], more].concat();
+        let lines = out(&ringtap(&arguments));
+        let dialled = lines.lines().filter(|line| line.starts_with("  dialled"));
+        dialled
+            .map(|line| line.trim_start_matches("  dialled").trim().to_owned())
+            .collect()
+    };
+    let (twice, desk) = ("+862583091001", "+862583091010");
+    assert_eq!(told(&[]), [desk]);
+    assert_eq!(told(&["--newest", "2"]), [twice, desk]);
+    assert_eq!(told(&["--newest", "9"]), [twice, twice, desk]);
 }

@@ -1,44 +1,66 @@
 //! The command line: what was asked for, done, and said with the right exit status (0 done, 1 failed while
 //! working, 2 wrong usage or configuration).
 
+mod account;
+mod audit;
 mod backup;
 mod delivery;
+mod directory;
 mod doctor;
+mod import;
+mod ldap;
 mod outbox;
+mod person;
 mod policy;
+mod preview;
 mod suggestions;
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use ringtap_config::Config;
-use ringtap_telemetry::Telemetry;
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use ringtap_identity::LogNumbers;
+use ringtap_manual::Manual;
+use ringtap_telemetry::{Rewritten, Telemetry};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use tracing_subscriber::EnvFilter;
 
+use crate::page::{Keeper, PageError};
 use crate::service::{Service, ServiceError};
-use crate::store::{PeopleError, Store};
-use crate::subscriptions::{self, BadFile};
+
+/// What the manual says besides.
+const MORE: &str = "\
+Exit status: 0 done, 1 failed while working, 2 wrong usage or configuration.
+
+Files: /etc/ringtap/ringtap.toml, which ringtap reads too; /var/lib/ringtap/journal.db, the call records; \
+/var/lib/ringtap/notifier.db, subscriptions and outbox.
+
+See also: ringtap(1), which records the calls.";
 
 /// Mails the called person the moment a call was missed.
 ///
 /// Reads the journal that `ringtap` writes, finds out whose number was called, and mails those who
 /// subscribed. One person gets one mail per missed call, whatever number or device rang.
 #[derive(Debug, Parser)]
-#[command(name = "ringtap-notifier", version, max_term_width = 100)]
+#[command(name = "ringtap-notifier", version, propagate_version = true, max_term_width = 100, after_long_help = MORE)]
 struct Cli {
     #[command(flatten)]
     common: Common,
     #[command(subcommand)]
-    command: Command,
+    chosen: Chosen,
+}
+
+#[derive(Debug, Subcommand)]
+enum Chosen {
+    #[command(flatten)]
+    Command(Command),
+    #[command(flatten)]
+    Manual(Manual),
 }
 
 #[derive(Debug, Args)]
@@ -59,6 +81,9 @@ struct Common {
     /// Form of the log on standard error; RUST_LOG sets how much is said
     #[arg(long, value_enum, default_value_t = LogFormat::Text, global = true)]
     log_format: LogFormat,
+    /// How the log shows numbers, SIP and mail addresses
+    #[arg(long, value_enum, default_value_t = Numbers::Masked, global = true)]
+    log_numbers: Numbers,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -67,66 +92,69 @@ enum LogFormat {
     Json,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Numbers {
+    /// As they are
+    Full,
+    /// Their middle hidden
+    Masked,
+    /// Not at all
+    None,
+}
+
+impl From<Numbers> for LogNumbers {
+    fn from(numbers: Numbers) -> Self {
+        match numbers {
+            Numbers::Full => Self::Full,
+            Numbers::Masked => Self::Masked,
+            Numbers::None => Self::None,
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Follow the journal and send messages until SIGINT or SIGTERM
+    /// Follow the journal and send messages until SIGINT or SIGTERM; serve people's own page if `notifier.public_url` is set
     Run,
     /// Read the journal to its end, try each message that is due once, and exit; for cron and tests. Stops
     /// early if the server cannot be reached, and exits with 1 as long as messages wait
     Once,
-    /// Take subscriptions from a CSV file: all of it or, if any line is wrong, nothing
-    ///
-    /// Columns: user,name,email,locale,timezone,subscribed,account,label,aliases. One line per account;
-    /// lines of the same user must agree about the person. People who are not in the file stay.
-    Import {
-        /// The CSV file, UTF-8 with a header line; `-` reads standard input
-        file: PathBuf,
-        /// Remove people who are not in the file
-        #[arg(long)]
-        replace: bool,
-    },
-    /// Write all subscriptions as CSV to a file or, without one, to standard output
-    Export {
-        /// The file to write
-        file: Option<PathBuf>,
-    },
-    /// Look at subscribers, and at what each of them wants to hear of
+    Import(import::ImportArgs),
+    Export(import::ExportArgs),
+    /// Add, show, change and remove subscribers, and what each of them wants to hear of
     #[command(subcommand)]
     User(UserCommand),
-    /// Look at accounts and who owns them
+    /// Add, show, change and remove accounts: who owns them, and what else they are called
     #[command(subcommand)]
-    Account(AccountCommand),
+    Account(account::AccountCommand),
+    /// Names for numbers that call
+    #[command(subcommand)]
+    Directory(directory::DirectoryCommand),
+    /// People and callers' names from the LDAP server of `[notifier.ldap]`, which is only read
+    #[command(subcommand)]
+    Ldap(ldap::LdapCommand),
+    Forget(person::ForgetArgs),
+    /// Who changed what
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Look at queued messages, try them again, or drop them
     #[command(subcommand)]
     Outbox(outbox::OutboxCommand),
     Backup(backup::BackupArgs),
     Doctor(doctor::DoctorArgs),
-}
-
-#[derive(Debug, Subcommand)]
-enum List {
-    /// One line for each
-    List,
+    Preview(preview::PreviewArgs),
 }
 
 #[derive(Debug, Subcommand)]
 enum UserCommand {
     /// One line for each
     List,
+    Show(person::ShowArgs),
+    Add(person::AddArgs),
+    Change(person::ChangeArgs),
+    Remove(person::RemoveArgs),
     Policy(policy::PolicyArgs),
     Delivery(delivery::DeliveryArgs),
-}
-
-#[derive(Debug, Subcommand)]
-enum AccountCommand {
-    /// One line for each
-    List,
-    /// Identities that are registered together with somebody's account but stand in no subscription, and
-    /// accounts of different people that are registered together
-    ///
-    /// One line for each, tabs between: alias or conflict, users, accounts, identities, when it was seen last,
-    /// what to do. Reads what the engine has learned from REGISTER and reg-event NOTIFY (`identities.learn`).
-    Suggestions,
 }
 
 /// A failure, and whether usage or configuration is to blame.
@@ -151,6 +179,16 @@ impl Failure {
     }
 }
 
+impl From<PageError> for Failure {
+    fn from(fault: PageError) -> Self {
+        if fault.is_configuration() {
+            Self::usage(fault)
+        } else {
+            Self::work(fault)
+        }
+    }
+}
+
 impl From<ServiceError> for Failure {
     fn from(fault: ServiceError) -> Self {
         if fault.is_configuration() {
@@ -165,8 +203,12 @@ impl From<ServiceError> for Failure {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    log_to_stderr(cli.common.log_format);
-    match dispatch(&cli) {
+    log_to_stderr(cli.common.log_format, cli.common.log_numbers.into());
+    let done = match &cli.chosen {
+        Chosen::Manual(manual) => manual.run(Cli::command()).map_err(Failure::work),
+        Chosen::Command(command) => dispatch(command, &cli.common),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             let _ = writeln!(io::stderr(), "ringtap-notifier: {}", failure.text);
@@ -175,31 +217,29 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn dispatch(cli: &Cli) -> Result<(), Failure> {
-    let config = ringtap_config::load(cli.common.config.as_deref()).map_err(Failure::usage)?;
+fn dispatch(command: &Command, common: &Common) -> Result<(), Failure> {
+    let config = ringtap_config::load(common.config.as_deref()).map_err(Failure::usage)?;
     let standard = Path::new(ringtap_config::DEFAULT_PATH);
-    let named = cli
-        .common
+    let named = common
         .config
         .as_deref()
         .or_else(|| standard.exists().then_some(standard));
-    let database = cli
-        .common
+    let database = common
         .database
         .clone()
         .unwrap_or_else(|| config.notifier.database.clone());
-    let journal = cli
-        .common
+    let journal = common
         .journal
         .clone()
         .unwrap_or_else(|| config.journal.path.clone());
-    if cli.common.metrics.is_some() && !matches!(cli.command, Command::Run) {
+    if common.metrics.is_some() && !matches!(command, Command::Run) {
         tracing::warn!("--metrics is for `run`: nothing is served");
     }
-    match &cli.command {
+    match command {
         Command::Run => {
             let smtp = config.notifier.smtp.url.clone();
-            let service = Service::new(config, &journal, &database)?;
+            let service = Service::new(config.clone(), &journal, &database)?;
+            let _page = Keeper::start(&config, &database, service.status())?;
             tracing::info!(
                 config = %named.map_or_else(|| "defaults".to_owned(), |path| path.display().to_string()),
                 journal = %journal.display(),
@@ -207,19 +247,27 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
                 smtp,
                 "working with"
             );
-            run(service, cli.common.metrics)
+            run(service, common.metrics)
         }
         Command::Once => once(Service::new(config, &journal, &database)?),
-        Command::Import { file, replace } => import(file, *replace, &config, &database),
-        Command::Export { file } => export(file.as_deref(), &database),
-        Command::User(UserCommand::List) => list_users(&database),
+        Command::Import(args) => import::import(args, &config, &database),
+        Command::Export(args) => import::export(args, &database),
+        Command::User(UserCommand::List) => person::list(&database),
+        Command::User(UserCommand::Show(args)) => person::show(args, &config, &database),
+        Command::User(UserCommand::Add(args)) => person::add(args, &config, &database),
+        Command::User(UserCommand::Change(args)) => person::change(args, &config, &database),
+        Command::User(UserCommand::Remove(args)) => person::remove(args, &database),
         Command::User(UserCommand::Policy(args)) => policy::run(args, &config, &database),
-        Command::Account(AccountCommand::List) => list_accounts(&database),
-        Command::Account(AccountCommand::Suggestions) => suggestions::list(&journal, &database),
         Command::User(UserCommand::Delivery(args)) => delivery::run(args, &config, &database),
+        Command::Account(command) => account::run(command, &config, &journal, &database),
+        Command::Directory(command) => directory::run(command, &config, &database),
+        Command::Ldap(command) => ldap::run(command, &config, &database),
+        Command::Forget(args) => person::forget(args, &config, &database),
+        Command::Audit(command) => audit::run(command, &database),
         Command::Outbox(command) => outbox::run(command, &database),
         Command::Backup(args) => backup::run(args, &journal, &database),
         Command::Doctor(args) => doctor::run(args, &config, &journal, &database),
+        Command::Preview(args) => preview::run(args, &config),
     }
 }
 
@@ -288,103 +336,6 @@ fn once(mut service: Service) -> Result<(), Failure> {
     }
 }
 
-fn import(file: &Path, replace: bool, config: &Config, database: &Path) -> Result<(), Failure> {
-    let unreadable = |fault| Failure::work(format!("{}: {fault}", file.display()));
-    let people = if file == Path::new("-") {
-        subscriptions::read(Path::new("standard input"), io::stdin().lock(), &config.plan)
-    } else {
-        if file.is_dir() {
-            return Err(unreadable(io::Error::new(
-                io::ErrorKind::IsADirectory,
-                "is a directory",
-            )));
-        }
-        subscriptions::read(file, File::open(file).map_err(unreadable)?, &config.plan)
-    }
-    .map_err(Failure::work)?;
-    let mut store = Store::open(database).map_err(Failure::work)?;
-    let totals = store.import(&people, replace).map_err(|fault| match fault {
-        PeopleError::Conflict(fault) => Failure::work(BadFile {
-            path: file.to_owned(),
-            faults: vec![fault],
-        }),
-        PeopleError::Store(fault) => Failure::work(fault),
-    })?;
-    say(&format!(
-        "{} people added, {} replaced, {} removed; {} account lines",
-        totals.added, totals.replaced, totals.removed, totals.accounts
-    ))
-}
-
-fn export(file: Option<&Path>, database: &Path) -> Result<(), Failure> {
-    let people = Store::open_existing(database)
-        .and_then(|store| store.people())
-        .map_err(Failure::work)?;
-    match file {
-        Some(path) => {
-            if holds_something_else(path) {
-                let text = format!(
-                    "{}: there is a file with other content: name another, or remove it",
-                    path.display()
-                );
-                return Err(Failure::usage(text));
-            }
-            let fault = |fault: csv::Error| Failure::work(format!("{}: {fault}", path.display()));
-            // Names, addresses and numbers: for nobody else's eyes.
-            let file = File::options()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(path);
-            subscriptions::write(file.map_err(|error| fault(error.into()))?, &people).map_err(fault)
-        }
-        None => subscriptions::write(io::stdout().lock(), &people).map_err(Failure::work),
-    }
-}
-
-/// Whether a file is there that no `export` has written: a database, a journal, a configuration.
-fn holds_something_else(path: &Path) -> bool {
-    const HEAD: &[u8] = b"user,name,";
-    let there = std::fs::metadata(path).is_ok_and(|data| data.is_file() && data.len() > 0);
-    let mut first = [0; HEAD.len()];
-    there && !File::open(path).is_ok_and(|mut file| file.read_exact(&mut first).is_ok() && first == HEAD)
-}
-
-fn list_users(database: &Path) -> Result<(), Failure> {
-    let people = Store::open_existing(database)
-        .and_then(|store| store.people())
-        .map_err(Failure::work)?;
-    let lines = people.iter().map(|person| {
-        [
-            person.user.clone(),
-            person.name.clone(),
-            person.email.clone(),
-            person.locale.to_string(),
-            person.timezone.clone(),
-            if person.subscribed {
-                "subscribed"
-            } else {
-                "not subscribed"
-            }
-            .to_owned(),
-            format!("{} accounts", person.accounts.len()),
-        ]
-    });
-    table(lines)
-}
-
-fn list_accounts(database: &Path) -> Result<(), Failure> {
-    let accounts = Store::open_existing(database)
-        .and_then(|store| store.accounts())
-        .map_err(Failure::work)?;
-    table(
-        accounts
-            .into_iter()
-            .map(|row| [row.identity, row.user, row.label, row.aliases.join(" ")]),
-    )
-}
-
 /// Lines of fields with tabs between, as other programs read them.
 fn table<const N: usize>(rows: impl Iterator<Item = [String; N]>) -> Result<(), Failure> {
     let mut text = String::new();
@@ -395,8 +346,25 @@ fn table<const N: usize>(rows: impl Iterator<Item = [String; N]>) -> Result<(), 
     write_out(text.as_bytes())
 }
 
+/// Names and values, one a line, tabs between.
+fn facts(lines: Vec<[String; 2]>) -> Result<(), Failure> {
+    table(lines.into_iter())
+}
+
+/// Said of a key that is nobody's.
+fn no_such_user(user: &str) -> Failure {
+    Failure::usage(format!(
+        "{user}: there is no such user; `ringtap-notifier user list` shows all"
+    ))
+}
+
 fn say(text: &str) -> Result<(), Failure> {
     write_out(format!("{text}\n").as_bytes())
+}
+
+/// Said beside what was done.
+fn warn(text: &str) {
+    let _nobody_reads = writeln!(io::stderr(), "ringtap-notifier: {text}");
 }
 
 /// A reader that has gone away (`| head`) is no failure.
@@ -407,11 +375,11 @@ fn write_out(text: &[u8]) -> Result<(), Failure> {
     }
 }
 
-fn log_to_stderr(format: LogFormat) {
+fn log_to_stderr(format: LogFormat, numbers: LogNumbers) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr);
+        .with_writer(move || Rewritten::new(io::stderr(), move |line: &str| numbers.shown(line)));
     match format {
         LogFormat::Text => log
             .with_ansi(io::stderr().is_terminal())

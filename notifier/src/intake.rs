@@ -15,6 +15,8 @@ use crate::notice::Notice;
 use crate::status::Status;
 use crate::store::{self, Attempt, Batch, Hold, Intake, Placed, Store, StoreError};
 
+/// Of a reason of which the person does not want to hear.
+pub(crate) const MUTED: &str = "muted";
 /// Records in one transaction.
 const BATCH: usize = 500;
 /// A mail that is held back waits so much longer than it is to be: an answer shows in the journal only when
@@ -184,6 +186,7 @@ impl Rules<'_> {
                 Placed::Gathered => totals.gathered += 1,
                 Placed::Suppressed => totals.suppressed += 1,
                 Placed::Repeated => totals.repeated += 1,
+                Placed::Muted => *totals.silent.entry(MUTED).or_default() += 1,
             }
         }
         Ok(())

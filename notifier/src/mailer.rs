@@ -34,6 +34,9 @@ const SIGNED: [&str; 8] = [
     "Auto-Submitted",
 ];
 
+/// And in mails that have them (RFC 8058 §4).
+const SIGNED_LINKS: [&str; 2] = ["List-Unsubscribe", "List-Unsubscribe-Post"];
+
 /// Why there is no way to the server.
 #[derive(Debug, thiserror::Error)]
 pub enum MailerError {
@@ -60,14 +63,14 @@ pub enum MailerError {
 /// The way to the mail server, for any number of mailers.
 pub struct MailRoute {
     route: Arc<Route>,
-    signature: Option<Arc<DkimConfig>>,
+    signature: Option<Arc<Signatures>>,
     renderer: Arc<Renderer>,
 }
 
 /// Makes mails and hands them over, one connection's worth.
 pub struct Mailer {
     link: Link,
-    signature: Option<Arc<DkimConfig>>,
+    signature: Option<Arc<Signatures>>,
     renderer: Arc<Renderer>,
 }
 
@@ -86,7 +89,7 @@ impl MailRoute {
         let signature = match &config.dkim {
             None => None,
             Some(dkim) => Some(Arc::new(
-                signature(dkim).map_err(|reason| file("dkim.key_file", &dkim.key_file, reason))?,
+                Signatures::new(dkim).map_err(|reason| file("dkim.key_file", &dkim.key_file, reason))?,
             )),
         };
         let route =
@@ -130,7 +133,7 @@ impl Carrier for Mailer {
         match self.renderer.mail(parcel) {
             Ok(mut mail) => {
                 if let Some(signature) = &self.signature {
-                    mail.sign(signature);
+                    mail.sign(signature.of(&mail));
                 }
                 self.send(&mail)
             }
@@ -249,8 +252,35 @@ fn enhanced(text: &str) -> Option<(u8, u16, u16)> {
     (parts.next().is_none() && matches!(class, 2 | 4 | 5)).then_some(code)
 }
 
-/// The signature of the operator's domain (RFC 6376), over what [`SIGNED`] names.
-fn signature(dkim: &ringtap_config::DkimConfig) -> Result<DkimConfig, String> {
+/// Ways to sign: what a mail does not have is not signed.
+struct Signatures {
+    plain: DkimConfig,
+    with_links: DkimConfig,
+}
+
+impl Signatures {
+    fn new(dkim: &ringtap_config::DkimConfig) -> Result<Self, String> {
+        Ok(Self {
+            plain: signature(dkim, SIGNED.into_iter())?,
+            with_links: signature(dkim, SIGNED.into_iter().chain(SIGNED_LINKS))?,
+        })
+    }
+
+    fn of(&self, mail: &Message) -> &DkimConfig {
+        let has = |name: &str| mail.headers().get_raw(name).is_some();
+        if SIGNED_LINKS.into_iter().all(has) {
+            &self.with_links
+        } else {
+            &self.plain
+        }
+    }
+}
+
+/// The signature of the operator's domain (RFC 6376), over the headers `signed`.
+fn signature(
+    dkim: &ringtap_config::DkimConfig,
+    signed: impl Iterator<Item = &'static str>,
+) -> Result<DkimConfig, String> {
     let key = private::read(&dkim.key_file)?;
     let (algorithm, key) = if key.contains("BEGIN RSA PRIVATE KEY") {
         (DkimSigningAlgorithm::Rsa, key)
@@ -267,7 +297,7 @@ fn signature(dkim: &ringtap_config::DkimConfig) -> Result<DkimConfig, String> {
         header: DkimCanonicalizationType::Relaxed,
         body: DkimCanonicalizationType::Relaxed,
     };
-    let signed = SIGNED.into_iter().map(HeaderName::new_from_ascii_str).collect();
+    let signed = signed.map(HeaderName::new_from_ascii_str).collect();
     Ok(DkimConfig::new(
         dkim.selector.clone(),
         dkim.domain.clone(),
@@ -339,6 +369,44 @@ mod tests {
         for name in SIGNED {
             assert!(mail.headers().get_raw(name).is_some(), "{name}");
         }
+    }
+
+    /// Catches links to unsubscribe by that nobody vouches for (RFC 8058 §4), and a signature over ones that a mail does not have.
+    #[test]
+    fn links_are_signed_where_there_are_any() {
+        let dir = tempfile::tempdir().unwrap();
+        let key_file = dir.path().join("key");
+        fs::write(&key_file, "A".repeat(43) + "=").unwrap();
+        fs::set_permissions(&key_file, fs::Permissions::from_mode(0o600)).unwrap();
+        let signatures = Signatures::new(&ringtap_config::DkimConfig {
+            selector: "s".to_owned(),
+            domain: "office.test".to_owned(),
+            key_file,
+        })
+        .unwrap();
+        let signed = |links: &[&'static str]| {
+            let address = || "m@office.test".parse().unwrap();
+            let mut mail = Message::builder().from(address()).to(address()).subject("s");
+            for name in links {
+                mail = mail.raw_header(lettre::message::header::HeaderValue::new(
+                    HeaderName::new_from_ascii_str(name),
+                    "<https://calls.test/u/x>".to_owned(),
+                ));
+            }
+            let mut mail = mail.body("b".to_owned()).unwrap();
+            let signature = signatures.of(&mail);
+            mail.sign(signature);
+            mail.headers().get_raw("DKIM-Signature").unwrap().to_owned()
+        };
+        let both = signed(&SIGNED_LINKS);
+        for name in SIGNED_LINKS {
+            assert!(both.contains(&name.to_ascii_lowercase()), "{both}");
+        }
+        assert!(!signed(&[]).contains("list-"));
+        assert!(
+            !signed(&["List-Unsubscribe"]).contains("List-"),
+            "it is not one click"
+        );
     }
 
     /// Catches a mail given up that a fuller word would have saved, one tried for two days that will never be taken, and a wrong

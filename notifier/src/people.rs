@@ -55,11 +55,11 @@ pub struct Person {
     pub name: String,
     /// Where the mail goes: always the directory's address, never one taken from a call.
     pub email: Address,
-    /// Language of the mail.
+    /// Language of the mail: the person's choice, else the operator's.
     pub locale: Locale,
     /// The zone in which times are shown.
     pub timezone: TimeZone,
-    /// Whether the person wants mails at all.
+    /// Whether the person wants mails at all: subscribed by the operator, and not opted out.
     pub subscribed: bool,
 }
 

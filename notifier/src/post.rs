@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::deliver::{Answer, Carrier, Parcel};
 use crate::render::Renderer;
 use crate::store;
-use crate::webhook::{Body, Call, Kind, Reached, Webhook};
+use crate::webhook::{Body, Call, Directory, Kind, Reached, Webhook};
 
 /// Posts messages, one after the other, over connections that all posts share.
 pub(crate) struct Post {
@@ -23,6 +23,7 @@ impl Carrier for Post {
             store::Kind::Call => Kind::Call,
             store::Kind::Summary => Kind::Summary,
             store::Kind::Digest => Kind::Digest,
+            store::Kind::Link => return Answer::Broken("links go by mail alone".to_owned()),
         };
         let mut body = Body::new(self.renderer.name(parcel), kind, &parcel.person, text);
         body.more = parcel.told.more;
@@ -31,8 +32,10 @@ impl Carrier for Post {
             .calls
             .iter()
             .map(|call| {
-                let outcome = self.renderer.outcome(parcel.person.locale, &call.notice);
+                let locale = parcel.person.locale;
+                let outcome = self.renderer.outcome(locale, &call.notice, &parcel.known);
                 let mut told = Call::new(&call.notice, outcome);
+                told.directory = Directory::of(&call.notice, &parcel.known);
                 told.reached = call.reached.map(|reached| Reached {
                     at: reached.at,
                     back: reached.back,

@@ -14,6 +14,7 @@ use crate::deliver::{Courier, DeliveryTotals, PUT_OFF_MAX_MS, Patience};
 use crate::intake::{self, IntakeError, IntakeTotals};
 use crate::mailer::{MailRoute, MailerError};
 use crate::packing::Packing;
+use crate::page::{Signer, SignerError};
 use crate::post::Post;
 use crate::render::{RenderError, Renderer};
 use crate::status::{Concern, Status};
@@ -59,6 +60,9 @@ pub enum ServiceError {
     /// The operator's endpoint.
     #[error(transparent)]
     Webhook(#[from] WebhookError),
+    /// Links cannot be signed.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
     /// No thread for a sender.
     #[error("a thread for a sender cannot be had: {0}")]
     Thread(std::io::Error),
@@ -99,17 +103,27 @@ impl Service {
     /// another service works off this database.
     pub fn new(config: Config, journal: &Path, database: &Path) -> Result<Self, ServiceError> {
         let notifier = &config.notifier;
-        let renderer = Arc::new(Renderer::new(
+        let mut renderer = Renderer::new(
             config.plan.clone(),
             &notifier.smtp.from,
-            notifier.settings_url.as_deref(),
-        )?);
+            // Where there is no link of the person's own.
+            notifier
+                .settings_url
+                .as_deref()
+                .or(notifier.public_url.as_deref()),
+        )?;
+        if let Some(folder) = &notifier.templates {
+            for fault in renderer.adopt(folder) {
+                tracing::error!("notifier.templates: {fault}; the built-in one is used");
+            }
+        }
+        let renderer = Arc::new(renderer);
         let route = MailRoute::new(&notifier.smtp, Arc::clone(&renderer))?;
         let webhook = match notifier.webhook.url {
             Some(_) => Some(Arc::new(Webhook::new(&notifier.webhook)?)),
             None => None,
         };
-        let store = Store::open(database)?;
+        let mut store = Store::open(database)?;
         let claim = Claim::take(database)?;
         let status = Arc::new(Status::default());
         let mut courier = Courier::new(
@@ -121,6 +135,9 @@ impl Service {
             },
             Arc::clone(&status),
         );
+        if let Some(url) = &notifier.public_url {
+            courier.link_with(Signer::new(&mut store, url, notifier.page.link_days)?);
+        }
         let connections = usize::try_from(notifier.smtp.connections).unwrap_or(1);
         courier
             .open(
@@ -484,18 +501,6 @@ fn say_taken(taken: &IntakeTotals) {
     }
 }
 
-/// A number as logs show it: its middle hidden (semantics.md §7.4).
-#[must_use]
-pub fn mask(identity: &str) -> String {
-    let len = identity.chars().count();
-    let hidden = |at: usize| at >= 3.min(len / 3) && at + 3.min(len / 3) < len;
-    identity
-        .chars()
-        .enumerate()
-        .map(|(at, c)| if len > 4 && hidden(at) { '*' } else { c })
-        .collect()
-}
-
 fn wall_clock() -> Time {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Time::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
@@ -504,18 +509,5 @@ fn wall_clock() -> Time {
 impl From<JournalError> for ServiceError {
     fn from(fault: JournalError) -> Self {
         Self::Intake(IntakeError::Journal(fault))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Catches whole numbers in logs.
-    #[test]
-    fn masks_hide_the_middle() {
-        assert_eq!(mask("+8613912345678"), "+86********678");
-        assert_eq!(mask("12345"), "1***5");
-        assert_eq!(mask("110"), "110");
     }
 }

@@ -10,10 +10,13 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use ringtap_identity::LogNumbers;
 use ringtap_record::Outcome;
 use ringtap_telemetry::{Health, Part};
 
 use crate::decide::Silence;
+use crate::intake::MUTED;
+use crate::page;
 use crate::store::{Channel, Depth};
 
 /// Seconds from the end of a call until the server has taken the mail: a live one is to be told within a few, one that was put off
@@ -39,6 +42,19 @@ pub struct OnChannel {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct OfFile {
     file: Word,
+}
+
+/// A request of the page.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Requested {
+    route: Word,
+    status: Word,
+}
+
+/// What became of the wish for a link.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Wished {
+    result: Word,
 }
 
 /// Why something is so.
@@ -68,6 +84,8 @@ pub enum Concern {
     Mail,
     /// The operator's endpoint.
     Webhook,
+    /// People's page.
+    Page,
 }
 
 impl Concern {
@@ -77,6 +95,7 @@ impl Concern {
             Self::Database => "database",
             Self::Mail => "mail",
             Self::Webhook => "webhook",
+            Self::Page => "page",
         }
     }
 }
@@ -105,6 +124,10 @@ pub struct Status {
     gathered: Counter,
     silences: Family<For, Counter>,
     latency: Histogram,
+    requests: Family<Requested, Counter>,
+    refused: Family<For, Counter>,
+    wishes: Family<Wished, Counter>,
+    sessions: Counter,
     is_up: Family<OnChannel, Gauge<i64, AtomicI64>>,
     is_usable: Family<OfFile, Gauge<i64, AtomicI64>>,
     parts: Mutex<Vec<Part>>,
@@ -121,10 +144,11 @@ const RESULTS: [&str; 7] = [
     "dropped",
 ];
 /// Why a person is not told of a call.
-const REASONS: [&str; 11] = [
+const REASONS: [&str; 12] = [
     "repeated",
     "stale",
     "reached",
+    MUTED,
     Silence::Answered.word(),
     Silence::AnsweredElsewhere.word(),
     Silence::NotCalled.word(),
@@ -134,6 +158,20 @@ const REASONS: [&str; 11] = [
     Silence::Partial.word(),
     Silence::Gap.word(),
 ];
+
+/// Why the page does not do what is asked.
+const REFUSALS: [&str; 6] = [
+    "signed_out",
+    "foreign_form",
+    "bad_link",
+    "too_often",
+    "too_large",
+    "too_slow",
+];
+/// What becomes of the wish for a link.
+const WISHES: [&str; 4] = ["queued", "unknown", "too_often", "failed"];
+/// Answers of the page, by the first digit of their status.
+const CLASSES: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
 
 impl Default for Status {
     fn default() -> Self {
@@ -149,6 +187,21 @@ impl Default for Status {
         }
         for reason in REASONS {
             let _at_zero = status.silences.get_or_create(&For { reason: Word(reason) });
+        }
+        for reason in REFUSALS {
+            let _at_zero = status.refused.get_or_create(&For { reason: Word(reason) });
+        }
+        for result in WISHES {
+            let _at_zero = status.wishes.get_or_create(&Wished { result: Word(result) });
+        }
+        for (route, class) in page::ROUTES
+            .into_iter()
+            .flat_map(|route| CLASSES.map(|class| (route, class)))
+        {
+            let _at_zero = status.requests.get_or_create(&Requested {
+                route: Word(route),
+                status: Word(class),
+            });
         }
         status
     }
@@ -169,6 +222,10 @@ impl Status {
             gathered: Counter::default(),
             silences: Family::default(),
             latency: Histogram::new(LATENCY_S),
+            requests: Family::default(),
+            refused: Family::default(),
+            wishes: Family::default(),
+            sessions: Counter::default(),
             is_up: Family::default(),
             is_usable: Family::default(),
             parts: Mutex::default(),
@@ -239,6 +296,26 @@ impl Status {
             self.latency.clone(),
         );
         all.register(
+            "page_requests",
+            "Requests of the page, by route and class of the answer's status",
+            self.requests.clone(),
+        );
+        all.register(
+            "page_refused",
+            "Requests of the page that were refused, by reason",
+            self.refused.clone(),
+        );
+        all.register(
+            "page_links",
+            "Links to the page that were asked for by mail address, by result",
+            self.wishes.clone(),
+        );
+        all.register(
+            "page_sessions",
+            "Sessions that links have begun",
+            self.sessions.clone(),
+        );
+        all.register(
             "server_up",
             "Whether the channel's server is believed to answer",
             self.is_up.clone(),
@@ -288,6 +365,33 @@ impl Status {
             .inc_by(count);
     }
 
+    pub(crate) fn page_answered(&self, route: &'static str, status: u16) {
+        let class = match status {
+            0..300 => "2xx",
+            300..400 => "3xx",
+            400..500 => "4xx",
+            500.. => "5xx",
+        };
+        self.requests
+            .get_or_create(&Requested {
+                route: Word(route),
+                status: Word(class),
+            })
+            .inc();
+    }
+
+    pub(crate) fn page_refused(&self, reason: &'static str) {
+        self.refused.get_or_create(&For { reason: Word(reason) }).inc();
+    }
+
+    pub(crate) fn page_link(&self, result: &'static str) {
+        self.wishes.get_or_create(&Wished { result: Word(result) }).inc();
+    }
+
+    pub(crate) fn page_session(&self) {
+        self.sessions.inc();
+    }
+
     pub(crate) fn accepted_after(&self, us: i64) {
         let us = u64::try_from(us).unwrap_or(0);
         self.latency.observe(Duration::from_micros(us).as_secs_f64());
@@ -302,12 +406,15 @@ impl Status {
                     .get_or_create(&OnChannel { channel: word })
                     .set(is_well);
             }
+            // Its metrics are its requests.
+            Concern::Page => {}
             Concern::Journal | Concern::Database => {
                 self.is_usable.get_or_create(&OfFile { file: word }).set(is_well);
             }
         }
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        let state = why.map_or(Ok(()), |why| Err(why.to_owned()));
+        // Whoever can reach the address may ask; a server's words may hold somebody's.
+        let state = why.map_or(Ok(()), |why| Err(LogNumbers::Masked.shown(why).into_owned()));
         let Some(part) = parts.iter_mut().find(|part| part.name == concern.as_str()) else {
             let is_news = state.is_err();
             parts.push(Part {

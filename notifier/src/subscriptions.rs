@@ -1,10 +1,11 @@
-//! The subscription CSV: text to checked rows and back. It knows the form, not the database: what the
-//! rows replace there, and conflicts with people who are not in the file, are the store's.
+//! Subscriptions: the CSV to checked rows and back, and the same checks for what comes another way. It knows the form, not the
+//! database: what the rows replace there, and conflicts with people who are not among them, are the store's.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use ringtap_identity::Plan;
 
@@ -28,6 +29,53 @@ const FIELD_BYTES_MAX: usize = 1024;
 /// Faults told of one file; more only hide the first.
 const FAULTS_MAX: usize = 20;
 
+/// Where a person comes from: a source that is read again removes nobody of another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Source {
+    /// A CSV file.
+    #[default]
+    File,
+    /// The LDAP server.
+    Ldap,
+    /// Added by a command.
+    Hand,
+}
+
+impl Source {
+    const ALL: [Self; 3] = [Self::File, Self::Ldap, Self::Hand];
+
+    /// As it is kept and shown.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Ldap => "ldap",
+            Self::Hand => "hand",
+        }
+    }
+
+    /// Whose something is, in a sentence.
+    #[must_use]
+    pub const fn owners(self) -> &'static str {
+        match self {
+            Self::File => "the file's",
+            Self::Ldap => "the LDAP server's",
+            Self::Hand => "the operator's",
+        }
+    }
+}
+
+impl FromStr for Source {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|source| source.as_str() == text)
+            .ok_or_else(|| format!("{text:?} is no source"))
+    }
+}
+
 /// A person with all accounts of theirs, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscription {
@@ -45,6 +93,8 @@ pub struct Subscription {
     pub timezone: String,
     /// Whether mails are wanted.
     pub subscribed: bool,
+    /// Where the person comes from.
+    pub source: Source,
     /// The person's accounts in the order of the file.
     pub accounts: Vec<Holding>,
 }
@@ -65,7 +115,7 @@ pub struct Holding {
 /// What is wrong in one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Line number from 1, the header being 1.
+    /// Line number from 1, the header being 1; 0 of what has no lines.
     pub line: u64,
     /// What, and what is wanted instead.
     pub what: String,
@@ -83,7 +133,10 @@ pub struct BadFile {
 impl fmt::Display for BadFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for fault in self.faults.iter().take(FAULTS_MAX) {
-            writeln!(f, "{}:{}: {}", self.path.display(), fault.line, fault.what)?;
+            match fault.line {
+                0 => writeln!(f, "{}: {}", self.path.display(), fault.what)?,
+                line => writeln!(f, "{}:{line}: {}", self.path.display(), fault.what)?,
+            }
         }
         let rest = self.faults.len().saturating_sub(FAULTS_MAX);
         if rest > 0 {
@@ -134,25 +187,63 @@ pub fn read(path: &Path, text: impl Read, plan: &Plan) -> Result<Vec<Subscriptio
     }
 }
 
+/// Checks people who come another way as if they stood in a file, one account a line from line 1. What they are called by is
+/// brought into canonical form; sources stay. Gives every fault.
+pub fn checked(people: &[Subscription], plan: &Plan) -> Result<Vec<Subscription>, Vec<Fault>> {
+    let mut sheet = Sheet::default();
+    let mut line = 0;
+    for person in people {
+        if person.accounts.is_empty() {
+            let what = format!(
+                "{} would have no account left, and nobody can be told of calls without: remove the person instead, or change \
+                 `subscribed` to no",
+                person.user
+            );
+            sheet.faults.push(Fault { line: line + 1, what });
+        }
+        for row in rows_of(person) {
+            line += 1;
+            if let Err(what) = sheet.take_row(row.each_ref().map(String::as_str), line, plan) {
+                sheet.faults.push(Fault { line, what });
+            }
+        }
+    }
+    if !sheet.faults.is_empty() {
+        return Err(sheet.faults);
+    }
+    for person in people {
+        let place = sheet.place_of_user.get(&person.user);
+        if let Some(checked) = place.and_then(|at| sheet.people.get_mut(*at)) {
+            checked.source = person.source;
+        }
+    }
+    Ok(sheet.people)
+}
+
+/// A person's lines, in the order of `COLUMNS`.
+fn rows_of(person: &Subscription) -> impl Iterator<Item = [String; 9]> {
+    person.accounts.iter().map(|holding| {
+        let aliases: Vec<_> = holding.aliases.iter().map(|(text, _)| text.as_str()).collect();
+        [
+            person.user.clone(),
+            person.name.clone(),
+            person.email.clone(),
+            person.locale.to_string(),
+            person.timezone.clone(),
+            if person.subscribed { "yes" } else { "no" }.to_owned(),
+            holding.identity.clone(),
+            holding.label.clone(),
+            aliases.join(" "),
+        ]
+    })
+}
+
 /// Writes the form that `read` takes.
 pub fn write(out: impl Write, people: &[Subscription]) -> csv::Result<()> {
     let mut lines = csv::Writer::from_writer(out);
     lines.write_record(COLUMNS)?;
-    for person in people {
-        for holding in &person.accounts {
-            let aliases: Vec<_> = holding.aliases.iter().map(|(text, _)| text.as_str()).collect();
-            lines.write_record([
-                person.user.as_str(),
-                &person.name,
-                &person.email,
-                person.locale.as_str(),
-                &person.timezone,
-                if person.subscribed { "yes" } else { "no" },
-                &holding.identity,
-                &holding.label,
-                &aliases.join(" "),
-            ])?;
-        }
+    for row in people.iter().flat_map(rows_of) {
+        lines.write_record(row)?;
     }
     lines.flush()?;
     Ok(())
@@ -180,7 +271,7 @@ fn columns(header: &csv::StringRecord) -> Result<[usize; 9], String> {
     Ok(places)
 }
 
-fn unreadable(error: &csv::Error) -> Fault {
+pub(crate) fn unreadable(error: &csv::Error) -> Fault {
     let line = error.position().map_or(1, csv::Position::line);
     let what = match error.kind() {
         csv::ErrorKind::Utf8 { .. } => "is not UTF-8".to_owned(),
@@ -215,6 +306,13 @@ impl Sheet {
                 columns.len()
             ));
         }
+        self.take_row(columns.map(|at| record.get(at).unwrap_or_default()), line, plan)
+    }
+
+    fn take_row(&mut self, row: [&str; 9], line: u64, plan: &Plan) -> Result<(), String> {
+        for (column, text) in COLUMNS.iter().zip(row) {
+            fit(column, text)?;
+        }
         let [
             user,
             name,
@@ -225,15 +323,7 @@ impl Sheet {
             account,
             label,
             aliases,
-        ] = columns.map(|at| record.get(at).unwrap_or_default().trim());
-        for (column, text) in COLUMNS
-            .iter()
-            .zip(columns.map(|at| record.get(at).unwrap_or_default()))
-        {
-            if text.len() > FIELD_BYTES_MAX || text.chars().any(char::is_control) {
-                return Err(format!("{column} is too long or holds control characters"));
-            }
-        }
+        ] = row.map(str::trim);
         if user.is_empty() || user.contains(char::is_whitespace) {
             return Err(format!("user {user:?} must be one word"));
         }
@@ -252,6 +342,7 @@ impl Sheet {
                 "no" => false,
                 other => return Err(format!("subscribed {other:?} is neither yes nor no")),
             },
+            source: Source::File,
             accounts: Vec::new(),
         };
         let holding = holding(line, account, label, aliases, plan)?;
@@ -316,6 +407,23 @@ impl Sheet {
         known.accounts.push(holding);
         Ok(())
     }
+}
+
+/// Whether a text may stand in mails and lists as it is: no longer than anybody needs, and nothing in it that moves what stands
+/// around it.
+pub(crate) fn fit(column: &str, text: &str) -> Result<(), String> {
+    let moves = |c: char| {
+        let directions = ['\u{61c}', '\u{200e}', '\u{200f}'].contains(&c)
+            || ('\u{202a}'..='\u{202e}').contains(&c)
+            || ('\u{2066}'..='\u{2069}').contains(&c);
+        c.is_control() || directions || ['\u{2028}', '\u{2029}'].contains(&c)
+    };
+    if text.len() > FIELD_BYTES_MAX || text.chars().any(moves) {
+        return Err(format!(
+            "{column} is too long or holds control characters (or such as turn the direction of text)"
+        ));
+    }
+    Ok(())
 }
 
 fn holding(line: u64, account: &str, label: &str, aliases: &str, plan: &Plan) -> Result<Holding, String> {

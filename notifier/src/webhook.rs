@@ -29,7 +29,7 @@ use ureq::{Agent, RequestExt as _};
 
 use crate::deliver::Answer;
 use crate::private;
-pub use body::{Body, Call, Kind, Reached, User};
+pub use body::{Body, Call, Directory, Kind, Reached, User};
 pub use error::WebhookError;
 use error::{Words, judge};
 

@@ -179,7 +179,7 @@ fn faults_of_files() {
             "FAIL",
             "not a Ringtap journal",
         ),
-        (|lab| chmod(&lab.path("n.db"), 0o644), "warn", "chmod 600"),
+        (|lab| chmod(&lab.path("n.db"), 0o644), "FAIL", "chmod 600"),
         (
             |lab| lab.sql("DROP INDEX outbox_turn"),
             "FAIL",

@@ -7,6 +7,9 @@ use ringtap_sip::Via;
 use siphasher::sip::SipHasher13;
 use siphasher::sip128::{Hasher128, SipHasher13 as SipHasher13Of128};
 
+/// How texts are hashed; another word with any change of it. Hashes of two processes can be compared if they have this and the key in common.
+pub const HASHES: &str = "siphash-1-3/1";
+
 /// The secret of this process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HashKey([u8; 16]);
@@ -24,6 +27,16 @@ impl HashKey {
             half.copy_from_slice(&std::hash::RandomState::new().hash_one(i).to_le_bytes());
         }
         Self(key)
+    }
+
+    /// The secret of another process.
+    pub(crate) const fn of(octets: [u8; 16]) -> Self {
+        Self(octets)
+    }
+
+    /// For another process that is to hash alike.
+    pub(crate) const fn octets(&self) -> [u8; 16] {
+        self.0
     }
 
     /// The key of the leg with this Call-ID and tag (semantics.md K1; compared byte by byte, RFC 3261 §8.1.1.4).

@@ -30,7 +30,8 @@ mod wheel;
 
 pub use facts::{Closing, HopSeen, LegFacts};
 pub use gaps::{Gap, GapKind};
-pub use learner::{Learner, Registration};
+pub use hash::HASHES;
+pub use learner::{Knowledge, Learner, Registration};
 pub use rules::{Node, Rules};
 pub use settler::{Settler, Sketch};
 pub use table::{Applied, EarlyAcks, Harvest, LegTable, Observation, TableCounters};

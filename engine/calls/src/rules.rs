@@ -218,6 +218,31 @@ impl Rules {
         waits.into_iter().max().unwrap_or_default()
     }
 
+    /// How long who takes over from a running capture has to listen beside it before it knows all that matters, in milliseconds.
+    ///
+    /// What it hears is whole from its first moment on, but for calls that had begun by then. Of those that are open it hears the rest; when none of
+    /// them is left, it knows of every call what the other knows, which the other tells. This is about those that had *ended* by then: of them it
+    /// may hear late copies and retransmissions, which the other swallows for T_tombstone, and which are the beginning of a leg to who does not know
+    /// that there was one. Such a leg is the other's affair. It is closed when the longest of the timers that stand in for a missing end has
+    /// passed, and judged after the waits for copies, retries and successors, with legs that began T_leg apart.
+    #[must_use]
+    pub fn warm_up_ms(&self) -> u64 {
+        let timers = &self.timers;
+        let unseen_end_ms = [timers.ring_max_ms, timers.noresp_ms, timers.noresp_gm_ms]
+            .into_iter()
+            .max()
+            .unwrap_or_default();
+        [
+            timers.tombstone_ms,
+            unseen_end_ms,
+            self.closes_within_ms(),
+            timers.leg_ms,
+            timers.reorder_ms,
+        ]
+        .into_iter()
+        .fold(0, u64::saturating_add)
+    }
+
     /// D52: a queue or an announcement, behind which people may be tried.
     pub(crate) fn is_queue(&self, identity: &Identity) -> bool {
         self.machine_numbers.contains(identity)

@@ -13,8 +13,10 @@ mod capture;
 mod check;
 mod error;
 mod identities;
+mod ldap;
 mod network;
 mod notifier;
+mod page;
 mod place;
 mod policy;
 mod raw;
@@ -30,10 +32,12 @@ pub use capture::{
 };
 pub use error::ConfigError;
 pub use identities::{Identities, Learn};
+pub use ldap::{LdapConfig, LdapDirectory, LdapUsers};
 pub use network::Network;
 pub use notifier::{
     DeliveryConfig, DkimConfig, NoQuietHours, NotifierConfig, QuietHours, SmtpConfig, WebhookConfig,
 };
+pub use page::PageConfig;
 pub use policy::{GroupMember, MediaRequired, PartialEvidence, Policy, Undetermined};
 pub use raw::{JournalConfig, Keep};
 pub use timers::{Limits, Timers};

@@ -6,6 +6,9 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
+use crate::ldap::LdapConfig;
+use crate::page::{PageConfig, public_url};
+
 /// `[notifier]`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -18,8 +21,14 @@ pub struct NotifierConfig {
     pub webhook: WebhookConfig,
     /// `[notifier.delivery]`.
     pub delivery: DeliveryConfig,
-    /// Where the notifier's own pages are reached from outside.
+    /// `[notifier.ldap]`.
+    pub ldap: LdapConfig,
+    /// Folder of the operator's own mail templates, each of which replaces the built-in one of its name.
+    pub templates: Option<PathBuf>,
+    /// Where people reach their own page from outside, over the operator's proxy; without it there is none.
     pub public_url: Option<String>,
+    /// `[notifier.page]`.
+    pub page: PageConfig,
     /// The page on which a user changes settings, linked in every mail.
     pub settings_url: Option<String>,
 }
@@ -31,7 +40,10 @@ impl Default for NotifierConfig {
             smtp: SmtpConfig::default(),
             webhook: WebhookConfig::default(),
             delivery: DeliveryConfig::default(),
+            ldap: LdapConfig::default(),
+            templates: None,
             public_url: None,
+            page: PageConfig::default(),
             settings_url: None,
         }
     }
@@ -220,7 +232,7 @@ const CONNECTIONS_MAX: u32 = 64;
 const WEBHOOK_TIMEOUT_S_MAX: u32 = 120;
 
 /// The key at fault, without `notifier.`, and what is wrong with it.
-type Fault = (&'static str, String);
+pub(crate) type Fault = (&'static str, String);
 
 impl NotifierConfig {
     /// Whether every value can be used, as far as that can be told without files and network.
@@ -229,6 +241,12 @@ impl NotifierConfig {
         self.smtp.check()?;
         self.webhook.check()?;
         self.delivery.check()?;
+        self.ldap.check()?;
+        self.page.check()?;
+        if let Some(url) = &self.public_url {
+            public_url(url)?;
+        }
+        given_not_empty("templates", self.templates.as_ref())?;
         for (key, url) in [
             ("public_url", &self.public_url),
             ("settings_url", &self.settings_url),
@@ -328,7 +346,7 @@ impl DeliveryConfig {
 }
 
 /// What follows the scheme of an `http://` or `https://` address.
-fn web_address(url: &str) -> Option<&str> {
+pub(crate) fn web_address(url: &str) -> Option<&str> {
     let address = url
         .strip_prefix("https://")
         .or_else(|| url.strip_prefix("http://"));
@@ -346,7 +364,7 @@ fn at_least_one(key: &'static str, value: u32) -> Result<(), Fault> {
     Ok(())
 }
 
-fn within(key: &'static str, value: u32, min: u32, max: u32) -> Result<(), Fault> {
+pub(crate) fn within(key: &'static str, value: u32, min: u32, max: u32) -> Result<(), Fault> {
     if !(min..=max).contains(&value) {
         return Err((key, format!("{value} is out of bounds; give {min} to {max}")));
     }

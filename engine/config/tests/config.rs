@@ -364,6 +364,13 @@ fn faults_name_file_line_and_key() {
             "notifier.smtp.from",
             "nobody",
         ),
+        ("[notifier]\ntemplates = ''", 2, "notifier.templates", "is empty"),
+        (
+            "[numbering]\noutside_prefix = '0-'",
+            2,
+            "numbering.outside_prefix",
+            "row of digits",
+        ),
         (
             "[notifier]\nsettings_url = 'javascript:1'",
             2,

@@ -40,6 +40,12 @@ impl Plan {
         }
     }
 
+    /// What is dialled for an outside line, before any number that is not one of ours; empty for none.
+    #[must_use]
+    pub fn outside_prefix(&self) -> &str {
+        self.public.outside_prefix()
+    }
+
     /// What is dialled inside for this number, if a rule says so: `1001` for `^(1\d{3})$` to
     /// `+86258309$1`.
     #[must_use]

@@ -19,6 +19,8 @@ pub struct Numbering {
     pub intl_prefix: Vec<String>,
     /// What is dialled before an area code; empty for none.
     pub trunk_prefix: String,
+    /// What is dialled for an outside line, shown to those who are to call back; empty for none.
+    pub outside_prefix: String,
     /// Own rules, tried in order before the public plan.
     #[serde(rename = "rule")]
     pub rules: Vec<NumberingRule>,
@@ -32,6 +34,7 @@ impl Default for Numbering {
             area: String::new(),
             intl_prefix: vec!["00".to_owned()],
             trunk_prefix: "0".to_owned(),
+            outside_prefix: "0".to_owned(),
             rules: Vec::new(),
         }
     }

@@ -44,6 +44,7 @@ pub(crate) struct PublicPlan {
     area: CompactString,
     intl_prefix: Vec<CompactString>,
     trunk_prefix: CompactString,
+    outside_prefix: CompactString,
     /// Service codes that the operator listed.
     services: Vec<CompactString>,
 }
@@ -60,6 +61,7 @@ impl PublicPlan {
                 .map(|prefix| digits("intl_prefix", prefix))
                 .collect::<Result<_, _>>()?,
             trunk_prefix: digits("trunk_prefix", &numbering.trunk_prefix)?,
+            outside_prefix: digits("outside_prefix", &numbering.outside_prefix)?,
             services: Vec::new(),
         })
     }
@@ -67,6 +69,10 @@ impl PublicPlan {
     /// Takes `codes` for service codes wherever they are dialled.
     pub(crate) fn add_services<'a>(&mut self, codes: impl Iterator<Item = &'a str>) {
         self.services.extend(codes.map(CompactString::new));
+    }
+
+    pub(crate) fn outside_prefix(&self) -> &str {
+        &self.outside_prefix
     }
 
     pub(crate) fn country(&self) -> &str {

@@ -404,6 +404,28 @@ fn prefixes_are_digits() {
     );
 }
 
+/// Catches a prefix for outside lines that nobody can dial, one that is lost, and a default that changes what mails say.
+#[test]
+fn the_outside_line() {
+    assert_eq!(nanjing().outside_prefix(), "0");
+    for prefix in ["9", ""] {
+        let numbering = Numbering {
+            outside_prefix: prefix.to_owned(),
+            ..Numbering::default()
+        };
+        assert_eq!(
+            Plan::new(&numbering, &[], false).unwrap().outside_prefix(),
+            prefix
+        );
+    }
+    let numbering = Numbering {
+        outside_prefix: "0,".to_owned(),
+        ..Numbering::default()
+    };
+    let error = Plan::new(&numbering, &[], false).unwrap_err();
+    assert_eq!(error.key(), "outside_prefix");
+}
+
 /// Catches a kind that is told from something else than the form.
 #[test]
 fn kinds() {

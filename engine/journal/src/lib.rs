@@ -39,6 +39,8 @@ use schema::{Draft, Schema};
 /// latest word on what was registered with it.
 pub const JOURNAL: Schema = Schema {
     what: "journal",
+    // Its readers may be of its group.
+    mode_max: 0o660,
     application_id: 0x5269_6e67,
     migrations: &[
         "

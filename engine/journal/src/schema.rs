@@ -5,7 +5,7 @@
 
 use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ const BUSY: Duration = Duration::from_secs(5);
 pub struct Schema {
     /// What errors call the file.
     pub what: &'static str,
+    /// The most that others may do with it: who else is to read it is of its group.
+    pub mode_max: u32,
     /// The mark that tells our file from any other SQLite file.
     pub application_id: i32,
     /// The way from an empty file to the present schema; only ever appended to.
@@ -56,6 +58,21 @@ pub enum SchemaError {
         what: &'static str,
         /// The path asked for.
         path: PathBuf,
+    },
+    /// Others may read or write it.
+    #[error(
+        "{what} {path}: others may read or write it (mode {mode:03o}); `chmod {wanted:03o} {path}`, and see who did while they could",
+        path = path.display()
+    )]
+    Exposed {
+        /// Kind of file.
+        what: &'static str,
+        /// The file: the database, or one of those beside it.
+        path: PathBuf,
+        /// What it has.
+        mode: u32,
+        /// What it may have.
+        wanted: u32,
     },
     /// Some other file.
     #[error("{what} {path}: not a Ringtap {what}; name another file", path = path.display())]
@@ -176,6 +193,8 @@ impl Schema {
             Err(SchemaError::Older { .. } | SchemaError::Draft { .. }) => Wants::Migrations,
             Err(refused) => return Err(refused),
         };
+        // Asked of a file that is ours: the mode of any other is none of our business.
+        self.refuse_exposed(path)?;
         self.prepare(&mut connection, wants)
             .map_err(|source| self.sqlite(path, source))?;
         Ok(connection)
@@ -185,7 +204,28 @@ impl Schema {
     pub fn open_read_only(&self, path: &Path) -> Result<Connection, SchemaError> {
         let connection = self.connect_read_only(path)?;
         self.version(&connection, path)?;
+        self.refuse_exposed(path)?;
         Ok(connection)
+    }
+
+    /// Refuses a file that is open to more than it may be, and those beside it. One that is not there is told otherwise.
+    fn refuse_exposed(&self, path: &Path) -> Result<(), SchemaError> {
+        for ending in ["", "-wal", "-shm"] {
+            let mut name = path.as_os_str().to_owned();
+            name.push(ending);
+            let path = PathBuf::from(name);
+            let Ok(facts) = path.metadata() else { continue };
+            let mode = facts.permissions().mode() & 0o777;
+            if facts.is_file() && mode & !(self.mode_max | 0o700) != 0 {
+                return Err(SchemaError::Exposed {
+                    what: self.what,
+                    path,
+                    mode,
+                    wanted: mode & self.mode_max,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// As [`open_read_only`](Self::open_read_only), but older versions will do: to copy a file, or to look what is
@@ -435,12 +475,11 @@ fn create_private(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     const ONE: Schema = Schema {
         what: "book",
+        mode_max: 0o640,
         application_id: 7,
         migrations: &["CREATE TABLE a (x INTEGER);"],
         drafts: &[],
@@ -452,6 +491,34 @@ mod tests {
         ],
         ..ONE
     };
+
+    /// Catches a file that is used though others may read it, or one beside it, and a refusal that does not say how to mend that; and a
+    /// group that is kept out though it may read.
+    #[test]
+    fn what_is_open_to_others_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("b.db");
+        let open = ONE.open(&path).unwrap();
+        open.execute("INSERT INTO a VALUES (1)", ()).unwrap();
+        for (name, mode, chmod) in [
+            ("b.db", 0o644, "chmod 640 "),
+            ("b.db", 0o602, "chmod 600 "),
+            ("b.db-wal", 0o644, "chmod 640 "),
+            ("b.db-shm", 0o660, "chmod 640 "),
+        ] {
+            let beside = dir.path().join(name);
+            let set =
+                |mode| std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(mode)).unwrap();
+            set(mode);
+            for refused in [ONE.open(&path), ONE.open_read_only(&path)] {
+                let refused = refused.unwrap_err().to_string();
+                assert!(refused.contains(chmod) && refused.contains(name), "{refused}");
+            }
+            set(0o640);
+            ONE.open_read_only(&path).unwrap();
+            set(0o600);
+        }
+    }
 
     /// Catches a migration that is skipped, run twice, or loses rows, and a version that is not written.
     #[test]

@@ -26,12 +26,16 @@ const NAMES_SHOWN: usize = 10;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     ringtap explain --call cbfb7fdd\n  \
+    ringtap explain --newest 3\n  \
     ringtap explain --call cbfb7fdd --pcap monday.pcap\n  \
     ringtap explain --pcap monday.pcap")]
 pub(super) struct Explain {
-    /// The call's name, or its beginning
-    #[arg(long, value_name = "NAME", required_unless_present = "pcap")]
+    /// The call's name, or its beginning; without it the newest call of the journal is told
+    #[arg(long, value_name = "NAME")]
     call: Option<String>,
+    /// Tell so many of the calls that the journal took last, the oldest of them first
+    #[arg(long, value_name = "N", conflicts_with_all = ["call", "pcap"], default_value_t = 1)]
+    newest: usize,
     /// The journal to look in, instead of `journal.path` of the configuration
     #[arg(long, value_name = "FILE", conflicts_with = "pcap")]
     journal: Option<PathBuf>,
@@ -51,10 +55,11 @@ impl Explain {
         let wanted = self.call.as_deref().map(checked).transpose()?;
         let told = if self.pcap.is_empty() {
             let path = self.journal.as_ref().unwrap_or(&config.journal.path);
-            vec![from_journal(
-                &Reader::open(path).map_err(Failure::work)?,
-                wanted.as_deref().unwrap_or_default(),
-            )?]
+            let journal = Reader::open(path).map_err(Failure::work)?;
+            match wanted {
+                Some(prefix) => vec![from_journal(&journal, &prefix)?],
+                None => newest(&journal, self.newest)?,
+            }
         } else {
             from_captures(&self.pcap, &config, wanted.as_deref())?
         };
@@ -79,7 +84,12 @@ impl Explain {
             }
         }
         if told.is_empty() {
-            say(format_args!("ringtap: no call in these captures\n"));
+            let place = if self.pcap.is_empty() {
+                "the journal yet"
+            } else {
+                "these captures"
+            };
+            say(format_args!("ringtap: no call in {place}\n"));
         }
         Ok(())
     }
@@ -109,6 +119,20 @@ fn from_journal(journal: &Reader, prefix: &str) -> Result<Told, Failure> {
         .ok_or_else(|| not_in_journal(prefix))?;
     let story = journal.story(name).map_err(Failure::work)?;
     Ok((record, story))
+}
+
+/// The records of the last so many numbers, but for those that retention has taken.
+fn newest(journal: &Reader, count: usize) -> Result<Vec<Told>, Failure> {
+    let last = journal.last().map_err(Failure::work)?;
+    let before = last.saturating_sub(u64::try_from(count).unwrap_or(u64::MAX));
+    let records = journal.after(before, count).map_err(Failure::work)?;
+    records
+        .into_iter()
+        .map(|(_, record)| {
+            let story = journal.story(&record.call).map_err(Failure::work)?;
+            Ok((record, story))
+        })
+        .collect()
 }
 
 fn from_captures(files: &[PathBuf], config: &Config, prefix: Option<&str>) -> Result<Vec<Told>, Failure> {

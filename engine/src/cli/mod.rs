@@ -16,12 +16,23 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use ringtap_config::Config;
+use ringtap_identity::LogNumbers;
+use ringtap_manual::Manual;
+use ringtap_telemetry::Rewritten;
+
+/// What the manual says besides.
+const MORE: &str = "\
+Exit status: 0 done, 1 failed while working, 2 wrong usage or configuration.
+
+Files: /etc/ringtap/ringtap.toml, which ringtap-notifier reads too; /var/lib/ringtap/journal.db, the call records.
+
+See also: ringtap-notifier(1), which tells people of the calls that ringtap records.";
 
 /// Understands every call attempt on a mirrored SIP network, and records those that were missed.
 #[derive(Debug, Parser)]
-#[command(name = "ringtap", version, propagate_version = true)]
+#[command(name = "ringtap", version, propagate_version = true, after_long_help = MORE)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -36,6 +47,8 @@ enum Command {
     Explain(explain::Explain),
     Parse(parse::Parse),
     Doctor(doctor::Doctor),
+    #[command(flatten)]
+    Manual(Manual),
 }
 
 /// Options that every command takes.
@@ -53,12 +66,41 @@ struct Common {
         help_heading = "Common options"
     )]
     log_format: LogFormat,
+    /// How the log shows numbers and SIP addresses
+    #[arg(
+        long,
+        value_name = "HOW",
+        default_value = "masked",
+        global = true,
+        help_heading = "Common options"
+    )]
+    log_numbers: Numbers,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum LogFormat {
     Text,
     Json,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Numbers {
+    /// As they are
+    Full,
+    /// Their middle hidden
+    Masked,
+    /// Not at all
+    None,
+}
+
+impl From<Numbers> for LogNumbers {
+    fn from(numbers: Numbers) -> Self {
+        match numbers {
+            Numbers::Full => Self::Full,
+            Numbers::Masked => Self::Masked,
+            Numbers::None => Self::None,
+        }
+    }
 }
 
 /// Why a command did not do its work.
@@ -90,6 +132,7 @@ pub fn main() -> ExitCode {
         Command::Explain(explain) => explain.run(&common),
         Command::Parse(parse) => parse.run(&common),
         Command::Doctor(doctor) => doctor.run(&common),
+        Command::Manual(manual) => manual.run(Cli::command()).map_err(Failure::work),
     };
     let (code, message) = match result {
         Ok(()) => return ExitCode::SUCCESS,
@@ -110,8 +153,9 @@ impl Common {
     fn start(&self) -> Result<Config, Failure> {
         let filter = tracing_subscriber::EnvFilter::try_from_default_env()
             .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+        let numbers = LogNumbers::from(self.log_numbers);
         let log = tracing_subscriber::fmt()
-            .with_writer(std::io::stderr)
+            .with_writer(move || Rewritten::new(std::io::stderr(), move |line: &str| numbers.shown(line)))
             .with_ansi(std::io::stderr().is_terminal())
             .with_env_filter(filter);
         // Already set when two commands run in one process, as tests do.

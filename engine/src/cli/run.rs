@@ -1,9 +1,11 @@
 //! `ringtap run`.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -11,7 +13,7 @@ use jiff::SignedDuration;
 use ringtap_calls::Rules;
 use ringtap_config::{Capture, Config, FrameBytes, Tunnel};
 use ringtap_journal::{Watch, Writer};
-use ringtap_telemetry::Telemetry;
+use ringtap_telemetry::{Telemetry, TelemetryError};
 use ringtap_xdp::{Mode, Settings, Take};
 use ringtap_xsk::{QueueOptions, Wakeup, ZeroCopy};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -20,12 +22,15 @@ use super::core_list::CoreList;
 use super::replay::{decoder, ports};
 use super::{Common, Failure, say};
 use crate::confine::{self, Account, ConfineError};
-use crate::live::{self, Board, LiveError, Options, PortOptions};
+use crate::live::{self, Board, HandOver, LiveError, Options, PortOptions};
 use crate::metrics::Metrics;
 use crate::replay;
 use crate::sink::{JournalSink, RecordSink, SinkError};
 use crate::stats::Summary;
 use crate::worker::Shared;
+
+/// How often an heir tries to serve metrics where its predecessor does.
+const METRICS_RETRY: Duration = Duration::from_millis(250);
 
 const _: () = assert!(ringtap_config::RING_FRAMES_MIN == ringtap_xsk::RING_FRAMES_MIN);
 const _: () = assert!(ringtap_config::RING_FRAMES_MAX == ringtap_xsk::RING_FRAMES_MAX);
@@ -67,6 +72,16 @@ pub(super) struct Run {
     /// End after this time: `90s`, `10m`, `2h`
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     stop_after: Option<Duration>,
+    /// Take over from the `ringtap run` that captures these interfaces now, if there is one: listen to it until all calls are known, then
+    /// take its queues; it ends by itself. No call is lost or told twice
+    #[arg(long)]
+    take_over: bool,
+    /// How long to listen before taking over, instead of what follows from the timers (about six and a half minutes by default)
+    #[arg(long, value_name = "DURATION", value_parser = duration, requires = "take_over")]
+    take_over_after: Option<Duration>,
+    /// The folder of the socket over which a new process can take over from this one, or `off`
+    #[arg(long, value_name = "DIR", default_value = "/run/ringtap")]
+    hand_over: PathBuf,
     /// At the end, print a summary with counts on standard error
     #[arg(long)]
     stats: bool,
@@ -147,11 +162,11 @@ impl Run {
             ..ringtap_journal::Options::default()
         };
         let board = Arc::new(Board::new(options.readers()));
-        let mut telemetry = None;
+        let mut telemetry = Served::Not;
         // Once privileges are dropped: the journal belongs to the user that writes it, and no thread keeps more than it needs.
         let begin = || -> Result<Vec<Box<dyn RecordSink>>, LiveError> {
             let writer = Writer::spawn(path, journal).map_err(SinkError::from)?;
-            telemetry = self.serve(&config, Arc::clone(&board), writer.watch())?;
+            telemetry = self.serve(&config, Arc::clone(&board), writer.watch(), &stop)?;
             Ok(vec![Box::new(JournalSink::live(writer, Arc::clone(&stop)))])
         };
         let shared = Shared {
@@ -159,7 +174,10 @@ impl Run {
             rules: Rules::new(&config),
         };
         let outcome = live::run(shared, &decoder(&config), &options, begin, &board, &stop).map_err(failed)?;
-        drop(telemetry);
+        if let Served::Later(thread) = telemetry {
+            // It has nothing to serve any more; a panic of it has been told.
+            let _served = thread.join();
+        }
         tracing::info!("stopped");
         if self.stats {
             say(format_args!("{}", Summary::from(&outcome)));
@@ -174,23 +192,53 @@ impl Run {
         }
     }
 
-    /// Serves metrics and health, if they are asked for.
+    /// Serves metrics and health, if they are asked for: where a predecessor serves its own, as soon as that has ended.
     fn serve(
         &self,
         config: &Config,
         board: Arc<Board>,
         journal: Watch,
-    ) -> Result<Option<Telemetry>, LiveError> {
+        stop: &Arc<AtomicBool>,
+    ) -> Result<Served, LiveError> {
         let Some(address) = self.metrics else {
-            return Ok(None);
+            return Ok(Served::Not);
         };
         let silence = Duration::from_secs(config.capture.silence_s.into());
         let metrics = Arc::new(Metrics::new(board, journal, config.limits.calls_max, silence));
-        let mut registry = ringtap_telemetry::registry(env!("CARGO_PKG_VERSION"));
-        registry.register_collector(Box::new(Arc::clone(&metrics)));
-        let served = Telemetry::serve(address, registry, move || metrics.health())?;
-        tracing::info!(address = %served.address(), "metrics and health are served");
-        Ok(Some(served))
+        let serve = move || -> Result<Telemetry, TelemetryError> {
+            let mut registry = ringtap_telemetry::registry(env!("CARGO_PKG_VERSION"));
+            registry.register_collector(Box::new(Arc::clone(&metrics)));
+            let metrics = Arc::clone(&metrics);
+            let served = Telemetry::serve(address, registry, move || metrics.health())?;
+            tracing::info!(address = %served.address(), "metrics and health are served");
+            Ok(served)
+        };
+        match serve() {
+            Ok(served) => Ok(Served::At { _telemetry: served }),
+            Err(error) if self.take_over && is_taken(&error) => {
+                tracing::info!(
+                    "{address} is taken: metrics and health are served there once the one before has ended"
+                );
+                let stop = Arc::clone(stop);
+                let wait = move || {
+                    while !stop.load(Ordering::Relaxed) {
+                        thread::sleep(METRICS_RETRY);
+                        match serve() {
+                            Ok(served) => return Some(served),
+                            Err(error) if is_taken(&error) => {}
+                            Err(error) => {
+                                tracing::error!("{error}");
+                                return None;
+                            }
+                        }
+                    }
+                    None
+                };
+                let thread = thread::Builder::new().name("metrics".to_owned()).spawn(wait)?;
+                Ok(Served::Later(thread))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn options(&self, config: &Config) -> Result<Options, Failure> {
@@ -203,6 +251,11 @@ impl Run {
         }
         if interfaces.iter().any(String::is_empty) {
             return Err(Failure::usage("--interface: a name is empty"));
+        }
+        if self.take_over && self.hand_over.as_os_str() == "off" {
+            return Err(Failure::usage(
+                "--take-over: with --hand-over off there is no way to the running process: name its folder",
+            ));
         }
         if matches!(
             (self.zero_copy, self.xdp_mode),
@@ -248,8 +301,28 @@ impl Run {
             confine: None,
             keep_all: config.records_answered_calls(),
             stop_after: self.stop_after,
+            hand_over: HandOver {
+                folder: (self.hand_over.as_os_str() != "off").then(|| self.hand_over.clone()),
+                takes_over: self.take_over,
+                after: self.take_over_after,
+            },
         })
     }
+}
+
+/// Where metrics and health are served.
+enum Served {
+    Not,
+    /// Until this is dropped.
+    At {
+        _telemetry: Telemetry,
+    },
+    /// Where this thread will.
+    Later(thread::JoinHandle<Option<Telemetry>>),
+}
+
+fn is_taken(error: &TelemetryError) -> bool {
+    matches!(error, TelemetryError::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse)
 }
 
 /// What is looked for beside UDP on SIP ports, by the XDP program and by the decoder.

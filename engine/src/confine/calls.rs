@@ -14,8 +14,9 @@ use seccompiler::{
 
 /// `SIOCETHTOOL` (linux/sockios.h).
 const SIOCETHTOOL: u64 = 0x8946;
-/// `BPF_MAP_LOOKUP_ELEM` and `BPF_OBJ_GET_INFO_BY_FD` (linux/bpf.h).
-const BPF_READ: [u64; 2] = [1, 15];
+/// `BPF_MAP_LOOKUP_ELEM`, `BPF_MAP_UPDATE_ELEM`, `BPF_MAP_DELETE_ELEM` and `BPF_OBJ_GET_INFO_BY_FD` (linux/bpf.h): counters are read, and
+/// sockets are taken out of the program's map, or put in, when queues pass from one process to the next. Of maps that are open; none are made.
+const BPF_OF_MAPS: [u64; 4] = [1, 2, 3, 15];
 /// Names a mapping (linux/prctl.h).
 const PR_SET_VMA: u64 = 0x5356_4d41;
 
@@ -150,7 +151,7 @@ pub(super) fn of_readers() -> Result<BpfProgram, Error> {
     allow(
         &mut rules,
         libc::SYS_bpf,
-        &BPF_READ.map(|command| vec![equal(0, command)]),
+        &BPF_OF_MAPS.map(|command| vec![equal(0, command)]),
     )?;
     let families = [libc::AF_INET, libc::AF_INET6];
     allow(
@@ -165,6 +166,8 @@ pub(super) fn of_readers() -> Result<BpfProgram, Error> {
 pub(super) fn of_keeper() -> Result<BpfProgram, Error> {
     let mut rules = rules()?;
     rules.insert(libc::SYS_bpf, Vec::new());
+    // Descriptors for an heir.
+    rules.insert(libc::SYS_sendmsg, Vec::new());
     // UNIX: what the C library asks names of interfaces with. NETLINK: what programs are attached with where links are refused.
     let families = [
         libc::AF_INET,
@@ -332,6 +335,33 @@ mod tests {
             for call in [libc::SYS_kill, libc::SYS_tkill, libc::SYS_pidfd_send_signal] {
                 assert_eq!(answer(&filter, call, [own, 6, 0, 0, 0, 0]), refused, "{call}");
             }
+        }
+    }
+
+    /// Catches a reader by which something could be sent to an address or to another process, or loaded into the kernel; and a keeper that cannot pass
+    /// descriptors on to an heir.
+    #[test]
+    fn only_the_keeper_passes_descriptors_on() {
+        let (allowed, refused) = (libc::SECCOMP_RET_ALLOW, libc::SECCOMP_RET_ERRNO | 38);
+        let (readers, keeper) = (of_readers().unwrap(), of_keeper().unwrap());
+        assert_eq!(answer(&readers, libc::SYS_sendmsg, [3, 0, 0, 0, 0, 0]), refused);
+        assert_eq!(answer(&keeper, libc::SYS_sendmsg, [3, 0, 0, 0, 0, 0]), allowed);
+        // Maps that are open are read and written; none is made, no program loaded, no link made or changed (linux/bpf.h).
+        for (command, expected) in [
+            (1, allowed),
+            (2, allowed),
+            (3, allowed),
+            (15, allowed),
+            (0, refused),
+            (5, refused),
+            (28, refused),
+            (29, refused),
+        ] {
+            assert_eq!(
+                answer(&readers, libc::SYS_bpf, [command, 0, 0, 0, 0, 0]),
+                expected,
+                "{command}"
+            );
         }
     }
 

@@ -14,6 +14,7 @@ use ringtap_calls::TableCounters;
 use ringtap_record::Time;
 use ringtap_xsk::Statistics;
 
+use super::hand_over::{HandOverLook, Standing};
 use super::port::PortReport;
 use crate::settle::{Progress, Settled};
 use crate::worker::WorkerCounters;
@@ -29,6 +30,7 @@ pub struct Board {
     readers: Box<[CachePadded<Mutex<ReaderNotice>>]>,
     ticker: Mutex<Option<TickerNotice>>,
     settler: Mutex<(Settled, Progress)>,
+    pub(super) hand_over: Standing,
 }
 
 /// Of one reader.
@@ -122,6 +124,8 @@ pub struct Look {
     pub settled_until: Option<Time>,
     /// What waits for it: one lot for each tick of 32 ms.
     pub lots_waiting: usize,
+    /// How a hand-over stands.
+    pub hand_over: HandOverLook,
 }
 
 /// How an interface is doing.
@@ -144,9 +148,11 @@ impl Board {
     #[must_use]
     pub fn new(readers: usize) -> Self {
         Self {
-            readers: (0..readers.max(1)).map(|_| CachePadded::default()).collect(),
+            // One more for who hears what a predecessor captures.
+            readers: (0..=readers.max(1)).map(|_| CachePadded::default()).collect(),
             ticker: Mutex::default(),
             settler: Mutex::default(),
+            hand_over: Standing::default(),
         }
     }
 
@@ -180,7 +186,7 @@ impl Board {
         let mut look = Look {
             now: None,
             began: None,
-            readers: self.readers.len(),
+            readers: self.readers.len() - 1,
             seen: WorkerCounters::default(),
             batches: Default::default(),
             batched: 0,
@@ -192,6 +198,7 @@ impl Board {
             settled,
             settled_until: progress.until,
             lots_waiting: progress.waiting,
+            hand_over: self.hand_over.look(),
         };
         if let Some(ticker) = &*self.ticker.lock() {
             let (at, time) = ticker.at;

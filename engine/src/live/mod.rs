@@ -8,6 +8,7 @@
 
 mod board;
 mod dated;
+mod hand_over;
 mod marks;
 mod opened;
 mod port;
@@ -16,15 +17,18 @@ mod ticker;
 mod time;
 
 pub use board::{BATCH_BOUNDS, Board, Look, PortLook, RING_BOUNDS_PPM, Ring};
+pub use hand_over::{HandOver, HandOverError, HandOverLook, Phase};
 pub use port::{PortError, PortOptions, PortReport};
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Sender, bounded, unbounded};
+use ringtap_calls::Learner;
 use ringtap_calls::table::TableCounters;
 use ringtap_telemetry::TelemetryError;
 use ringtap_xsk::{Interface, Queue, Wakeup};
@@ -39,6 +43,7 @@ use crate::sink::{RecordSink, SinkError};
 use crate::worker::{Shared, Worker, WorkerCounters};
 use board::Tally;
 use dated::Dated;
+use hand_over::{Door, Estate, Gate, Heir, Intake, Met, Predecessor, Takes, socket_path};
 use marks::Marks;
 use port::Port;
 use reader::{Common, Order, Outbox, Reader, Report};
@@ -66,6 +71,8 @@ pub struct Options {
     pub confine: Option<confine::Settings>,
     /// End after this time.
     pub stop_after: Option<Duration>,
+    /// Whether it takes over from a running capture, and where another may from this one.
+    pub hand_over: HandOver,
 }
 
 impl Options {
@@ -97,6 +104,9 @@ pub enum LiveError {
     /// Metrics and health cannot be asked for.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
+    /// Taking over from a running capture.
+    #[error(transparent)]
+    HandOver(#[from] HandOverError),
     /// A fault of the program: the thread's panic has been told before. What had been seen by then is recorded.
     #[error("a reader ended by a fault of the program; please report what it said")]
     Reader,
@@ -149,36 +159,71 @@ pub fn run(
     let began = Instant::now();
     check(options)?;
     ringtap_xsk::raise_memlock();
-    let shared = Arc::new(shared);
     let readers = options.readers();
+    let takes = Takes::of(&options.port.program);
+    let socket = options
+        .hand_over
+        .folder
+        .as_deref()
+        .map(|folder| socket_path(folder, &options.interfaces));
+    let mut met = match &socket {
+        Some(socket) if options.hand_over.takes_over => Met::at(socket, &options.interfaces, takes.clone())?,
+        _ => None,
+    };
+    let mut shared = shared;
+    if let Some(secret) = met.as_ref().and_then(Met::secret) {
+        shared.table = shared.table.hashing_with(secret);
+    }
+    let shared = Arc::new(shared);
     let common = Arc::new(Common {
         shared: Arc::clone(&shared),
-        clock: WallClock::new(),
-        marks: Marks::new(readers),
+        clock: met
+            .as_ref()
+            .map_or_else(WallClock::new, |met| WallClock::following(met.clock())),
+        marks: Marks::new(readers + usize::from(met.is_some())),
         stop: AtomicBool::new(false),
         board: Arc::clone(board),
     });
     let mut ports = Vec::new();
     let mut opened = Vec::new();
     for (number, name) in options.interfaces.iter().enumerate() {
+        if met.is_some() {
+            ports.push(Port::awaiting(name, &options.port));
+            continue;
+        }
         let mut port = Port::new(name, &options.port);
         let queues = port.open(&common.clock, PATIENCE_AT_START)?;
         opened.extend(queues.into_iter().map(|queue| (number, queue)));
         ports.push(port);
     }
+    // An heir is left its predecessor's.
+    let mut door = match &socket {
+        Some(socket) if met.is_none() => Door::make(socket),
+        _ => None,
+    };
     let confined = options.confine.as_ref().map(confine::begin).transpose()?;
     // Readers inherit it: they could not take it themselves any more.
     let precedence = (!options.cores.is_empty()).then(Precedence::take);
-    if let Some((keeper, rest)) = confined {
+    let mut keeper = None;
+    if let Some((kept, rest)) = confined {
         rest.finish()?;
         for port in &mut ports {
-            port.leave_to(keeper.clone());
+            port.leave_to(kept.clone());
         }
+        keeper = Some(kept);
     }
     let asides = Asides::for_several(decoder);
     let mut hands = Hands::start(&common, decoder, &asides, options)?;
+    let intake = match &mut met {
+        Some(met) => {
+            let worker = (Worker::new(decoder.clone()), asides.sharing(decoder));
+            let wanted = options.port.program.clone();
+            Some(Intake::start(readers, met.take_feeds(), &common, worker, wanted)?)
+        }
+        None => None,
+    };
     drop(precedence);
-    if opened.len() < readers {
+    if opened.len() < readers && met.is_none() {
         tracing::warn!(
             "{readers} cores, but only {} queues: the rest of the cores stays idle; `ethtool -L` sets the number of queues",
             opened.len()
@@ -187,48 +232,131 @@ pub fn run(
     for (port, queue) in opened {
         hands.add(port, queue);
     }
+    let learned = match &mut met {
+        Some(met) => met.learned(&shared.rules)?,
+        None => Learner::default(),
+    };
+    let gate = Gate::shut();
     let dated = |inner| -> Box<dyn RecordSink> {
         let common = Arc::clone(&common);
-        Box::new(Dated {
+        let dated = Box::new(Dated {
             inner,
             common,
             due: None,
-        })
+        });
+        if met.is_some() { gate.hold(dated) } else { dated }
     };
     let sinks = sinks()?.into_iter().map(dated).collect();
-    let told = Arc::clone(board);
-    let told: Told = Box::new(move |settled, progress| told.settler(settled, progress));
-    let settler = SettlerThread::spawn(Arc::clone(&shared), sinks, options.keep_all, Some(told))?;
-    tracing::info!(
-        "capturing on {} with {readers} {}",
-        options.interfaces.join(", "),
-        if readers == 1 { "reader" } else { "readers" }
-    );
-    let mut ticker = Ticker::new(&common, asides, settler.sender().clone());
+    let legacy = Predecessor::legacy();
+    let (told, heirs) = (Arc::clone(board), Arc::clone(&legacy));
+    let told: Told = Box::new(move |settled, progress, settler| {
+        told.settler(settled, progress);
+        heirs.tell_state(settler);
+    });
+    let settler = SettlerThread::spawn(Arc::clone(&shared), learned, sinks, options.keep_all, Some(told))?;
+    let mut heir = None;
+    let mut ticker = match (met, intake) {
+        (Some(met), Some(intake)) => {
+            let since = met.since(&intake.heard)?;
+            let mut ticker = Ticker::beginning_at(since, &common, asides, settler.sender().clone());
+            ticker.stay_behind(hand_over::lag_us());
+            let warm_up = options
+                .hand_over
+                .after
+                .unwrap_or_else(|| Duration::from_millis(shared.rules.warm_up_ms()));
+            board.hand_over.enter(Phase::WarmingUp);
+            tracing::info!(
+                "listening on {}: takes over in {} s at the earliest",
+                options.interfaces.join(", "),
+                warm_up.as_secs()
+            );
+            heir = Some(Heir::new(met, intake, &gate, warm_up)?);
+            ticker
+        }
+        _ => {
+            tracing::info!(
+                "capturing on {} with {readers} {}",
+                options.interfaces.join(", "),
+                if readers == 1 { "reader" } else { "readers" }
+            );
+            Ticker::new(&common, asides, settler.sender().clone())
+        }
+    };
+    ticker.tell(&legacy);
+    let estate = || Estate {
+        interfaces: options.interfaces.clone(),
+        takes: takes.clone(),
+        readers,
+        keeper: keeper.clone(),
+    };
+    let mut predecessor = match heir {
+        Some(_) => None,
+        None => Some(Predecessor::start(door.take(), estate(), &common, &legacy)?),
+    };
+    let mut outboxes = hands.outboxes().to_vec();
+    outboxes.extend(heir.as_ref().map(|heir| Arc::clone(heir.outbox())));
+    let mut failed = None;
+    let mut is_left = false;
     while !stop.load(Ordering::Relaxed) && options.stop_after.is_none_or(|after| began.elapsed() < after) {
         ticker.sleep();
         ticker.watch(&mut ports, &mut hands, stop);
-        ticker.tick(hands.outboxes());
+        let has_let_go = predecessor.as_ref().is_some_and(Predecessor::has_let_go);
+        if !has_let_go {
+            ticker.tick(&outboxes);
+        }
+        if let Some(heir) = &mut heir {
+            if let Err(error) = heir.step(&mut ports, &mut hands, &mut ticker, &common) {
+                failed = Some(error);
+                break;
+            }
+            if heir.is_over() && predecessor.is_none() {
+                predecessor = Some(Predecessor::start(heir.take_door(), estate(), &common, &legacy)?);
+            }
+        }
+        if let Some(predecessor) = &mut predecessor
+            && predecessor.heed(&mut ports, &mut hands, &mut ticker, &common)
+        {
+            is_left = true;
+            break;
+        }
         // Without the settler, a sink failed, which it reports below.
         if ticker.is_alone() || hands.has_one_ended() {
             break;
         }
     }
-    tracing::info!("stopping");
+    if is_left {
+        tracing::info!("handed over: another process captures now; stopping");
+    } else {
+        tracing::info!("stopping");
+    }
     stop.store(true, Ordering::Relaxed);
     for port in &mut ports {
         port.detach(common.clock.now(), ticker.gaps());
     }
     let mut ports: Vec<PortReport> = ports.iter().map(Port::report).collect();
     common.stop.store(true, Ordering::Relaxed);
-    let ended = hands.finish(&mut ticker, &mut ports);
-    ticker.end();
+    let mut ended = hands.finish(&mut ticker, &mut ports);
+    if let Some(heir) = heir.take() {
+        let (outbox, report) = heir.conclude();
+        ticker.gather(&[outbox]);
+        ended.seen.merge(&report.unwrap_or_default().seen);
+    }
+    if is_left {
+        ticker.leave();
+    } else {
+        ticker.end();
+    }
     let mut seen = ended.seen;
     ticker.into_asides().add_to(&mut seen);
     let settled = settler.finish()?;
+    if let Some(error) = failed {
+        return Err(error);
+    }
     if ended.has_panicked {
         return Err(LiveError::Reader);
     }
+    // Until here, where the journal is written: an heir waits for its end.
+    drop(predecessor);
     Ok(Outcome {
         seen,
         table: shared.table.counters(),
@@ -288,6 +416,8 @@ impl Hands {
                 lanes: Vec::new(),
                 closed: Vec::new(),
                 tally: Tally::default(),
+                feed: None,
+                fed_told: (0, 0),
             };
             hands.push(Hand {
                 orders,
@@ -314,6 +444,42 @@ impl Hands {
             hand.queues.retain(|of| *of != port);
             let _ended = hand.orders.send(Order::Remove(port));
         }
+    }
+
+    /// Has each reader feed one of these.
+    fn feed(&self, sockets: Vec<OwnedFd>) {
+        for (hand, socket) in self.hands.iter().zip(sockets) {
+            let _ended = hand.orders.send(Order::Feed(socket));
+        }
+    }
+
+    fn unfeed(&self) {
+        for hand in &self.hands {
+            let _ended = hand.orders.send(Order::Unfeed);
+        }
+    }
+
+    /// Has all readers read what is left, and close their queues; returns when they have.
+    fn let_go(&mut self) {
+        for hand in &mut self.hands {
+            hand.queues.clear();
+        }
+        self.ask(Order::LetGo);
+    }
+
+    /// Returns when all readers have heeded what they were told.
+    fn answer(&self) {
+        self.ask(Order::Answer);
+    }
+
+    fn ask(&self, order: impl Fn(Sender<()>) -> Order) {
+        let (done, all_done) = unbounded();
+        for hand in &self.hands {
+            // One that has ended does not answer, and ends the capture.
+            let _ended = hand.orders.send(order(done.clone()));
+        }
+        drop(done);
+        while all_done.recv().is_ok() {}
     }
 
     fn outboxes(&self) -> &[Arc<Outbox>] {

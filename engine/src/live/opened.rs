@@ -4,10 +4,13 @@
 //! last, so that from the first frame it takes there is a socket for it. Drivers that can do zero-copy only behind a program
 //! get it first. All that takes privileges is here.
 
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use ringtap_xdp::{Attached, Program, Settings, XdpError};
-use ringtap_xsk::{HEADROOM_BYTES, InForce, Interface, Link, Promiscuous, Queue, XskError, ZeroCopy};
+use ringtap_xdp::{Attached, Mode, Program, Settings, XdpError};
+use ringtap_xsk::{
+    HEADROOM_BYTES, InForce, Interface, Link, Promiscuous, Queue, XskError, ZeroCopy, replace_program,
+};
 
 use super::port::{PortError, PortOptions};
 
@@ -24,6 +27,21 @@ pub(super) struct Opened {
     /// How many queues it has.
     pub(super) count: u32,
     pub(super) queues: Vec<Queue>,
+    pub(super) attached: Attached,
+}
+
+/// A program that is loaded and not attached yet: the kernel takes seconds to see that it is harmless, if it has other things to do.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    program: Program,
+    settings: Settings,
+}
+
+/// The attachment of a predecessor's program.
+#[derive(Debug)]
+pub(super) struct Inherited {
+    pub(super) link: OwnedFd,
+    pub(super) attached: Attached,
 }
 
 impl Opened {
@@ -92,7 +110,90 @@ impl Opened {
             interface,
             count,
             queues,
+            attached: attached.attached,
         })
+    }
+
+    /// Opens one that a predecessor has let go, in the other order: the program first, in the place of the predecessor's, then the queues. No
+    /// socket is in the program's map when this returns: frames pass to the stack, where a bridge hears them, until somebody reads the queues.
+    pub(super) fn after(
+        name: &str,
+        options: &PortOptions,
+        prepared: Option<Prepared>,
+        inherited: Option<Inherited>,
+        patience: Duration,
+    ) -> Result<Self, PortError> {
+        let interface = Interface::find(name)?;
+        options.check(&interface)?;
+        let count = interface.queues().unwrap_or(1);
+        let xdp = |source| PortError::Xdp {
+            interface: interface.name().to_owned(),
+            source,
+        };
+        let settings = Settings {
+            queues: count,
+            ..options.program.clone()
+        };
+        let promiscuous = interface.promiscuous()?;
+        let mut program = match prepared {
+            Some(prepared) if prepared.settings == settings => prepared.program,
+            _ => Program::load(&settings).map_err(xdp)?,
+        };
+        let attached = match inherited {
+            Some(Inherited { link, attached }) if fits(options.mode, attached) => {
+                program
+                    .adopt(link, replace_program)
+                    .map_err(|source| PortError::Link {
+                        interface: name.to_owned(),
+                        source,
+                    })?;
+                attached
+            }
+            Some(_) => {
+                return Err(PortError::Link {
+                    interface: name.to_owned(),
+                    source: std::io::Error::other("--xdp-mode wants another place for the program"),
+                });
+            }
+            None => program.attach(name, options.mode).map_err(xdp)?.attached,
+        };
+        let open = |number| Queue::open(&interface, number, &options.queue, patience);
+        let queues = (0..count).map(open).collect::<Result<Vec<_>, _>>()?;
+        for queue in &queues {
+            say_what_is_in_force(name, queue, attached);
+        }
+        Ok(Self {
+            link: interface.link()?,
+            program,
+            promiscuous,
+            interface,
+            count,
+            queues,
+            attached,
+        })
+    }
+}
+
+impl Prepared {
+    pub(super) fn new(name: &str, options: &PortOptions) -> Result<Self, PortError> {
+        let interface = Interface::find(name)?;
+        let settings = Settings {
+            queues: interface.queues().unwrap_or(1),
+            ..options.program.clone()
+        };
+        let program = Program::load(&settings).map_err(|source| PortError::Xdp {
+            interface: interface.name().to_owned(),
+            source,
+        })?;
+        Ok(Self { program, settings })
+    }
+}
+
+const fn fits(mode: Mode, attached: Attached) -> bool {
+    match mode {
+        Mode::Auto => true,
+        Mode::Native => matches!(attached, Attached::Native),
+        Mode::Generic => matches!(attached, Attached::Generic),
     }
 }
 

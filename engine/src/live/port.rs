@@ -2,15 +2,19 @@
 //! How it is opened stands in [`opened`](super::opened).
 
 use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
 use ringtap_calls::{Gap, GapKind};
 use ringtap_record::Time;
-use ringtap_xdp::{Action, Counters, Mode, Program, Settings, XdpError};
-use ringtap_xsk::{Interface, Link, Promiscuous, Queue, QueueOptions, Statistics, XskError};
+use ringtap_xdp::{Action, Attached, Counters, LinkPlace, Mode, Program, Settings, XdpError};
+use ringtap_xsk::{
+    Bridge, Interface, Link, Promiscuous, Queue, QueueOptions, Statistics, XskError, link_descriptor,
+};
 use thiserror::Error;
 
-use super::opened::Opened;
+use super::opened::{Inherited, Opened, Prepared};
 use super::time::WallClock;
 use crate::confine::Keeper;
 
@@ -43,6 +47,14 @@ pub enum PortError {
         "the thread that keeps privileges is gone, without which no interface can be opened; please report what it said"
     )]
     NoKeeper,
+    /// The attachment that a predecessor has passed on.
+    #[error("interface {interface}: the program of the one before cannot be replaced: {source}")]
+    Link {
+        /// The interface.
+        interface: String,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The program.
     #[error("{}", told(.interface, .source))]
     Xdp {
@@ -70,7 +82,7 @@ impl PortError {
         match self {
             Self::Xsk(error) => error.is_gone(),
             Self::Xdp { source, .. } => matches!(source, XdpError::NoSuchInterface(_)),
-            Self::InUse { .. } | Self::NoKeeper => false,
+            Self::InUse { .. } | Self::NoKeeper | Self::Link { .. } => false,
         }
     }
 }
@@ -117,6 +129,8 @@ pub(super) struct Port {
     name: String,
     options: PortOptions,
     keeper: Option<Keeper>,
+    holder: Holder,
+    prepared: Option<Prepared>,
     open: Option<Open>,
     /// Since when nothing comes, by the time of the frames.
     down_since: Option<Time>,
@@ -130,6 +144,17 @@ pub(super) struct Port {
     nic_lost: u64,
 }
 
+/// Who captures an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holder {
+    /// This process.
+    Us,
+    /// A predecessor: it is not opened yet.
+    Predecessor,
+    /// An heir: what is still open is there for it.
+    Heir,
+}
+
 /// What is there while an interface is captured.
 #[derive(Debug)]
 struct Open {
@@ -138,6 +163,7 @@ struct Open {
     _promiscuous: Promiscuous,
     interface: Interface,
     link: Link,
+    attached: Attached,
     queues: u32,
     look_at: Instant,
     looked: Time,
@@ -162,6 +188,8 @@ impl Port {
             name: name.to_owned(),
             options: options.clone(),
             keeper: None,
+            holder: Holder::Us,
+            prepared: None,
             open: None,
             down_since: None,
             well_at: None,
@@ -170,6 +198,19 @@ impl Port {
             counted: Counters::default(),
             nic_lost: 0,
         }
+    }
+
+    /// One that a predecessor captures still.
+    pub(super) fn awaiting(name: &str, options: &PortOptions) -> Self {
+        Self {
+            holder: Holder::Predecessor,
+            ..Self::new(name, options)
+        }
+    }
+
+    /// Its name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     /// From now on it is opened by who keeps privileges.
@@ -188,7 +229,11 @@ impl Port {
                     .unwrap_or(Err(PortError::NoKeeper))
             }
         }?;
-        let now = clock.now();
+        Ok(self.begin(opened, clock.now()))
+    }
+
+    /// It is open.
+    fn begin(&mut self, opened: Opened, now: Time) -> Vec<Queue> {
         if opened.link == Link::Running {
             self.well_at = Some(now);
         } else {
@@ -200,6 +245,7 @@ impl Port {
             program: opened.program,
             _promiscuous: opened.promiscuous,
             link: opened.link,
+            attached: opened.attached,
             queues: opened.count,
             look_at: Instant::now() + LOOK,
             looked: now,
@@ -208,11 +254,130 @@ impl Port {
             interface: opened.interface,
         });
         self.complaint = None;
-        Ok(queues)
+        self.holder = Holder::Us;
+        queues
+    }
+
+    /// Opens it after a predecessor has let it go. The queues are to be read, and then put into the map by [`Port::receive_by`].
+    pub(super) fn open_after(
+        &mut self,
+        inherited: Option<Inherited>,
+        clock: &WallClock,
+        patience: Duration,
+    ) -> Result<Vec<Queue>, PortError> {
+        let (name, options) = (self.name.clone(), self.options.clone());
+        let prepared = self.prepared.take();
+        let open = move || Opened::after(&name, &options, prepared, inherited, patience);
+        let opened = match &self.keeper {
+            None => open(),
+            Some(keeper) => keeper.have(open).unwrap_or(Err(PortError::NoKeeper)),
+        }?;
+        Ok(self.begin(opened, clock.now()))
+    }
+
+    /// Has the program give the frames of these queues to their sockets.
+    pub(super) fn receive_by(&mut self, sockets: &[(u32, OwnedFd)]) -> Result<(), PortError> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        for (queue, socket) in sockets {
+            let set = open.program.set_socket(*queue, socket.as_fd());
+            set.map_err(|source| PortError::Xdp {
+                interface: self.name.clone(),
+                source,
+            })?;
+        }
+        // What found no socket before found a bridge.
+        let _seldom_refused = ringtap_xsk::frames_have_landed();
+        if let Ok(counters) = open.program.counters() {
+            open.unserved = counters.action(Action::NoSocket);
+        }
+        Ok(())
+    }
+
+    /// Does what takes long of [`Port::open_after`], before the predecessor lets it go.
+    pub(super) fn prepare(&mut self) -> Result<(), PortError> {
+        let (name, options) = (self.name.clone(), self.options.clone());
+        let prepare = move || Prepared::new(&name, &options);
+        self.prepared = Some(match &self.keeper {
+            None => prepare(),
+            Some(keeper) => keeper.have(prepare).unwrap_or(Err(PortError::NoKeeper)),
+        }?);
+        Ok(())
+    }
+
+    /// Hears what the program lets pass from now on.
+    pub(super) fn bridge(&self) -> Result<Bridge, PortError> {
+        let name = self.name.clone();
+        let open = move || Ok(Bridge::open(&Interface::find(&name)?)?);
+        match &self.keeper {
+            None => open(),
+            Some(keeper) => keeper.have(open).unwrap_or(Err(PortError::NoKeeper)),
+        }
+    }
+
+    /// Has the program let frames pass to the network stack, where an heir hears them. Everything but its queues stays open.
+    pub(super) fn let_go(&mut self, now: Time) -> Result<(), PortError> {
+        self.holder = Holder::Heir;
+        let Some(open) = &mut self.open else { return Ok(()) };
+        if open.link == Link::Running {
+            self.well_at = Some(now);
+        }
+        for queue in 0..open.queues {
+            let cleared = open.program.clear_socket(queue);
+            cleared.map_err(|source| PortError::Xdp {
+                interface: self.name.clone(),
+                source,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The attachment, for an heir; `None` if it is not open.
+    pub(super) fn inheritance(&self) -> io::Result<Option<Inherited>> {
+        let Some(open) = &self.open else { return Ok(None) };
+        let link = match open.program.link() {
+            None => return Ok(None),
+            Some(LinkPlace::Number(number)) => link_descriptor(number)?,
+            Some(LinkPlace::Descriptor(link)) => link.try_clone_to_owned()?,
+        };
+        Ok(Some(Inherited {
+            link,
+            attached: open.attached,
+        }))
+    }
+
+    /// Takes the program off, for an heir that attaches its own.
+    pub(super) fn make_way(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.program.detach();
+        }
+    }
+
+    /// Opens it again at the next look, for the heir is gone: nothing has come since it was let go.
+    pub(super) fn take_back(&mut self) {
+        if self.holder != Holder::Heir {
+            return;
+        }
+        if let Some(mut open) = self.open.take() {
+            self.keep_counts(&open);
+            open.program.detach();
+            self.down_since.get_or_insert(self.well_at.unwrap_or(open.looked));
+        }
+        self.holder = Holder::Us;
+        self.try_at = Instant::now();
+    }
+
+    /// Opens it at the next look, for the predecessor is gone without a word: nothing has come since then.
+    pub(super) fn seize(&mut self, since: Time) {
+        self.holder = Holder::Us;
+        self.down_since.get_or_insert(since);
+        self.try_at = Instant::now();
     }
 
     /// Looks after it: what became of its link, and what was lost since the last time.
     pub(super) fn watch(&mut self, clock: &WallClock, gaps: &mut Vec<Gap>) -> Change {
+        if self.holder != Holder::Us {
+            return Change::None;
+        }
         let now = clock.now();
         let Some(open) = &mut self.open else {
             return self.search(clock, gaps);
@@ -252,6 +417,10 @@ impl Port {
     pub(super) fn detach(&mut self, now: Time, gaps: &mut Vec<Gap>) {
         if let Some(mut open) = self.open.take() {
             open.program.detach();
+            if self.holder == Holder::Heir {
+                // What found no socket found a bridge.
+                return self.keep_counts(&open);
+            }
             open.look_at = Instant::now();
             let _queues_may_have_changed = open.look(now, gaps, &mut self.nic_lost);
             self.keep_counts(&open);
@@ -274,6 +443,9 @@ impl Port {
 
     /// Whether frames can come; else why not, for people.
     pub(super) fn state(&self) -> Result<(), String> {
+        if self.holder == Holder::Predecessor {
+            return Err("is still the predecessor's: this one listens to it".to_owned());
+        }
         let why = match (&self.open, &self.complaint) {
             (Some(open), _) => match open.link {
                 Link::Running => return Ok(()),

@@ -1,18 +1,19 @@
 //! One reader: a thread, pinned to its core, that takes frames from its queues and joins what they say into the leg
 //! table. It owns its queues; whatever it leaves for others goes through an outbox.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::Receiver;
+use crossbeam::channel::{Receiver, Sender};
 use parking_lot::Mutex;
 use ringtap_calls::{Gap, GapKind};
 use ringtap_record::Time;
 use ringtap_xsk::{Queue, Ready, Statistics};
 
 use super::board::{Board, QueueNotice, Ring, Tally};
+use super::hand_over::{Deserted, Feed};
 use super::marks::Marks;
 use super::time::WallClock;
 use crate::asides::Asides;
@@ -27,6 +28,9 @@ const LOOK: Duration = Duration::from_millis(100);
 const TELL: Duration = Duration::from_secs(10);
 /// How long a reader sleeps at most: orders and the end are found within this time.
 const SLEEP: Duration = Duration::from_millis(100);
+/// How long an heir that has not read what came before is waited for at the end.
+const END_PATIENCE: Duration = Duration::from_secs(2);
+const END_PAUSE: Duration = Duration::from_millis(2);
 /// Legs that had to leave a full table, and registrations, that wait for the ticker. If that does not come (its settler
 /// hangs), later ones are given up.
 const OUTBOX_MAX: usize = 1 << 16;
@@ -40,6 +44,14 @@ pub(super) enum Order {
     Add(usize, Box<Queue>),
     /// Close the queues of a port.
     Remove(usize),
+    /// Feed all that is read from now on to an heir.
+    Feed(OwnedFd),
+    /// There is no heir any more.
+    Unfeed,
+    /// Read what is left in the rings, for nothing comes any more, feed it, and close all queues. Answer then.
+    LetGo(Sender<()>),
+    /// Answer, for all orders before have been heeded then.
+    Answer(Sender<()>),
 }
 
 /// What a reader leaves for the ticker.
@@ -78,7 +90,7 @@ impl Outbox {
         kept.append(taken);
     }
 
-    fn put_gap(&self, gap: Gap) {
+    pub(super) fn put_gap(&self, gap: Gap) {
         self.taken.lock().put_gap(gap);
     }
 }
@@ -150,6 +162,10 @@ pub(super) struct Reader {
     /// What queues counted that are closed.
     pub(super) closed: Vec<Counted>,
     pub(super) tally: Tally,
+    /// The way to an heir.
+    pub(super) feed: Option<Feed>,
+    /// What of its counts has been told.
+    pub(super) fed_told: (u64, u64),
 }
 
 /// A queue that is read.
@@ -232,22 +248,68 @@ impl Reader {
                 Order::Remove(port) => {
                     self.drain(now);
                     self.look();
-                    let of_port = |lane: &Lane| lane.port == port;
-                    for lane in self.lanes.iter().filter(|lane| of_port(lane)) {
-                        let counted = lane.counted();
-                        // An interface may come and go for years.
-                        let known = self
-                            .closed
-                            .iter_mut()
-                            .find(|other| (other.port, other.queue) == (counted.port, counted.queue));
-                        match known {
-                            Some(known) => known.statistics.add(counted.statistics),
-                            None => self.closed.push(counted),
-                        }
-                    }
-                    self.lanes.retain(|lane| !of_port(lane));
+                    self.close(|lane| lane.port == port);
+                }
+                Order::Feed(socket) => {
+                    self.feed = Feed::begin(socket, self.common.clock.now()).ok();
+                    self.fed_told = (0, 0);
+                }
+                Order::Unfeed => {
+                    self.tell_fed();
+                    self.feed = None;
+                }
+                Order::LetGo(done) => {
+                    self.drain(now);
+                    self.look();
+                    self.end_feed();
+                    self.close(|_| true);
+                    let _nobody_waits = done.send(());
+                }
+                Order::Answer(done) => {
+                    let _nobody_waits = done.send(());
                 }
             }
+        }
+    }
+
+    /// Closes these queues, and keeps what they counted.
+    fn close(&mut self, which: impl Fn(&Lane) -> bool) {
+        for lane in self.lanes.iter().filter(|lane| which(lane)) {
+            let counted = lane.counted();
+            // An interface may come and go for years.
+            let known = self
+                .closed
+                .iter_mut()
+                .find(|other| (other.port, other.queue) == (counted.port, counted.queue));
+            match known {
+                Some(known) => known.statistics.add(counted.statistics),
+                None => self.closed.push(counted),
+            }
+        }
+        self.lanes.retain(|lane| !which(lane));
+        // Its counts are among the others now.
+        self.put_up();
+    }
+
+    /// Tells the heir that nothing comes any more.
+    fn end_feed(&mut self) {
+        let began = Instant::now();
+        while let Some(feed) = &mut self.feed
+            && feed.end(self.common.clock.now()) == Ok(false)
+            && began.elapsed() < END_PATIENCE
+        {
+            std::thread::sleep(END_PAUSE);
+        }
+        self.tell_fed();
+        self.feed = None;
+    }
+
+    /// Puts up what was fed since the last time.
+    fn tell_fed(&mut self) {
+        if let Some(feed) = &self.feed {
+            let (fed, not_fed) = feed.counts();
+            let (told, not_told) = std::mem::replace(&mut self.fed_told, (fed, not_fed));
+            self.common.board.hand_over.fed(fed - told, not_fed - not_told);
         }
     }
 
@@ -273,6 +335,7 @@ impl Reader {
             asides,
             lanes,
             tally,
+            feed,
             ..
         } = self;
         let mut came = 0;
@@ -288,18 +351,12 @@ impl Reader {
                 tally.batch(batch.len());
                 *now = common.clock.now();
                 let time = *now;
-                let frames = batch.packets().map(|bytes| Frame {
-                    time,
-                    link: Link::Ethernet,
-                    bytes,
-                    wire_len: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
-                });
-                worker.process(frames.clone(), &common.shared);
-                if !worker.asides().is_empty() {
-                    let taken = asides.process(pick(frames, worker.asides()), &common.shared);
-                    outbox.give(taken);
+                if let Some(heir) = feed
+                    && heir.frames(time, batch.packets()) == Err(Deserted)
+                {
+                    *feed = None;
                 }
-                outbox.give(worker.take());
+                join(time, batch.packets(), worker, asides, outbox, &common.shared);
                 common.marks.advance(*number, time);
             }
         }
@@ -310,6 +367,13 @@ impl Reader {
     /// Looks at the sockets, and tells how it is doing.
     fn look(&mut self) {
         self.look_for_losses();
+        self.tell_fed();
+        // Without a frame for long the heir still wants to know that nothing was left out.
+        if let Some(feed) = &mut self.feed
+            && feed.mark(self.common.clock.now()) == Err(Deserted)
+        {
+            self.feed = None;
+        }
         self.put_up();
     }
 
@@ -431,6 +495,29 @@ impl Lane {
             statistics: self.queue.statistics().unwrap_or(self.last.statistics),
         }
     }
+}
+
+/// Joins what frames say, and gives away what comes of it.
+pub(super) fn join<'c>(
+    time: Time,
+    frames: impl Iterator<Item = &'c [u8]> + Clone,
+    worker: &mut Worker,
+    asides: &mut Asides,
+    outbox: &Outbox,
+    shared: &Shared,
+) {
+    let frames = frames.map(|bytes| Frame {
+        time,
+        link: Link::Ethernet,
+        bytes,
+        wire_len: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+    });
+    worker.process(frames.clone(), shared);
+    if !worker.asides().is_empty() {
+        let taken = asides.process(pick(frames, worker.asides()), shared);
+        outbox.give(taken);
+    }
+    outbox.give(worker.take());
 }
 
 /// The frames at these places, which ascend.

@@ -11,6 +11,7 @@ use ringtap_record::Time;
 
 use super::Hands;
 use super::board::{PortNotice, TickerNotice};
+use super::hand_over::Legacy;
 use super::port::{Change, Port};
 use super::reader::{Common, Outbox};
 use crate::asides::Asides;
@@ -56,11 +57,20 @@ pub(super) struct Ticker {
     given_up_told: u64,
     tell_losses_at: Instant,
     tell_delays_at: Instant,
+    /// How far behind the present it stays: frames that come from another process are older than those that are read here.
+    lag_us: i64,
+    /// Who is told of gaps, should it listen.
+    legacy: Option<Arc<Legacy>>,
 }
 
 impl Ticker {
     pub(super) fn new(common: &Arc<Common>, asides: Asides, lots: Sender<Lot>) -> Self {
         let now = common.clock.now();
+        Self::beginning_at(now, common, asides, lots)
+    }
+
+    /// Of a capture that hears everything from `now` on.
+    pub(super) fn beginning_at(now: Time, common: &Arc<Common>, asides: Asides, lots: Sender<Lot>) -> Self {
         let harvest = Harvest {
             gaps: vec![Gap {
                 from: Time::MIN,
@@ -84,7 +94,24 @@ impl Ticker {
             given_up_told: 0,
             tell_losses_at: Instant::now(),
             tell_delays_at: Instant::now(),
+            lag_us: 0,
+            legacy: None,
         }
+    }
+
+    /// Stays so far behind the present from now on.
+    pub(super) const fn stay_behind(&mut self, lag_us: i64) {
+        self.lag_us = lag_us;
+    }
+
+    /// Tells an heir of gaps.
+    pub(super) fn tell(&mut self, legacy: &Arc<Legacy>) {
+        self.legacy = Some(Arc::clone(legacy));
+    }
+
+    /// Up to when legs have been closed and handed on.
+    pub(super) const fn settled(&self) -> Time {
+        self.settled
     }
 
     /// Until the next boundary.
@@ -171,7 +198,7 @@ impl Ticker {
 
     /// Closes what is due at the last boundary that has passed, unless that was done, or a reader is behind.
     pub(super) fn tick(&mut self, outboxes: &[Arc<Outbox>]) {
-        let boundary = boundary(self.common.clock.now());
+        let boundary = boundary(self.common.clock.now().plus_us(-self.lag_us));
         if boundary <= self.settled || !self.readers_have_passed(boundary) {
             return;
         }
@@ -217,6 +244,11 @@ impl Ticker {
         self.send(None);
     }
 
+    /// The end, after an heir has taken over: what is open now is the heir's to tell of.
+    pub(super) fn leave(&mut self) {
+        self.lots = None;
+    }
+
     pub(super) fn into_asides(self) -> Asides {
         self.asides
     }
@@ -257,6 +289,9 @@ impl Ticker {
     /// Hands on what was gathered. Waits for the settler, if that is behind: then the table holds what comes meanwhile.
     fn send(&mut self, now: Option<Time>) {
         let Some(lots) = self.lots.take() else { return };
+        if let Some(legacy) = &self.legacy {
+            legacy.tell_gaps(&self.harvest.gaps);
+        }
         let mut lot = Lot {
             now,
             harvest: std::mem::take(&mut self.harvest),

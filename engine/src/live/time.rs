@@ -9,6 +9,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use ringtap_record::Time;
+use rustix::time::{ClockId, clock_gettime};
+
+use super::hand_over::ClockReading;
 
 /// A wall clock farther off than this has been set.
 const STEP_US: i64 = 500_000;
@@ -35,6 +38,39 @@ impl WallClock {
             origin_us: wall_us(),
             ahead_us: AtomicI64::new(0),
             steps: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// One that goes on as another process's did, so that both stamp a moment alike.
+    pub(super) fn following(reading: &ClockReading) -> Self {
+        let clock = Self::new();
+        let since_us = monotonic_us().saturating_sub(reading.monotonic_us);
+        let at = |us: &i64| Time::from_micros(*us);
+        Self {
+            origin_us: reading.time_us.saturating_add(since_us),
+            ahead_us: AtomicI64::new(reading.steps.last().map_or(0, |(_, ahead_us)| *ahead_us)),
+            steps: Mutex::new(
+                reading
+                    .steps
+                    .iter()
+                    .take(STEPS_MAX)
+                    .map(|(since, ahead_us)| (at(since), *ahead_us))
+                    .collect(),
+            ),
+            ..clock
+        }
+    }
+
+    /// For a process that is to follow.
+    pub(super) fn reading(&self) -> ClockReading {
+        let steps = self.steps.lock();
+        let steps = steps
+            .iter()
+            .map(|(since, ahead_us)| (since.as_micros(), *ahead_us));
+        ClockReading {
+            monotonic_us: monotonic_us(),
+            time_us: self.now().as_micros(),
+            steps: steps.collect(),
         }
     }
 
@@ -91,6 +127,14 @@ impl WallClock {
     }
 }
 
+/// By the clock that [`Instant`] goes by.
+fn monotonic_us() -> i64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec
+        .saturating_mul(1_000_000)
+        .saturating_add(now.tv_nsec / 1000)
+}
+
 fn wall_us() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX / 2)
@@ -119,6 +163,29 @@ mod tests {
             clock.dated(now.plus_us(1_000_000)),
             now.plus_us(1_000_000 - hour_us)
         );
+    }
+
+    /// Catches two processes that stamp the same moment apart, or forget how the wall clock was set.
+    #[test]
+    fn one_clock_follows_another() {
+        let clock = WallClock::new();
+        let now = clock.now();
+        assert_eq!(
+            clock.compare(now, now.as_micros() + 3_600_000_000),
+            Some(3_600_000_000)
+        );
+        std::thread::sleep(Duration::from_millis(30));
+        let heir = WallClock::following(&clock.reading());
+        std::thread::sleep(Duration::from_millis(30));
+        let (before, its, after) = (clock.now(), heir.now(), clock.now());
+        // Two clocks of the system are read one after the other.
+        let slack_us = 5_000;
+        assert!(
+            its.plus_us(slack_us) >= before && its <= after.plus_us(slack_us),
+            "{before} {its} {after}"
+        );
+        assert_eq!(heir.dated(now), clock.dated(now));
+        assert_eq!(heir.dated(now.plus_us(-1)), now.plus_us(-1));
     }
 
     /// Catches time that does not begin with the wall's.

@@ -4,6 +4,7 @@
 //! gets its names: in `traffic` what comes in, in `calls` what comes of it. When a part of the program is all right is decided in `health`.
 
 mod calls;
+mod hand_over;
 mod health;
 mod told;
 mod traffic;
@@ -64,6 +65,7 @@ impl Collector for Metrics {
         calls::mirror(to, &look.settled, look.now)?;
         calls::progress(to, &look)?;
         calls::journal(to, &self.journal)?;
+        hand_over::hand_over(to, &look.hand_over)?;
         let health = self.parts.look(&look, &self.journal);
         to.gauges(
             "ringtap_part_ok",
@@ -122,6 +124,8 @@ mod tests {
             "ringtap_journal_records_total{result=\"lost\"} 0",
             "ringtap_role_seen{role=\"MT\"} 0.0",
             "ringtap_targets_total{outcome=\"CALLER_HUNG_UP\"} 0",
+            "ringtap_hand_over_phase{phase=\"alone\"} 1.0",
+            "ringtap_hand_over_frames_total{way=\"bridged\"} 0",
             "ringtap_call_due_to_journal_seconds_bucket{le=\"+Inf\"} 0",
         ] {
             assert!(text.lines().any(|line| line == series), "{series}\n{text}");

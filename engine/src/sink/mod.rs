@@ -67,6 +67,11 @@ pub trait RecordSink: Send {
         Ok(())
     }
 
+    /// A lot is done with. Who holds records back may let them go now.
+    fn pass(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
     /// Brings everything to its place. Journal totals, if this is the journal.
     fn finish(&mut self) -> Result<Option<Totals>, SinkError>;
 }

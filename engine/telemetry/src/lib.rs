@@ -11,6 +11,7 @@ mod format;
 mod health;
 mod http;
 mod process;
+mod rewritten;
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,6 +26,7 @@ pub use health::{Health, Part};
 pub use process::registry;
 /// The library that metrics are made with, in the version that [`Telemetry::serve`] takes.
 pub use prometheus_client;
+pub use rewritten::Rewritten;
 
 use http::{Bounds, Site};
 

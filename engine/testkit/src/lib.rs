@@ -10,7 +10,7 @@
 //! with the mails that [`sink`] has taken. [`mod@attack`] is hostile traffic to go beside it.
 //!
 //! [`play`] puts a capture on a line, frame by frame in its own time; [`lab`] has a line for it, for tests of live
-//! capture. [`exposition`] reads metrics, and what the documentation says of them.
+//! capture. [`exposition`] reads metrics, and what the documentation says of them; [`mod@manual`] a program's man pages.
 //!
 //! Everything is deterministic: the same case gives the same bytes in every run, on every machine. The
 //! generator writes SIP by itself and knows nothing of the product's parser, so that one cannot hide an
@@ -42,6 +42,7 @@ mod frame;
 mod generate;
 mod header;
 pub mod lab;
+pub mod manual;
 mod message;
 pub mod mutate;
 pub mod notation;

@@ -1,5 +1,5 @@
 //! `ringtap run` on a line of its own: queues and workers, what is lost, how it ends. What becomes of its interfaces is in
-//! [`interfaces`], who may capture and what is said to the others in [`refusals`], what a capture may do besides in [`privileges`], what it
+//! [`interfaces`], how one process takes over from another in [`hand_over`], who may capture and what is said to the others in [`refusals`], what a capture may do besides in [`privileges`], what it
 //! tells of itself in [`telling`], and what `ringtap doctor` finds in [`doctor`].
 //!
 //! Needs root and network namespaces, so these tests run only when asked for: `scripts/test.sh` does, or
@@ -14,6 +14,7 @@
 )]
 
 mod doctor;
+mod hand_over;
 mod interfaces;
 mod privileges;
 mod refusals;
@@ -121,7 +122,11 @@ impl Bench {
 
     /// What the journal holds.
     fn records(&self) -> Vec<CallRecord> {
-        let found = Reader::open(&self.journal()).and_then(|reader| reader.after(0, 1000));
+        self.records_max(1000)
+    }
+
+    fn records_max(&self, most: usize) -> Vec<CallRecord> {
+        let found = Reader::open(&self.journal()).and_then(|reader| reader.after(0, most));
         found
             .expect("a journal")
             .into_iter()

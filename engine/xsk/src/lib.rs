@@ -4,10 +4,14 @@
 //! an [`Interface`] as a whole: its index, its MTU, its number of queues, promiscuous mode, offloads and ring sizes. It knows nothing of what is
 //! in a frame. Which frames come here at all is decided by an XDP program, which is another crate's.
 //!
-//! All `unsafe` of the packet path stands here, in three modules: `kernel` (rings and UMEM, by `xsk-rs`), `sys` (system calls
-//! that no kept crate offers), and `pool`, which upholds what `kernel` asks for: a frame is held by the kernel or by us,
-//! never by both.
+//! All `unsafe` of the packet path stands here: in `kernel` (rings and UMEM, by `xsk-rs`), in `pool`, which upholds what `kernel`
+//! asks for (a frame is held by the kernel or by us, never by both), and in `sys`, `bridge` and `attachment` (system calls that
+//! no kept crate offers).
 
+#[expect(unsafe_code, reason = "system calls that no kept crate offers")]
+mod attachment;
+#[expect(unsafe_code, reason = "system calls that no kept crate offers")]
+mod bridge;
 mod error;
 mod ethtool;
 mod interface;
@@ -19,6 +23,8 @@ mod queue;
 #[expect(unsafe_code, reason = "system calls that no kept crate offers")]
 mod sys;
 
+pub use attachment::{frames_have_landed, link_descriptor, replace_program};
+pub use bridge::{BRIDGE_FRAME_BYTES_MAX, Bridge};
 pub use error::XskError;
 pub use ethtool::{Feature, Rings, Spread};
 pub use interface::{Interface, Link, Promiscuous};

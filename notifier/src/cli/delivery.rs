@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::Args;
 use ringtap_config::Config;
 
-use super::{Failure, table};
+use super::{Failure, no_such_user, table};
 use crate::quiet::Quiet;
 use crate::store::{Channel, Store};
 
@@ -55,10 +55,7 @@ pub(super) fn run(args: &DeliveryArgs, config: &Config, database: &Path) -> Resu
             .map_err(Failure::work)?;
     }
     let Some(own) = store.wishes(&args.user, KEYS).map_err(Failure::work)? else {
-        return Err(Failure::usage(format!(
-            "{}: there is no such user; `ringtap-notifier user list` shows all",
-            args.user
-        )));
+        return Err(no_such_user(&args.user));
     };
     let operators = [
         "mail".to_owned(),

@@ -145,7 +145,8 @@ fn our_file(path: &Path, found: &mut Findings) {
         if mode & 0o077 == 0 {
             found.ok(format!("{name}: nobody else may read it"));
         } else {
-            found.warn(
+            // It is refused so by whoever opens it.
+            found.fail(
                 format!("{name}: others may read who called whom (mode {mode:03o})"),
                 format!("chmod 600 {}", path.display()),
             );
@@ -384,7 +385,7 @@ fn way_out(config: &Config, found: &mut Findings) -> Option<MailRoute> {
     ) {
         Ok(renderer) => {
             found.ok(format!("mails come from {}", smtp.from));
-            renderer
+            templates(config, renderer, found)
         }
         Err(fault) => {
             found.fail(fault, "change notifier.smtp.from");
@@ -416,6 +417,27 @@ fn way_out(config: &Config, found: &mut Findings) -> Option<MailRoute> {
         }
     }
     Some(route)
+}
+
+/// The operator's own templates, each tried on every mail that there can be.
+fn templates(config: &Config, mut renderer: Renderer, found: &mut Findings) -> Renderer {
+    let Some(folder) = &config.notifier.templates else {
+        return renderer;
+    };
+    let faults = renderer.adopt(folder);
+    if faults.is_empty() {
+        found.ok(format!(
+            "{}: every mail can be made with its templates",
+            folder.display()
+        ));
+    }
+    for fault in faults {
+        found.warn(
+            format!("{fault}; the built-in one is used"),
+            "mend it, and look at it by `ringtap-notifier preview --out DIR`",
+        );
+    }
+    renderer
 }
 
 /// Greets the mail server as a mail would, TLS, user and password included; no mail is handed over.

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Subcommand;
+use ringtap_identity::mask;
 use ringtap_record::Time;
 
 use super::{Failure, say, table};
 use crate::notice::Notice;
-use crate::service::mask;
 use crate::store::Store;
 
 #[derive(Debug, Subcommand)]

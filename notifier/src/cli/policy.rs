@@ -1,12 +1,11 @@
 //! `user policy`: one person's own switches, shown and changed.
 
-use std::io::{self, Write as _};
 use std::path::Path;
 
 use clap::Args;
 use ringtap_config::{Config, Policy};
 
-use super::{Failure, table};
+use super::{Failure, no_such_user, table, warn};
 use crate::store::Store;
 use crate::switches::Switches;
 
@@ -72,10 +71,7 @@ pub(super) fn run(args: &PolicyArgs, config: &Config, database: &Path) -> Result
         })
     };
     let Some(switches) = found.map_err(Failure::work)? else {
-        return Err(Failure::usage(format!(
-            "{}: there is no such user; `ringtap-notifier user list` shows all",
-            args.user
-        )));
+        return Err(no_such_user(&args.user));
     };
     for warning in out_of_reach(&switches.over(&config.policy), config) {
         warn(&warning);
@@ -105,8 +101,4 @@ fn out_of_reach(personal: &Policy, config: &Config) -> Vec<String> {
         ));
     }
     warnings
-}
-
-fn warn(text: &str) {
-    let _nobody_reads = writeln!(io::stderr(), "ringtap-notifier: {text}");
 }

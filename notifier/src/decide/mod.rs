@@ -12,6 +12,7 @@ use ringtap_record::{CallRecord, Outcome};
 
 pub use own::Interest;
 use own::{Case, Own};
+pub use permit::tells;
 
 /// A missed call that is worth a mail.
 #[derive(Clone, Debug, PartialEq, Eq)]

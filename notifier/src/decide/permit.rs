@@ -116,22 +116,31 @@ fn switch(case: &Case<'_>, code: Outcome, target: &Target, policy: &Policy) -> b
         // D21, D24. Whether it rang is not known of a call whose beginning was not captured.
         Outcome::CallerHungUp if target.alerted || case.record.has(Flag::Partial) => policy.caller_hung_up,
         Outcome::CallerHungUp => policy.abandoned_before_ring, // D23
-        Outcome::NoAnswer => policy.no_answer,                 // D11, D13, D22, D28
-        Outcome::Busy => policy.busy,                          // D16
-        Outcome::Unreachable => policy.unreachable,            // D12, D14, D36
-        Outcome::AutoRejected => policy.auto_rejected,         // D15, D19
-        Outcome::NetworkFailure => policy.network_failure,     // D29
-        Outcome::Voicemail => policy.voicemail,                // D02, D42
-        Outcome::DivertedUnseen => policy.unseen_answerer,     // D43
+        code => tells(policy, code),
+    }
+}
+
+/// Whether `policy` tells of any call with this code.
+#[must_use]
+pub const fn tells(policy: &Policy, code: Outcome) -> bool {
+    match code {
+        Outcome::CallerHungUp => policy.caller_hung_up || policy.abandoned_before_ring,
+        Outcome::NoAnswer => policy.no_answer,      // D11, D13, D22, D28
+        Outcome::Busy => policy.busy,               // D16
+        Outcome::Unreachable => policy.unreachable, // D12, D14, D36
+        Outcome::AutoRejected => policy.auto_rejected, // D15, D19
+        Outcome::NetworkFailure => policy.network_failure, // D29
+        Outcome::Voicemail => policy.voicemail,     // D02, D42
+        Outcome::DivertedUnseen => policy.unseen_answerer, // D43
         Outcome::ForwardedUnanswered => policy.forwarded_unanswered, // D05, D44
-        Outcome::GroupUnanswered => policy.group_member != GroupMember::Never, // D46
-        Outcome::Declined => policy.declined,                  // D17, D18
-        Outcome::PossiblyMissed => policy.undetermined != Undetermined::Off, // pooling d
+        Outcome::GroupUnanswered => !matches!(policy.group_member, GroupMember::Never), // D46
+        Outcome::Declined => policy.declined,       // D17, D18
+        Outcome::PossiblyMissed => !matches!(policy.undetermined, Undetermined::Off), // pooling d
         Outcome::DivertedAnswered => policy.diverted_answered, // D40
-        Outcome::PickedUp => policy.picked_up,                 // D48, D49
-        Outcome::Blocked => policy.blocked,                    // D31, D32
-        Outcome::InvalidNumber => policy.invalid_number,       // D08, D10
-        Outcome::Incompatible => policy.incompatible,          // D27, D33
+        Outcome::PickedUp => policy.picked_up,      // D48, D49
+        Outcome::Blocked => policy.blocked,         // D31, D32
+        Outcome::InvalidNumber => policy.invalid_number, // D08, D10
+        Outcome::Incompatible => policy.incompatible, // D27, D33
         // D03, D07, D60 to D71; UNDETERMINED has its own way.
         Outcome::Answered
         | Outcome::AnsweredElsewhere

@@ -9,6 +9,7 @@ use ringtap_record::Time;
 use super::hands::Hands;
 use super::regard::Regard;
 use super::{Answer, DeliveryTotals, Parcel, Patience};
+use crate::page::Signer;
 use crate::status::Status;
 use crate::store::{Channel, End, Kind, Queued, Store, StoreError};
 
@@ -48,6 +49,7 @@ pub(super) struct Lane {
     /// The domain of the message that was cut off, or is late, since the server has answered last: the next is one of another.
     cut_off: Option<String>,
     status: Arc<Status>,
+    signer: Option<Signer>,
     /// What is still to be written down.
     ends: Vec<(i64, End)>,
 }
@@ -73,7 +75,13 @@ impl Verdict {
 }
 
 impl Lane {
-    pub(super) fn new(channel: Channel, slots: usize, hands: Hands, status: Arc<Status>) -> Self {
+    pub(super) fn new(
+        channel: Channel,
+        slots: usize,
+        hands: Hands,
+        status: Arc<Status>,
+        signer: Option<Signer>,
+    ) -> Self {
         Self {
             channel,
             slots,
@@ -87,6 +95,8 @@ impl Lane {
             late: 0,
             cut_off: None,
             status,
+            // Who else reads what goes to the operator's endpoint is not known here.
+            signer: signer.filter(|_| channel == Channel::Mail),
             ends: Vec::new(),
         }
     }
@@ -297,7 +307,9 @@ impl Lane {
             return Ok(Prepared::Gone);
         }
         let person = store.person(queued.user_id)?;
-        let Some((person, accounts)) = person.filter(|(person, _)| person.subscribed) else {
+        let is_link = queued.kind == Kind::Link;
+        // Who wants no messages may want to look, or to have messages again.
+        let Some((person, accounts)) = person.filter(|(person, _)| person.subscribed || is_link) else {
             return Ok(Prepared::Ended(End::Dropped(
                 "not subscribed any more".to_owned(),
             )));
@@ -309,14 +321,25 @@ impl Lane {
                 return Ok(Prepared::Ended(End::Dead(why)));
             }
         };
-        if told.calls.is_empty() && told.more == 0 {
+        if is_link && self.signer.is_none() {
+            return Ok(Prepared::Ended(End::Dropped(
+                "there is no page any more".to_owned(),
+            )));
+        }
+        if told.calls.is_empty() && told.more == 0 && !is_link {
             let why = "the callers reached this person after all".to_owned();
             return Ok(Prepared::Ended(End::Dropped(why)));
         }
         let is_psap = told.calls.iter().any(|call| call.notice.psap);
-        if !is_psap && let Some(until) = store.quiet_until(queued.user_id, patience.quiet, now)? {
+        if !is_psap
+            && !is_link
+            && let Some(until) = store.quiet_until(queued.user_id, patience.quiet, now)?
+        {
             return Ok(Prepared::Ended(End::Quiet(until)));
         }
+        let known = store.entries(told.named())?;
+        let signer = self.signer.as_ref();
+        let links = signer.map(|signer| signer.links(queued.user_id, &person, now, is_link));
         Ok(Prepared::Parcel(Box::new(Parcel {
             id: queued.id,
             kind: queued.kind,
@@ -324,6 +347,8 @@ impl Lane {
             person,
             accounts,
             told,
+            known,
+            links,
         })))
     }
 

@@ -10,6 +10,7 @@ mod hands;
 mod lane;
 mod regard;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,8 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
 use ringtap_config::QuietHours;
 use ringtap_record::Time;
 
+use crate::directory::Entry;
+use crate::page::{Links, Signer};
 use crate::people::{Account, Person};
 use crate::status::Status;
 use crate::store::{Channel, Kind, Store, StoreError, Told};
@@ -42,6 +45,10 @@ pub struct Parcel {
     pub accounts: Vec<Account>,
     /// The calls.
     pub told: Told,
+    /// What the directory says of their callers and of whom they name besides. Nothing of a withheld caller.
+    pub known: BTreeMap<String, Entry>,
+    /// The person's own links; only in mails, which nobody else reads.
+    pub links: Option<Links>,
 }
 
 /// What became of a message.
@@ -110,6 +117,7 @@ pub struct Courier {
     answered: Sender<(Channel, i64, Answer)>,
     patience: Patience,
     status: Arc<Status>,
+    signer: Option<Signer>,
 }
 
 impl Courier {
@@ -123,7 +131,13 @@ impl Courier {
             answered,
             patience,
             status,
+            signer: None,
         }
+    }
+
+    /// Mails of channels that are opened from now on have links to people's own page.
+    pub fn link_with(&mut self, signer: Signer) {
+        self.signer = Some(signer);
     }
 
     /// Opens a channel with a sender for each of the carriers. So many work at once; the others stand by for those that a server keeps
@@ -135,8 +149,13 @@ impl Courier {
         carriers: impl IntoIterator<Item = Box<dyn Carrier>>,
     ) -> std::io::Result<()> {
         let hands = Hands::hire(channel, at_once, carriers, &self.answered)?;
-        self.lanes
-            .push(Lane::new(channel, at_once * 2, hands, Arc::clone(&self.status)));
+        self.lanes.push(Lane::new(
+            channel,
+            at_once * 2,
+            hands,
+            Arc::clone(&self.status),
+            self.signer.clone(),
+        ));
         Ok(())
     }
 

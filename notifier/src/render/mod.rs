@@ -1,26 +1,38 @@
 //! From a notice to a mail: semantics.md §7.1 and §7.2. Mails are put together by the MIME library, never
-//! from strings; the words are in `wording`, the layout in the templates, how a number looks in `number`.
+//! from strings; the words are in `wording`, the layout in `templates`, how a number looks in `number`, a caller in `caller`,
+//! a time in `when`; `bundle` has the mails that tell several calls, `invitation` the one that tells none, `sample` one of each that there can be.
 
 mod bundle;
+mod caller;
+mod invitation;
 mod number;
+pub mod sample;
+mod templates;
+mod when;
 mod wording;
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::SystemTime;
+
 use lettre::Message;
 use lettre::message::header::{HeaderName, HeaderValue};
-use lettre::message::{Mailbox, MultiPart};
-use minijinja::syntax::SyntaxConfig;
-use minijinja::{Environment, context};
-use ringtap_identity::{Identity, Plan, name};
-use ringtap_record::{NameSource, Time};
+use lettre::message::{Mailbox, MessageBuilder, MultiPart, SinglePart};
+use minijinja::context;
+use ringtap_identity::{Plan, name};
 use sha2::{Digest as _, Sha256};
 
 use crate::deliver::Parcel;
+use crate::directory::Entry;
 use crate::notice::Notice;
-use crate::people::{Account, Locale, Person};
+use crate::people::Locale;
 use crate::store::Kind;
+use caller::{CallerText, shown_identity};
 use number::Numbers;
+use templates::{Failure, Templates, is_within_tag};
+use when::local;
+
+pub use templates::{BUILT_IN, TemplateFault};
 
 /// Why a mail could not be made. None of these lies in a call: they are faults of the configuration or of
 /// this program.
@@ -50,7 +62,7 @@ pub struct Renderer {
     plan: Plan,
     from: Mailbox,
     settings_url: Option<String>,
-    templates: Environment<'static>,
+    templates: Templates,
 }
 
 impl Renderer {
@@ -69,39 +81,69 @@ impl Renderer {
                 reason: "its domain has to be written in ASCII, as xn--…".to_owned(),
             });
         }
-        let mut templates = Environment::new();
-        let syntax = SyntaxConfig::builder()
-            .trim_blocks(true)
-            .lstrip_blocks(true)
-            .keep_trailing_newline(true)
-            .build()?;
-        templates.set_syntax(syntax);
-        templates.add_template("layout.html", include_str!("../templates/layout.html"))?;
-        templates.add_template("zh-CN.txt", include_str!("../templates/zh-CN.txt"))?;
-        templates.add_template("zh-CN.html", include_str!("../templates/zh-CN.html"))?;
-        templates.add_template("en.txt", include_str!("../templates/en.txt"))?;
-        templates.add_template("en.html", include_str!("../templates/en.html"))?;
-        templates.add_template("zh-CN.bundle.txt", include_str!("../templates/zh-CN.bundle.txt"))?;
-        templates.add_template(
-            "zh-CN.bundle.html",
-            include_str!("../templates/zh-CN.bundle.html"),
-        )?;
-        templates.add_template("en.bundle.txt", include_str!("../templates/en.bundle.txt"))?;
-        templates.add_template("en.bundle.html", include_str!("../templates/en.bundle.html"))?;
         Ok(Self {
             plan,
             from,
             settings_url: settings_url.map(str::to_owned),
-            templates,
+            templates: Templates::built_in()?,
         })
     }
 
-    /// The mail of a parcel. The same person and first call always give the same Message-ID.
+    /// Uses the operator's templates in `folder` from now on: those that make every mail of [`sample::all`]. What is wrong
+    /// with the others, for which the built-in ones are used.
+    pub fn adopt(&mut self, folder: &Path) -> Vec<TemplateFault> {
+        let mut faults = self.templates.adopt(folder);
+        for sample in sample::all() {
+            let facts = self.facts_of(&sample.parcel, sample::sent());
+            for ending in ["txt", "html"] {
+                let name = facts.template(sample.parcel.person.locale, ending);
+                // Each fault leaves one template fewer to try.
+                while let Some(failure) = self.trial(&name, &facts, &sample) {
+                    faults.extend(self.templates.drop_failed(&name, failure));
+                }
+            }
+        }
+        faults
+    }
+
+    /// What is wrong with what the operator's templates make of a sample.
+    fn trial(&self, name: &str, facts: &Facts, sample: &sample::Sample) -> Option<Failure> {
+        let text = match self.templates.try_own(name, &facts.context)? {
+            Ok(text) => text,
+            Err(failure) => return Some(failure),
+        };
+        let words = self.callers_words(&sample.parcel);
+        // The address of the settings is in a tag, and may have such a word in it.
+        let is_anyhow = || {
+            let built_in = self.templates.render_built_in(name, &facts.context);
+            built_in.is_ok_and(|html| is_within_tag(&html, &words))
+        };
+        let is_fault = is_within_tag(&text, &words) && !is_anyhow();
+        is_fault.then(|| Failure::of("puts a caller's name or number into a tag or an attribute".to_owned()))
+    }
+
+    /// What callers chose of what a mail shows, as it shows it; the directory's words are the operator's own.
+    fn callers_words(&self, parcel: &Parcel) -> Vec<String> {
+        let numbers = self.numbers(parcel.person.locale, &parcel.known);
+        let callers = parcel
+            .told
+            .calls
+            .iter()
+            .map(|call| CallerText::new(&call.notice, numbers));
+        callers.flat_map(CallerText::own_words).collect()
+    }
+
+    /// The mail of a parcel, sent now. The same person and first call always give the same Message-ID.
     pub fn mail(&self, parcel: &Parcel) -> Result<Message, RenderError> {
+        self.mail_of(parcel, SystemTime::now())
+    }
+
+    /// The mail of a parcel, dated `sent`. The same parcel and date give the same octets.
+    pub fn mail_of(&self, parcel: &Parcel, sent: SystemTime) -> Result<Message, RenderError> {
         let Parcel {
             person, call, kind, ..
         } = parcel;
-        let facts = self.facts_of(parcel);
+        let facts = self.facts_of(parcel, sent);
         let render = |ending: &str| self.render(&facts, person.locale, ending);
         let (text, html) = (render("txt")?, render("html")?);
         let thread: Vec<&str> = std::iter::once(person.key.as_str())
@@ -113,14 +155,34 @@ impl Renderer {
                 name::sanitise(&person.name).map(String::from),
                 person.email.clone(),
             ))
-            .subject(facts.subject)
+            .subject(facts.subject.clone())
+            .date(sent)
             .message_id(Some(self.message_id(kind.as_str(), &[&person.key, call])))
             .references(self.message_id("thread", &thread));
         for (name, value) in [
             ("Auto-Submitted", "auto-generated"),
             ("X-Auto-Response-Suppress", "All"),
-            ("Precedence", "bulk"),
             ("Content-Language", person.locale.as_str()),
+        ] {
+            mail = mail.raw_header(header(name, value));
+        }
+        // One that was asked for tells no call, and nothing is to be unsubscribed from.
+        if *kind != Kind::Link {
+            mail = self.told(mail, &facts, parcel);
+        }
+        // Nobody can write this into a part before the part is there.
+        let boundary = digest(["boundary", text.as_str(), html.as_str()].into_iter());
+        let parts = MultiPart::alternative()
+            .boundary(format!("ringtap-{boundary}"))
+            .singlepart(SinglePart::plain(text))
+            .singlepart(SinglePart::html(html));
+        Ok(mail.multipart(parts)?)
+    }
+
+    /// A mail with the headers of those that tell calls.
+    fn told(&self, mut mail: MessageBuilder, facts: &Facts, parcel: &Parcel) -> MessageBuilder {
+        for (name, value) in [
+            ("Precedence", "bulk"),
             ("X-Ringtap-Reason", &facts.reasons),
             ("X-Ringtap-Caller", &facts.callers),
             ("X-Ringtap-Account", &facts.accounts),
@@ -131,21 +193,40 @@ impl Renderer {
         if let Some(count) = facts.count {
             mail = mail.raw_header(header("X-Ringtap-Count", &count.to_string()));
         }
-        if let Some(url) = &self.settings_url {
-            mail = mail.raw_header(header("List-Unsubscribe", &format!("<{url}>")));
+        match (&parcel.links, &self.settings_url) {
+            (Some(links), _) => mail
+                .raw_header(header("List-Unsubscribe", &format!("<{}>", links.unsubscribe)))
+                .raw_header(header("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")),
+            (None, Some(url)) => mail.raw_header(header("List-Unsubscribe", &format!("<{url}>"))),
+            (None, None) => mail,
         }
-        Ok(mail.multipart(MultiPart::alternative_plain_html(text, html))?)
     }
 
-    /// What the mail of a parcel says, as plain text.
+    /// The subject of the mail of a parcel.
+    #[must_use]
+    pub fn subject(&self, parcel: &Parcel) -> String {
+        self.facts_of(parcel, SystemTime::now()).subject
+    }
+
+    /// What the mail of a parcel dated `sent` says, as HTML.
+    pub fn html_of(&self, parcel: &Parcel, sent: SystemTime) -> Result<String, RenderError> {
+        self.render(&self.facts_of(parcel, sent), parcel.person.locale, "html")
+    }
+
+    /// What the mail of a parcel says, sent now, as plain text.
     pub fn text(&self, parcel: &Parcel) -> Result<String, RenderError> {
-        self.render(&self.facts_of(parcel), parcel.person.locale, "txt")
+        self.text_of(parcel, SystemTime::now())
+    }
+
+    /// What the mail of a parcel dated `sent` says, as plain text.
+    pub fn text_of(&self, parcel: &Parcel, sent: SystemTime) -> Result<String, RenderError> {
+        self.render(&self.facts_of(parcel, sent), parcel.person.locale, "txt")
     }
 
     /// What came of a call, as half a sentence.
     #[must_use]
-    pub fn outcome(&self, locale: Locale, notice: &Notice) -> String {
-        wording::outcome(locale, notice, self.numbers(locale))
+    pub fn outcome(&self, locale: Locale, notice: &Notice, known: &BTreeMap<String, Entry>) -> String {
+        wording::outcome(locale, notice, self.numbers(locale, known))
     }
 
     /// The name of a parcel, the same on each of its ways and each time it is sent.
@@ -158,45 +239,52 @@ impl Renderer {
     }
 
     fn render(&self, facts: &Facts, locale: Locale, ending: &str) -> Result<String, RenderError> {
-        let form = if facts.count.is_some() { "bundle." } else { "" };
-        let template = self.templates.get_template(&format!("{locale}.{form}{ending}"))?;
-        Ok(template.render(&facts.context)?)
+        let name = facts.template(locale, ending);
+        Ok(self.templates.render(&name, &facts.context)?)
     }
 
-    fn facts_of(&self, parcel: &Parcel) -> Facts {
-        match (parcel.kind, parcel.told.calls.as_slice()) {
-            (Kind::Call, [call, ..]) => self.facts(&parcel.person, &parcel.accounts, &call.notice),
-            _ => self.bundle(parcel),
+    fn facts_of(&self, parcel: &Parcel, sent: SystemTime) -> Facts {
+        let mut facts = match (parcel.kind, parcel.told.calls.as_slice()) {
+            (Kind::Call, [call, ..]) => self.facts(parcel, &call.notice),
+            (Kind::Link, _) => self.invitation(parcel),
+            _ => self.bundle(parcel, sent),
+        };
+        if let Some(links) = &parcel.links {
+            facts.context = context! { settings => &links.page, ..facts.context };
         }
+        facts
     }
 
-    const fn numbers(&self, locale: Locale) -> Numbers<'_> {
+    /// All that the mail of a parcel shows, by the names that templates know it by: clean, but not escaped.
+    #[must_use]
+    pub fn shown(&self, parcel: &Parcel) -> minijinja::Value {
+        self.facts_of(parcel, SystemTime::now()).context
+    }
+
+    const fn numbers<'a>(&'a self, locale: Locale, known: &'a BTreeMap<String, Entry>) -> Numbers<'a> {
         Numbers {
             plan: &self.plan,
             locale,
+            known,
         }
     }
 
     /// An identifier that says nothing but is the same for the same `parts`. A withheld caller's number is
     /// never among them.
     fn message_id(&self, kind: &str, parts: &[&str]) -> String {
-        let mut hash = Sha256::new();
-        for part in std::iter::once(&kind).chain(parts) {
-            hash.update(part.as_bytes());
-            hash.update([0]);
-        }
-        let digest: String = hash
-            .finalize()
-            .iter()
-            .take(20)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let digest = digest(std::iter::once(kind).chain(parts.iter().copied()));
         format!("<{kind}.{digest}@{}>", self.from.email.domain())
     }
 
-    fn facts(&self, person: &Person, accounts: &[Account], notice: &Notice) -> Facts {
+    fn facts(&self, parcel: &Parcel, notice: &Notice) -> Facts {
+        let Parcel {
+            person,
+            accounts,
+            known,
+            ..
+        } = parcel;
         let locale = person.locale;
-        let numbers = self.numbers(locale);
+        let numbers = self.numbers(locale, known);
         let when = local(notice.started, &person.timezone);
         let caller = CallerText::new(notice, numbers);
         let account = |identity: &String| numbers.account(identity, accounts);
@@ -209,36 +297,36 @@ impl Renderer {
                 notice.accounts.iter().map(|one| account(one).brief),
             )),
         };
-        let caller_identity = notice
-            .caller
-            .identity
-            .as_deref()
-            .filter(|_| !notice.caller.withheld);
+        let outcome = wording::outcome(locale, notice, numbers);
         Facts {
+            form: "",
             subject: wording::subject(
                 locale,
                 &caller.name,
-                caller.mark,
+                caller.mark_in_subject,
                 &caller.number_in_subject,
                 &when.clock(),
             ),
-            thread: vec![caller_word(notice), when.day()],
+            thread: vec![caller::word(notice), when.day()],
             reasons: notice.reason.as_str().to_owned(),
-            callers: caller_word(notice),
+            callers: caller::word(notice),
             accounts: notice.accounts.join(", "),
             calls: notice.call.clone(),
             count: None,
             context: context! {
                 lang => locale.as_str(),
-                name => &person.name,
+                name => shown_name(&person.name),
                 account => account(&notice.account).full,
-                caller_name => caller.name,
-                caller_mark => caller.mark,
-                caller_number => caller.number,
+                reason => notice.reason.as_str(),
+                preheader => format!("{}{}{outcome}", when.clock(), wording::between(locale)),
+                caller => caller.for_templates(),
                 time => when.full(locale),
-                outcome => wording::outcome(locale, notice, numbers),
+                day => when.long_day(locale),
+                clock => when.long_clock(locale),
+                outcome => outcome,
+                rang => wording::rang(locale, notice),
                 tried => tried,
-                call_back => caller_identity.and_then(|identity| numbers.call_back(identity)),
+                call_back => shown_identity(notice).and_then(|identity| numbers.call_back(identity)),
                 notes => wording::notes(locale, notice, numbers),
                 settings => &self.settings_url,
             },
@@ -246,8 +334,30 @@ impl Renderer {
     }
 }
 
+/// A person's name, without what could hide in it.
+fn shown_name(person: &str) -> String {
+    name::sanitise(person).map(String::from).unwrap_or_default()
+}
+
+/// Hexadecimal, of 160 bits, for names that say nothing but are the same for the same `parts`.
+fn digest<'a>(parts: impl Iterator<Item = &'a str>) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    let octets = hash.finalize();
+    octets
+        .iter()
+        .take(20)
+        .map(|octet| format!("{octet:02x}"))
+        .collect()
+}
+
 /// What a mail is made from.
 struct Facts {
+    /// Which templates make it.
+    form: &'static str,
     subject: String,
     /// What the mails of a thread have in common.
     thread: Vec<String>,
@@ -260,118 +370,9 @@ struct Facts {
     context: minijinja::Value,
 }
 
-/// The caller as headers name him.
-fn caller_word(notice: &Notice) -> String {
-    let identity = notice.caller.identity.as_deref();
-    let identity = identity.filter(|_| !notice.caller.withheld);
-    match identity.and_then(Identity::from_canonical) {
-        Some(identity) => identity.as_str().to_owned(),
-        None if notice.caller.withheld => "withheld".to_owned(),
-        None => "unavailable".to_owned(),
-    }
-}
-
-/// The caller as shown.
-struct CallerText {
-    /// Empty if there is none.
-    name: String,
-    /// Told beside the name if the caller supplied it.
-    mark: &'static str,
-    /// Number with what is dialled inside, or the words for none.
-    number: String,
-    number_in_subject: String,
-}
-
-impl CallerText {
-    fn new(notice: &Notice, numbers: Numbers<'_>) -> Self {
-        let (caller, locale) = (&notice.caller, numbers.locale);
-        if caller.withheld {
-            return Self {
-                name: String::new(),
-                mark: "",
-                number: wording::withheld_in_body(locale).to_owned(),
-                number_in_subject: wording::withheld(locale).to_owned(),
-            };
-        }
-        let name = caller
-            .name
-            .as_deref()
-            .and_then(name::sanitise)
-            .map(|name| wording::unlinked(&name));
-        let (number, number_in_subject) = match caller.identity.as_deref() {
-            Some(identity) => (numbers.caller(identity), numbers.plain(identity)),
-            None => (
-                wording::unavailable(locale).to_owned(),
-                wording::unavailable(locale).to_owned(),
-            ),
-        };
-        Self {
-            mark: match (&name, caller.name_source) {
-                (None, _) | (_, NameSource::Asserted) => "",
-                (Some(_), NameSource::From | NameSource::None) => wording::caller_supplied(locale),
-            },
-            name: name.unwrap_or_default(),
-            number,
-            number_in_subject,
-        }
-    }
-}
-
-impl CallerText {
-    /// All that is shown of him.
-    fn whole(&self) -> String {
-        format!("{}{} {}", self.name, self.mark, self.number)
-    }
-}
-
-/// When the call began, on the reader's clock.
-struct When(jiff::Zoned);
-
-fn local(at: Time, zone: &TimeZone) -> When {
-    let at = Timestamp::from_microsecond(at.as_micros()).unwrap_or(Timestamp::UNIX_EPOCH);
-    When(at.to_zoned(zone.clone()))
-}
-
-impl When {
-    /// `10:23`.
-    fn clock(&self) -> String {
-        self.0.strftime("%H:%M").to_string()
-    }
-
-    /// `2024-05-06`.
-    fn day(&self) -> String {
-        self.0.strftime("%Y-%m-%d").to_string()
-    }
-
-    /// `05-06 10:23:41`, `6 May, 10:23:41`.
-    fn brief(&self, locale: Locale) -> String {
-        let form = match locale {
-            Locale::ZhCn => "%m-%d %H:%M:%S",
-            Locale::En => "%-d %b, %H:%M:%S",
-        };
-        self.0.strftime(form).to_string()
-    }
-
-    /// `UTC+8`.
-    fn zone(&self) -> String {
-        wording::zone(self.0.offset().seconds())
-    }
-
-    /// With weekday and zone.
-    fn full(&self, locale: Locale) -> String {
-        let at = &self.0;
-        let zone = self.zone();
-        match locale {
-            Locale::ZhCn => {
-                let weekday = wording::weekday_zh(at.weekday().to_monday_zero_offset());
-                format!(
-                    "{}({weekday}){}({zone})",
-                    at.strftime("%Y-%m-%d"),
-                    at.strftime("%H:%M:%S")
-                )
-            }
-            Locale::En => format!("{} ({zone})", at.strftime("%A %-d %B %Y, %H:%M:%S")),
-        }
+impl Facts {
+    fn template(&self, locale: Locale, ending: &str) -> String {
+        format!("{locale}.{}{ending}", self.form)
     }
 }
 

@@ -71,6 +71,14 @@ pub(super) fn bundle_lead(locale: Locale, count: u64, is_of_one: bool) -> (Strin
     (before, after.to_owned())
 }
 
+/// The subject of the mail with a link that was asked for.
+pub(super) const fn invitation_subject(locale: Locale) -> &'static str {
+    match locale {
+        Locale::ZhCn => "查看您的未接来电",
+        Locale::En => "Your missed calls: the link to your page",
+    }
+}
+
 /// How many are not listed.
 pub(super) fn more(locale: Locale, count: u64) -> String {
     match locale {
@@ -80,11 +88,11 @@ pub(super) fn more(locale: Locale, count: u64) -> String {
 }
 
 /// By which clock the times are, if it is one.
-pub(super) fn times_in(locale: Locale, zones: &str) -> Option<String> {
-    (!zones.is_empty() && !zones.contains(',')).then(|| match locale {
-        Locale::ZhCn => format!("以上时间为 {zones}"),
-        Locale::En => format!("Times are {zones}."),
-    })
+pub(super) fn times_in(locale: Locale, zone: &str) -> String {
+    match locale {
+        Locale::ZhCn => format!("以上时间为 {zone}"),
+        Locale::En => format!("Times are {zone}."),
+    }
 }
 
 /// That the two have talked since.
@@ -115,12 +123,39 @@ fn fitted(text: &str, columns: usize) -> Option<String> {
     (!kept.is_empty()).then(|| format!("{kept}…"))
 }
 
+/// How long it rang, if that was long enough to say.
+fn rang_s(notice: &Notice) -> Option<u64> {
+    let seconds = notice.ring_ms.saturating_add(500) / 1000;
+    (notice.alerted && seconds > 0).then_some(seconds)
+}
+
+/// How long it rang, where the outcome does not say it.
+pub(super) fn rang(locale: Locale, notice: &Notice) -> Option<String> {
+    let is_said = matches!(notice.reason, Outcome::CallerHungUp | Outcome::NoAnswer);
+    if is_said && notice.talk_ms.is_none() {
+        return None;
+    }
+    rang_s(notice).map(|seconds| match locale {
+        Locale::ZhCn => format!("{seconds} 秒"),
+        Locale::En => format!("{seconds} s"),
+    })
+}
+
+/// What came of the call, as half a sentence, with how long it rang.
+pub(super) fn outcome_and_ring(locale: Locale, notice: &Notice, numbers: Numbers<'_>) -> String {
+    let outcome = outcome(locale, notice, numbers);
+    match (rang(locale, notice), locale) {
+        (None, _) => outcome,
+        (Some(rang), Locale::ZhCn) => format!("{outcome}(响铃 {rang})"),
+        (Some(rang), Locale::En) => format!("{outcome} (rang for {rang})"),
+    }
+}
+
 /// What came of the call, as half a sentence.
 pub(super) fn outcome(locale: Locale, notice: &Notice, numbers: Numbers<'_>) -> String {
-    let seconds = notice.ring_ms.saturating_add(500) / 1000;
-    let rang = notice.alerted && seconds > 0;
-    let forwarded = notice.forwarded_to.as_deref().map(|to| numbers.short(to));
-    let group = notice.group.as_deref().map(|group| numbers.short(group));
+    let rang = rang_s(notice);
+    let forwarded = notice.forwarded_to.as_deref().map(|to| numbers.party(to));
+    let group = notice.group.as_deref().map(|group| numbers.group(group));
     if let Some(talk_ms) = notice.talk_ms {
         let seconds = talk_ms.div_ceil(1000).max(1);
         return match locale {
@@ -129,8 +164,8 @@ pub(super) fn outcome(locale: Locale, notice: &Notice, numbers: Numbers<'_>) -> 
         };
     }
     match locale {
-        Locale::ZhCn => outcome_zh(notice.reason, rang.then_some(seconds), forwarded, group),
-        Locale::En => outcome_en(notice.reason, rang.then_some(seconds), forwarded, group),
+        Locale::ZhCn => outcome_zh(notice.reason, rang, forwarded, group),
+        Locale::En => outcome_en(notice.reason, rang, forwarded, group),
     }
 }
 
@@ -237,7 +272,7 @@ pub(super) fn notes(locale: Locale, notice: &Notice, numbers: Numbers<'_>) -> Ve
         ),
     };
     let via = notice.via.as_deref().map(|via| {
-        let via = numbers.short(via);
+        let via = numbers.party(via);
         match locale {
             Locale::ZhCn => format!("经 {via} 转接"),
             Locale::En => format!("via {via}"),
@@ -248,6 +283,14 @@ pub(super) fn notes(locale: Locale, notice: &Notice, numbers: Numbers<'_>) -> Ve
     via.into_iter()
         .chain(said.map(|(_, note)| note.to_owned()))
         .collect()
+}
+
+/// Stands between two facts on one line.
+pub(super) const fn between(locale: Locale) -> &'static str {
+    match locale {
+        Locale::ZhCn => ",",
+        Locale::En => ", ",
+    }
 }
 
 pub(super) fn list(locale: Locale, items: impl Iterator<Item = String>) -> String {
@@ -276,6 +319,22 @@ pub(super) const fn unavailable(locale: Locale) -> &'static str {
     match locale {
         Locale::ZhCn => "号码未知",
         Locale::En => "number unavailable",
+    }
+}
+
+/// Stands behind a name that the network gives.
+pub(super) const fn of_the_network(locale: Locale) -> &'static str {
+    match locale {
+        Locale::ZhCn => "(网络提供)",
+        Locale::En => " (from the network)",
+    }
+}
+
+/// The same in a subject, which has little room.
+pub(super) const fn of_the_network_in_subject(locale: Locale) -> &'static str {
+    match locale {
+        Locale::ZhCn => "(网络)",
+        Locale::En => " (network)",
     }
 }
 
@@ -310,18 +369,26 @@ pub(super) fn zone(offset_s: i32) -> String {
     }
 }
 
-/// A name in which no mail reader finds a link or an encoded word (semantics.md §7.4): a space goes where
-/// a URL, a host name, an address or `=?` would be recognised.
+/// A name in which no mail reader finds a link, markup or an encoded word (semantics.md §7.4): a space goes where
+/// a URL, a host name, an address or `=?` would be recognised, and angle brackets become quotation marks of that shape.
 pub(super) fn unlinked(name: &str) -> String {
     let mut text = String::with_capacity(name.len() + 8);
     let mut before = ' ';
     let mut rest = name.chars().peekable();
     while let Some(c) = rest.next() {
         let next = rest.peek().copied().unwrap_or(' ');
-        text.push(c);
+        text.push(match c {
+            '<' => '\u{2039}',
+            '>' => '\u{203a}',
+            other => other,
+        });
+        let is_within = !before.is_whitespace() && !next.is_whitespace();
         let breaks = match c {
-            '.' | '@' => !before.is_whitespace() && !next.is_whitespace(),
-            ':' | '/' => next == '/',
+            // Host names are found behind the wide dots and signs of Chinese fonts too (UTS #46).
+            '.' | '@' | '\u{3002}' | '\u{ff0e}' | '\u{ff61}' | '\u{ff20}' | '\u{fe52}' | '\u{fe6b}'
+            | '\u{2024}' => is_within,
+            ':' | '\u{ff1a}' | '\u{fe55}' => !next.is_whitespace(),
+            '/' | '\\' | '\u{ff0f}' | '\u{ff3c}' => matches!(next, '/' | '\\' | '\u{ff0f}' | '\u{ff3c}'),
             '=' => next == '?',
             _ => false,
         };

@@ -3,6 +3,7 @@
 use ringtap_record::Time;
 use rusqlite::{OptionalExtension as _, Row, params};
 
+use super::audit::Hand;
 use super::outbox::{from_millis, millis};
 use super::told::read_notice;
 use super::{Store, StoreError};
@@ -17,7 +18,7 @@ pub struct OutboxRow {
     pub user: String,
     /// `mail` or `webhook`.
     pub channel: String,
-    /// `call`, `summary` or `digest`.
+    /// `call`, `summary`, `digest` or `link`.
     pub kind: String,
     /// The call, or the first of several.
     pub call: String,
@@ -88,29 +89,53 @@ impl Store {
     /// Tries a message again now, as if it had just been queued; false if it is not there, was sent or dropped, or if what it tells
     /// is forgotten.
     pub fn retry(&mut self, id: i64, now: Time) -> Result<bool, StoreError> {
-        self.connection
-            .execute(
-                // Nothing is gathered into what may have been sent once.
-                "UPDATE outbox SET state = 'pending', attempts = iif(kind = 'call', 0, -1), turn = NULL, next_attempt_ms = ?2, \
-                 created_ms = ?2, tried_ms = NULL, done_ms = NULL, held_caller = NULL \
-                 WHERE id = ?1 AND state IN ('pending', 'dead') AND ((kind = 'call' AND notice != '') \
-                 OR EXISTS (SELECT 1 FROM gathered WHERE outbox_id = ?1))",
-                params![id, millis(now)],
-            )
-            .map(|changed| changed > 0)
-            .map_err(self.fault("retry a message"))
+        self.by_hand(
+            "outbox retry",
+            // Nothing is gathered into what may have been sent once.
+            "UPDATE outbox SET state = 'pending', attempts = iif(kind = 'call', 0, -1), turn = NULL, next_attempt_ms = ?2, \
+             created_ms = ?2, tried_ms = NULL, done_ms = NULL, held_caller = NULL \
+             WHERE id = ?1 AND state IN ('pending', 'dead') AND ((kind = 'call' AND notice != '') OR kind = 'link' \
+             OR EXISTS (SELECT 1 FROM gathered WHERE outbox_id = ?1))",
+            id,
+            now,
+        )
     }
 
     /// Never sends a message; false if it is not there, was sent or dropped.
     pub fn drop_message(&mut self, id: i64, now: Time) -> Result<bool, StoreError> {
-        self.connection
-            .execute(
-                "UPDATE outbox SET state = 'dropped', last_error = 'dropped by the operator', done_ms = ?2 \
-                 WHERE id = ?1 AND state IN ('pending', 'dead')",
-                params![id, millis(now)],
-            )
-            .map(|changed| changed > 0)
-            .map_err(self.fault("drop a message"))
+        self.by_hand(
+            "outbox drop",
+            "UPDATE outbox SET state = 'dropped', last_error = 'dropped by the operator', done_ms = ?2 \
+             WHERE id = ?1 AND state IN ('pending', 'dead')",
+            id,
+            now,
+        )
+    }
+
+    /// Does something to one message, and writes down that somebody did.
+    fn by_hand(
+        &mut self,
+        did: &'static str,
+        statement: &str,
+        id: i64,
+        now: Time,
+    ) -> Result<bool, StoreError> {
+        let fault = self.fault(did);
+        self.atomically(did, |sql| {
+            let act = || -> rusqlite::Result<bool> {
+                if sql.execute(statement, params![id, millis(now)])? == 0 {
+                    return Ok(false);
+                }
+                let whom: String = sql.query_row(
+                    "SELECT key FROM user JOIN outbox ON user.id = user_id WHERE outbox.id = ?1",
+                    [id],
+                    |row| row.get(0),
+                )?;
+                Hand::new(sql, did).note(&whom, &format!("message {id}"))?;
+                Ok(true)
+            };
+            act().map_err(&fault)
+        })
     }
 }
 

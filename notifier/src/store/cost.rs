@@ -37,6 +37,8 @@ fn steps(rows: u32) -> Vec<(&'static str, u64)> {
              UNION ALL SELECT 2, 'g' || i, '', 'pending', 0, i, 99999999999999, NULL, 'mail', 'digest', NULL, i, NULL FROM n;
              INSERT INTO gathered (outbox_id, call, notice, caller, held_caller, held_after, held_until)
              SELECT id, call, '', 'c', 'h' || id, 0, 1 FROM outbox WHERE kind = 'digest';
+             INSERT INTO missed (user_id, call, notice, started, at_ms)
+             SELECT 1 + id % 3, 'm' || id, '{{}}', id, id FROM outbox WHERE state = 'sent';
              ANALYZE"
         ))
         .unwrap();
@@ -98,6 +100,9 @@ fn steps(rows: u32) -> Vec<(&'static str, u64)> {
     ] {
         measure(what, &mut || store.settle(&[(id, end.clone())], now).unwrap());
     }
+    measure("missed calls", &mut || {
+        assert!(!store.missed(3, 0, 25).unwrap().is_empty());
+    });
     measure("is pending", &mut || assert!(store.is_pending(id + 1).unwrap()));
     all
 }

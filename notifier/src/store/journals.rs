@@ -71,7 +71,7 @@ impl Store {
 }
 
 impl Intake<'_> {
-    /// The subscribed owners of `identity`, each with the account it is.
+    /// The owners of `identity` who are subscribed and have not opted out, each with the account it is.
     pub fn owners_of(&self, identity: &str) -> Result<Vec<(i64, String)>, StoreError> {
         let read = || -> rusqlite::Result<Vec<(i64, String)>> {
             let mut select = self.sql.prepare_cached(
@@ -79,7 +79,7 @@ impl Intake<'_> {
                  JOIN account ON account.id = known_as.account_id \
                  JOIN owner ON owner.account_id = account.id \
                  JOIN user ON user.id = owner.user_id \
-                 WHERE known_as.identity = ?1 AND user.subscribed ORDER BY user.id",
+                 WHERE known_as.identity = ?1 AND user.subscribed AND user.opted_out_ms IS NULL ORDER BY user.id",
             )?;
             select
                 .query_map([identity], |row| Ok((row.get(0)?, row.get(1)?)))?

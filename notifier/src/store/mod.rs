@@ -1,22 +1,31 @@
 //! The notifier's database: who is to be told of what, what was said, and what is still to be sent.
 //!
-//! `people` holds subscribers, accounts and aliases, `switches` what they want, `holders` which identities are
+//! `people` holds subscribers, accounts and aliases, `import` changes them, `audit` has who did and `forget` all about one of them; `switches` holds what they want, `holders` which identities are
 //! known, `journals` how far each was worked off, `packing` how calls become messages, `outbox` what becomes of those
 //! (`turns` whose turn it is, `told` what they tell, `by_hand` what the operator does), `reached` who got through after all,
+//! `missed` what each person missed, `own` what the person has chosen, `opted_out` who wants nothing though removed, `sessions` who is signed in,
 //! `retention` what is forgotten; `claim` lets one worker in at a time, `health` tells how it stands with all that. Every change that must not be half done is one transaction here.
 
+mod audit;
 mod by_hand;
 mod claim;
 #[cfg(test)]
 mod cost;
+mod directory;
+mod forget;
 mod health;
 mod holders;
+mod import;
 mod journals;
+mod missed;
+mod opted_out;
 mod outbox;
+mod own;
 mod packing;
 mod people;
 mod reached;
 mod retention;
+mod sessions;
 mod switches;
 mod told;
 mod turns;
@@ -26,15 +35,22 @@ use std::path::{Path, PathBuf};
 use ringtap_journal::schema::{Schema, SchemaError};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+pub use audit::AuditRow;
 pub use by_hand::OutboxRow;
 pub use claim::Claim;
+pub use directory::Listing;
+pub use forget::Forgotten;
 pub use health::Backlog;
+pub use import::{Import, Imported, Revision};
 pub use journals::{Batch, Intake};
+pub use missed::{MISSED_MAX, MissedCall, MissedCount};
 pub use outbox::{Channel, Depth, End, Kind, LISTED_MAX, State};
+pub use own::{Asked, Own, Visitor};
 pub use packing::{Attempt, Rules};
-pub use people::{AccountRow, ImportTotals, PeopleError};
+pub use people::{AccountRow, OwnWord, PeopleError};
 pub use reached::{Hold, Placed};
 pub use retention::{Retention, Swept};
+pub use sessions::Hash;
 pub use told::{Reached, Told, ToldCall};
 pub use turns::Queued;
 
@@ -45,10 +61,17 @@ pub use turns::Queued;
 /// the person has called `back`.
 ///
 /// A row of `outbox` is one message on one channel. It waits for `next_attempt_ms`, then it has a `turn`; `tried_ms` is when it was first tried. Its `kind` is
-/// `call`, one missed call with its notice in the row, or `summary` or `digest`: then `gathered` has the calls, and the row is named
+/// `call`, one missed call with its notice in the row; `link`, which tells no call but how the own page is opened; or `summary` or `digest`: then `gathered` has the calls, and the row is named
 /// after the first of them. The notice in the row of a summary is that of the call which it follows.
+///
+/// Of a `user`, `locale` and `subscribed` are the administrator's word; `own_locale` and `opted_out_ms` are the person's and stand
+/// above it, through every import; `muted` names the reasons, as a JSON list, of which the person does not want to hear; links to the person's page that were sent before `links_from_ms` are void. `source` is `file`, `ldap` or `hand`: a
+/// source that is read again removes nobody of another. `missed` has what the person missed, for the person to look at. `directory` has the
+/// names of known callers. A `token` is kept as the hash of what was given out; `secret` has what they are signed with. `audit` says who changed what.
+/// `opted_out` has, under a keyed hash, the mail addresses of people who were removed and want no messages, whoever brings them again.
 pub const DATABASE: Schema = Schema {
     what: "notifier database",
+    mode_max: 0o600,
     application_id: 0x5269_6e6e,
     migrations: &[
         "
@@ -158,6 +181,58 @@ pub const DATABASE: Schema = Schema {
         ) WITHOUT ROWID;
         CREATE INDEX gathered_held ON gathered (held_caller) WHERE held_caller IS NOT NULL;
     ",
+        "
+        ALTER TABLE user ADD COLUMN source TEXT NOT NULL DEFAULT 'file';
+        ALTER TABLE user ADD COLUMN own_locale TEXT;
+        ALTER TABLE user ADD COLUMN muted TEXT;
+        ALTER TABLE user ADD COLUMN opted_out_ms INTEGER;
+        ALTER TABLE user ADD COLUMN links_from_ms INTEGER;
+        CREATE TABLE missed (
+            id INTEGER PRIMARY KEY,
+            user_id INTEGER NOT NULL REFERENCES user (id) ON DELETE CASCADE,
+            call TEXT NOT NULL,
+            notice TEXT NOT NULL,
+            started INTEGER NOT NULL,
+            at_ms INTEGER NOT NULL,
+            done_ms INTEGER,
+            UNIQUE (user_id, call)
+        );
+        CREATE INDEX missed_of_user ON missed (user_id, started, id, done_ms);
+        CREATE INDEX missed_at ON missed (at_ms);
+        CREATE TABLE directory (
+            identity TEXT PRIMARY KEY,
+            name TEXT NOT NULL,
+            department TEXT NOT NULL,
+            label TEXT NOT NULL,
+            source TEXT NOT NULL
+        ) WITHOUT ROWID;
+        CREATE TABLE secret (
+            name TEXT PRIMARY KEY,
+            value BLOB NOT NULL
+        ) WITHOUT ROWID;
+        CREATE TABLE token (
+            hash BLOB PRIMARY KEY,
+            user_id INTEGER NOT NULL REFERENCES user (id) ON DELETE CASCADE,
+            purpose TEXT NOT NULL,
+            made_ms INTEGER NOT NULL,
+            expires_ms INTEGER NOT NULL
+        ) WITHOUT ROWID;
+        CREATE INDEX token_of_user ON token (user_id);
+        CREATE INDEX token_expires ON token (expires_ms);
+        CREATE TABLE audit (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            at_ms INTEGER NOT NULL,
+            who TEXT NOT NULL,
+            did TEXT NOT NULL,
+            whom TEXT NOT NULL,
+            detail TEXT NOT NULL
+        );
+        CREATE INDEX audit_at ON audit (at_ms);
+        CREATE TABLE opted_out (
+            email_hash BLOB PRIMARY KEY,
+            at_ms INTEGER NOT NULL
+        ) WITHOUT ROWID;
+    ",
     ],
     drafts: &[],
 };
@@ -243,6 +318,16 @@ impl Store {
         doing: &'static str,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
+        self.atomically_unless(false, doing, work)
+    }
+
+    /// As [`atomically`](Self::atomically), but a dry run leaves no trace of it.
+    fn atomically_unless<T, E: From<StoreError>>(
+        &mut self,
+        dry_run: bool,
+        doing: &'static str,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
         let path = self.path.clone();
         let fault = |source| StoreError::Sqlite {
             path: path.clone(),
@@ -254,7 +339,9 @@ impl Store {
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(fault)?;
         let done = work(&transaction)?;
-        transaction.commit().map_err(fault)?;
+        if !dry_run {
+            transaction.commit().map_err(fault)?;
+        }
         Ok(done)
     }
 

@@ -98,6 +98,8 @@ pub enum Kind {
     Summary,
     /// Calls that were gathered: of quiet hours, or beyond what a person is sent in an hour.
     Digest,
+    /// No call: the link to the own page, which somebody has asked for in the person's name.
+    Link,
 }
 
 impl Kind {
@@ -108,11 +110,12 @@ impl Kind {
             Self::Call => "call",
             Self::Summary => "summary",
             Self::Digest => "digest",
+            Self::Link => "link",
         }
     }
 
     pub(super) fn read(text: &str) -> Option<Self> {
-        [Self::Call, Self::Summary, Self::Digest]
+        [Self::Call, Self::Summary, Self::Digest, Self::Link]
             .into_iter()
             .find(|kind| kind.as_str() == text)
     }

@@ -1,14 +1,18 @@
 //! Queues missed calls: each is told once, in a message of its own or gathered with others as [`Packing`] says.
 
+use std::collections::BTreeSet;
+
 use jiff::tz::TimeZone;
 use ringtap_config::QuietHours;
 use ringtap_record::Time;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::audit::Hand;
 use super::outbox::{Channel, Kind, LISTED_MAX, QUIET, State, from_millis, millis};
+use super::own::read_muted;
 use super::reached::{Hold, Placed, why as reached_why};
 use super::turns::take_turn;
-use super::{Intake, Store, StoreError};
+use super::{Intake, Store, StoreError, missed};
 use crate::notice::Notice;
 use crate::packing::{Packing, Place, Situation};
 use crate::quiet::{self, Quiet};
@@ -46,20 +50,24 @@ pub(super) struct Wishes {
     pub(super) channels: Vec<Channel>,
     pub(super) quiet: Option<Quiet>,
     pub(super) zone: TimeZone,
+    /// Reasons of which the person does not want to hear.
+    pub(super) muted: BTreeSet<&'static str>,
 }
 
 impl Wishes {
     /// Those of the person with this row number.
     pub(super) fn read(sql: &Connection, user: i64) -> rusqlite::Result<Self> {
-        sql.prepare_cached("SELECT channels, quiet_hours, timezone FROM user WHERE id = ?1")?
+        sql.prepare_cached("SELECT channels, quiet_hours, timezone, muted FROM user WHERE id = ?1")?
             .query_row([user], |row| {
                 let channels: Option<String> = row.get(0)?;
                 let quiet: Option<String> = row.get(1)?;
                 let zone: String = row.get(2)?;
+                let muted: Option<String> = row.get(3)?;
                 Ok(Self {
                     channels: channels_of(channels.as_deref()),
                     quiet: quiet.and_then(|quiet| quiet.parse().ok()),
                     zone: TimeZone::get(&zone).unwrap_or(TimeZone::UTC),
+                    muted: read_muted(muted.as_deref()),
                 })
             })
     }
@@ -113,20 +121,26 @@ impl Store {
 
     /// Sets one of them, or gives it back to the operator.
     pub fn set_wish(&mut self, user: &str, key: &'static str, value: Option<&str>) -> Result<(), StoreError> {
-        self.connection
-            .execute(
-                &format!("UPDATE user SET {key} = ?2 WHERE key = ?1"),
-                params![user, value],
-            )
-            .map(drop)
-            .map_err(self.fault("change a person's wishes"))
+        let fault = self.fault("change a person's wishes");
+        self.atomically("change a person's wishes", |sql| {
+            let set = || -> rusqlite::Result<()> {
+                let update = format!("UPDATE user SET {key} = ?2 WHERE key = ?1");
+                if sql.execute(&update, params![user, value])? > 0 {
+                    let detail = format!("{key}={}", value.unwrap_or("the operator's"));
+                    Hand::new(sql, "user delivery").note(user, &detail)?;
+                }
+                Ok(())
+            };
+            set().map_err(&fault)
+        })
     }
 
     /// How many people want to be told on a channel, of those who say so themselves.
     pub fn wishing(&self, channel: Channel) -> Result<u64, StoreError> {
         self.connection
             .query_row(
-                "SELECT count(*) FROM user WHERE subscribed AND instr(',' || channels || ',', ',' || ?1 || ',')",
+                "SELECT count(*) FROM user WHERE subscribed AND opted_out_ms IS NULL \
+                 AND instr(',' || channels || ',', ',' || ?1 || ',')",
                 [channel.as_str()],
                 |row| row.get::<_, i64>(0),
             )
@@ -148,8 +162,8 @@ impl Store {
 }
 
 impl Intake<'_> {
-    /// Queues what tells of an attempt on each channel of the person, unless they were told of this call before, or the caller has
-    /// got through since.
+    /// Queues what tells of an attempt on each channel of the person, unless they were told of this call before, the caller has
+    /// got through since, or the person does not want to hear of its reason. In each case but the first it is among what the person missed.
     pub fn queue(&self, attempt: &Attempt<'_>, rules: &Rules, now: Time) -> Result<Placed, StoreError> {
         let put = || -> rusqlite::Result<Placed> {
             let Attempt {
@@ -171,7 +185,12 @@ impl Intake<'_> {
                 .map(|hold| self.reached_within(user, hold))
                 .transpose()?
                 .flatten();
+            missed::keep(self.sql, user, notice, &json, now)?;
             let wishes = Wishes::read(self.sql, user)?;
+            // An emergency service that calls back is told whatever else holds (D64).
+            if wishes.muted.contains(notice.reason.as_str()) && !notice.psap {
+                return Ok(Placed::Muted);
+            }
             let mut placed: Option<Placed> = None;
             for channel in &wishes.channels {
                 let row = Row {
@@ -353,7 +372,7 @@ impl Intake<'_> {
         self.sql
             .prepare_cached(
                 "SELECT count(*) FROM (SELECT 1 FROM outbox WHERE user_id = ?1 AND channel = ?2 \
-                 AND created_ms > ?3 AND created_ms <= ?4 AND kind != 'digest' AND state != 'dropped' LIMIT ?5)",
+                 AND created_ms > ?3 AND created_ms <= ?4 AND kind IN ('call', 'summary') AND state != 'dropped' LIMIT ?5)",
             )?
             .query_row(
                 params![

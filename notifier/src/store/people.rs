@@ -1,23 +1,14 @@
 //! Subscribers, accounts and aliases in the database.
 
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use std::collections::HashMap;
 
+use ringtap_record::Time;
+use rusqlite::{Connection, OptionalExtension as _, Row};
+
+use super::outbox::from_millis;
 use super::{Store, StoreError};
 use crate::people::{Account, Locale, Person, address, timezone};
-use crate::subscriptions::{Fault, Holding, Subscription};
-
-/// What an import did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ImportTotals {
-    /// People who were not there before.
-    pub added: usize,
-    /// People who were there and have what the file says now.
-    pub replaced: usize,
-    /// People removed because the file does not name them.
-    pub removed: usize,
-    /// Accounts in the file.
-    pub accounts: usize,
-}
+use crate::subscriptions::{Fault, Holding, Source, Subscription};
 
 /// Why people could not be stored.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +19,9 @@ pub enum PeopleError {
     /// A line that is at odds with people who are not in the file.
     #[error("line {}: {}", .0.line, .0.what)]
     Conflict(Fault),
+    /// What is wanted of them cannot be.
+    #[error("{0}")]
+    Refused(String),
 }
 
 /// One ownership, for `account list`.
@@ -43,71 +37,60 @@ pub struct AccountRow {
     pub aliases: Vec<String>,
 }
 
+/// What a person has chosen, and what is kept about them beside.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnWord {
+    /// The language that they chose.
+    pub locale: Option<String>,
+    /// Reasons of which they do not want to hear, as a JSON list.
+    pub muted: Option<String>,
+    /// When they asked for no mails any more.
+    pub opted_out: Option<Time>,
+    /// Messages that wait.
+    pub pending: u64,
+    /// Messages that were given up.
+    pub dead: u64,
+}
+
 impl Store {
-    /// Takes all of `people` or nothing. A person who is there already gets what the file says, accounts
-    /// included; others stay, unless `replace_all`.
-    pub fn import(
-        &mut self,
-        people: &[Subscription],
-        replace_all: bool,
-    ) -> Result<ImportTotals, PeopleError> {
-        let fault = self.fault("import subscriptions");
-        self.atomically("import subscriptions", |sql| {
-            let mut totals = ImportTotals::default();
-            if replace_all {
-                totals.removed = remove_others(sql, people).map_err(&fault)?;
-            }
-            for person in people {
-                let (id, is_new) = put_person(sql, person).map_err(&fault)?;
-                totals.added += usize::from(is_new);
-                totals.replaced += usize::from(!is_new);
-                totals.accounts += person.accounts.len();
-                for (rank, holding) in (0_i64..).zip(&person.accounts) {
-                    put_account(sql, id, rank, holding).map_err(&fault)?;
-                }
-            }
-            // Names are claimed last: one that left its account within this file is free by now.
-            clear_names(sql, people).map_err(&fault)?;
-            for holding in people.iter().flat_map(|person| &person.accounts) {
-                if let Some(what) = put_names(sql, holding).map_err(&fault)? {
-                    return Err(PeopleError::Conflict(Fault {
-                        line: holding.line,
-                        what,
-                    }));
-                }
-            }
-            Ok(totals)
-        })
+    /// What the person with this key has chosen; `None` if there is no such person.
+    pub fn own_word(&self, user: &str) -> Result<Option<OwnWord>, StoreError> {
+        let count = |row: &Row<'_>, at| row.get::<_, i64>(at).map(i64::unsigned_abs);
+        self.connection
+            .query_row(
+                "SELECT own_locale, muted, opted_out_ms, \
+                 (SELECT count(*) FROM outbox WHERE user_id = user.id AND state = 'pending'), \
+                 (SELECT count(*) FROM outbox WHERE user_id = user.id AND state = 'dead') FROM user WHERE key = ?1",
+                [user],
+                |row| {
+                    Ok(OwnWord {
+                        locale: row.get(0)?,
+                        muted: row.get(1)?,
+                        opted_out: row.get::<_, Option<i64>>(2)?.map(from_millis),
+                        pending: count(row, 3)?,
+                        dead: count(row, 4)?,
+                    })
+                },
+            )
+            .optional()
+            .map_err(self.fault("read a person's choices"))
     }
 
     /// Whether there is nobody who wants to be told of anything.
     pub fn is_empty(&self) -> Result<bool, StoreError> {
         self.connection
             .query_row(
-                "SELECT NOT EXISTS (SELECT 1 FROM user WHERE subscribed)",
+                "SELECT NOT EXISTS (SELECT 1 FROM user WHERE subscribed AND opted_out_ms IS NULL)",
                 (),
                 |row| row.get(0),
             )
             .map_err(self.fault("read the subscriptions"))
     }
 
-    /// Everybody, in the order of their keys, as `import` takes them.
+    /// Everybody, in the order of their keys, as `import` takes them: with the operator's values, whatever a person has
+    /// chosen instead.
     pub fn people(&self) -> Result<Vec<Subscription>, StoreError> {
-        let read = || -> rusqlite::Result<Vec<Subscription>> {
-            let sql = &self.connection;
-            let mut users = sql.prepare(
-                "SELECT id, key, name, email, locale, timezone, subscribed FROM user ORDER BY key",
-            )?;
-            let users = users.query_map((), |row| Ok((row.get::<_, i64>(0)?, read_person(row)?)))?;
-            users
-                .map(|user| {
-                    let (id, mut person) = user?;
-                    person.accounts = holdings(sql, id)?;
-                    Ok(person)
-                })
-                .collect()
-        };
-        read().map_err(self.fault("read subscriptions"))
+        everybody(&self.connection).map_err(self.fault("read subscriptions"))
     }
 
     /// Who owns what, for people to look at.
@@ -129,13 +112,14 @@ impl Store {
     }
 
     /// The person with this row number and their accounts, or `None` if gone or no longer readable as one
-    /// (a time zone that has left the database, say).
+    /// (a time zone that has left the database, say). What the person has chosen stands above the operator's values.
     pub fn person(&self, user_id: i64) -> Result<Option<(Person, Vec<Account>)>, StoreError> {
         let read = || -> rusqlite::Result<Option<(Person, Vec<Account>)>> {
             let sql = &self.connection;
             let found = sql
                 .prepare_cached(
-                    "SELECT id, key, name, email, locale, timezone, subscribed FROM user WHERE id = ?1",
+                    "SELECT id, key, name, email, ifnull(own_locale, locale), timezone, \
+                     subscribed AND opted_out_ms IS NULL FROM user WHERE id = ?1",
                 )?
                 .query_row([user_id], read_person)
                 .optional()?;
@@ -169,6 +153,52 @@ impl Store {
     }
 }
 
+/// All people in the order of their keys: three passes, however many they are.
+pub(super) fn everybody(sql: &Connection) -> rusqlite::Result<Vec<Subscription>> {
+    let mut aliases: HashMap<i64, Vec<(String, String)>> = HashMap::new();
+    let mut select =
+        sql.prepare_cached("SELECT account_id, text FROM alias ORDER BY account_id, rank, text")?;
+    let mut rows = select.query(())?;
+    while let Some(row) = rows.next()? {
+        aliases
+            .entry(row.get(0)?)
+            .or_default()
+            .push((row.get(1)?, String::new()));
+    }
+    let mut holdings: HashMap<i64, Vec<Holding>> = HashMap::new();
+    let mut select = sql.prepare_cached(
+        "SELECT user_id, account.id, account.identity, label FROM owner JOIN account ON account.id = account_id \
+         ORDER BY user_id, rank",
+    )?;
+    let mut rows = select.query(())?;
+    while let Some(row) = rows.next()? {
+        holdings.entry(row.get(0)?).or_default().push(Holding {
+            line: 0,
+            identity: row.get(2)?,
+            label: row.get(3)?,
+            aliases: aliases.get(&row.get(1)?).cloned().unwrap_or_default(),
+        });
+    }
+    // A database of before version 4, which is looked at and not brought up to date, has no sources.
+    let has_source = "SELECT EXISTS (SELECT 1 FROM pragma_table_info('user') WHERE name = 'source')";
+    let source = match sql.query_row(has_source, (), |row| row.get(0))? {
+        true => "source",
+        false => "'file'",
+    };
+    let mut select = sql.prepare_cached(&format!(
+        "SELECT id, key, name, email, locale, timezone, subscribed, {source} FROM user ORDER BY key"
+    ))?;
+    let people = select.query_map((), |row| {
+        let source: String = row.get(7)?;
+        Ok(Subscription {
+            source: source.parse().unwrap_or_default(),
+            accounts: holdings.remove(&row.get(0)?).unwrap_or_default(),
+            ..read_person(row)?
+        })
+    })?;
+    people.collect()
+}
+
 fn read_person(row: &Row<'_>) -> rusqlite::Result<Subscription> {
     Ok(Subscription {
         line: 0,
@@ -178,133 +208,7 @@ fn read_person(row: &Row<'_>) -> rusqlite::Result<Subscription> {
         locale: row.get::<_, String>(4)?.parse().unwrap_or(Locale::En),
         timezone: row.get(5)?,
         subscribed: row.get(6)?,
+        source: Source::File,
         accounts: Vec::new(),
     })
-}
-
-fn holdings(sql: &Connection, user_id: i64) -> rusqlite::Result<Vec<Holding>> {
-    let mut accounts = sql.prepare_cached(
-        "SELECT account.id, account.identity, owner.label FROM owner JOIN account ON account.id = account_id \
-         WHERE user_id = ?1 ORDER BY rank",
-    )?;
-    let mut aliases =
-        sql.prepare_cached("SELECT text FROM alias WHERE account_id = ?1 ORDER BY rank, text")?;
-    let accounts = accounts.query_map([user_id], |row| {
-        Ok((
-            row.get::<_, i64>(0)?,
-            row.get::<_, String>(1)?,
-            row.get::<_, String>(2)?,
-        ))
-    })?;
-    accounts
-        .map(|account| {
-            let (id, identity, label) = account?;
-            let texts = aliases.query_map([id], |row| row.get::<_, String>(0))?;
-            let aliases = texts.map(|text| text.map(|text| (text, String::new())));
-            Ok(Holding {
-                line: 0,
-                identity,
-                label,
-                aliases: aliases.collect::<rusqlite::Result<_>>()?,
-            })
-        })
-        .collect()
-}
-
-fn remove_others(sql: &Connection, people: &[Subscription]) -> rusqlite::Result<usize> {
-    let keep: std::collections::HashSet<&str> = people.iter().map(|person| person.user.as_str()).collect();
-    let mut users = sql.prepare("SELECT id, key FROM user")?;
-    let users = users
-        .query_map((), |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
-    let mut removed = 0;
-    for (id, _) in users.iter().filter(|(_, key)| !keep.contains(key.as_str())) {
-        removed += sql.execute("DELETE FROM user WHERE id = ?1", [id])?;
-    }
-    Ok(removed)
-}
-
-fn put_person(sql: &Connection, person: &Subscription) -> rusqlite::Result<(i64, bool)> {
-    let known: Option<i64> = sql
-        .prepare_cached("SELECT id FROM user WHERE key = ?1")?
-        .query_row([&person.user], |row| row.get(0))
-        .optional()?;
-    let id = sql
-        .prepare_cached(
-            "INSERT INTO user (key, name, email, locale, timezone, subscribed) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
-             ON CONFLICT (key) DO UPDATE SET name = ?2, email = ?3, locale = ?4, timezone = ?5, subscribed = ?6 \
-             RETURNING id",
-        )?
-        .query_row(
-            params![
-                person.user,
-                person.name,
-                person.email,
-                person.locale.as_str(),
-                person.timezone,
-                person.subscribed
-            ],
-            |row| row.get(0),
-        )?;
-    sql.prepare_cached("DELETE FROM owner WHERE user_id = ?1")?
-        .execute([id])?;
-    Ok((id, known.is_none()))
-}
-
-fn put_account(sql: &Connection, user_id: i64, rank: i64, holding: &Holding) -> rusqlite::Result<()> {
-    sql.prepare_cached("INSERT INTO account (identity) VALUES (?1) ON CONFLICT DO NOTHING")?
-        .execute([&holding.identity])?;
-    sql.prepare_cached(
-        "INSERT INTO owner (user_id, account_id, rank, label) \
-         SELECT ?1, id, ?2, ?3 FROM account WHERE identity = ?4",
-    )?
-    .execute(params![user_id, rank, holding.label, holding.identity])?;
-    Ok(())
-}
-
-/// Forgets accounts that nobody owns any more, and all names of the accounts in the file.
-fn clear_names(sql: &Connection, people: &[Subscription]) -> rusqlite::Result<()> {
-    sql.execute(
-        "DELETE FROM account WHERE id NOT IN (SELECT account_id FROM owner)",
-        (),
-    )?;
-    for holding in people.iter().flat_map(|person| &person.accounts) {
-        for table in ["alias", "known_as"] {
-            sql.prepare_cached(&format!(
-                "DELETE FROM {table} WHERE account_id = (SELECT id FROM account WHERE identity = ?1)"
-            ))?
-            .execute([&holding.identity])?;
-        }
-    }
-    Ok(())
-}
-
-/// Gives an account its names; says so if one of them is another account's.
-fn put_names(sql: &Connection, holding: &Holding) -> rusqlite::Result<Option<String>> {
-    let account: i64 = sql
-        .prepare_cached("SELECT id FROM account WHERE identity = ?1")?
-        .query_row([&holding.identity], |row| row.get(0))?;
-    let own = (holding.identity.clone(), holding.identity.clone());
-    for (text, identity) in holding.aliases.iter().chain([&own]) {
-        sql.prepare_cached(
-            "INSERT INTO known_as (identity, account_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
-        )?
-        .execute(params![identity, account])?;
-        let (holder, name): (i64, String) = sql
-            .prepare_cached(
-                "SELECT account.id, account.identity FROM known_as JOIN account ON account.id = account_id \
-                 WHERE known_as.identity = ?1",
-            )?
-            .query_row([identity], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        if holder != account {
-            return Ok(Some(format!("{text} belongs to account {name} already")));
-        }
-    }
-    for (rank, (text, _)) in (0_i64..).zip(&holding.aliases) {
-        sql.prepare_cached(
-            "INSERT INTO alias (account_id, rank, text) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-        )?
-        .execute(params![account, rank, text])?;
-    }
-    Ok(None)
 }

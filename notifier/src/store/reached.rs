@@ -37,6 +37,8 @@ pub enum Placed {
     Suppressed,
     /// The person was told of this call before.
     Repeated,
+    /// The person does not want to hear of such calls.
+    Muted,
 }
 
 impl Placed {

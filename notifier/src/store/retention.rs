@@ -11,14 +11,16 @@ use super::{Store, StoreError};
 /// A day.
 const DAY_MS: i64 = 86_400_000;
 /// Rows per statement, so that no sweep holds the lock for long.
-const ROWS: u32 = 2000;
+pub(super) const ROWS: u32 = 2000;
 /// How long it is known who got through: longer than any mail is held back (`suppress_if_reached_within_s`).
 const REACHED_MS: i64 = 2 * DAY_MS;
+/// How long it is known who changed what: whoever asks does so within a year, whatever becomes of the calls.
+const AUDIT_MS: i64 = 365 * DAY_MS;
 
 /// How long is remembered what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// The content of a mail that was sent or dropped.
+    /// The content of a mail that was sent or dropped, and what a person missed, for the person to look at.
     pub content_ms: i64,
     /// That a person was told of a call, and that there was a mail; and a dead letter whole, for the operator to look at and
     /// to try again. Longer than the journal keeps a call, so
@@ -41,6 +43,14 @@ pub struct Swept {
     pub told: usize,
     /// Calls in which people were reached.
     pub reached: usize,
+    /// Lines of the audit log.
+    pub audit: usize,
+    /// Removed people's wishes for no messages.
+    pub opted_out: usize,
+    /// Calls that people could look at.
+    pub missed: usize,
+    /// Sessions that had ended.
+    pub sessions: usize,
 }
 
 impl Retention {
@@ -105,6 +115,22 @@ impl Store {
                 "DELETE FROM reached WHERE (user_id, caller, started) IN \
                  (SELECT user_id, caller, started FROM reached WHERE at_ms < ?1 LIMIT ?2)",
                 millis(now).saturating_sub(REACHED_MS),
+            )?,
+            audit: self.sweep_all(
+                "DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at_ms < ?1 LIMIT ?2)",
+                millis(now).saturating_sub(AUDIT_MS),
+            )?,
+            opted_out: self.sweep_all(
+                "DELETE FROM opted_out WHERE email_hash IN (SELECT email_hash FROM opted_out WHERE at_ms < ?1 LIMIT ?2)",
+                millis(now).saturating_sub(AUDIT_MS),
+            )?,
+            missed: self.sweep_all(
+                "DELETE FROM missed WHERE id IN (SELECT id FROM missed WHERE at_ms < ?1 LIMIT ?2)",
+                content_before,
+            )? + self.trim_missed()?,
+            sessions: self.sweep_all(
+                "DELETE FROM token WHERE hash IN (SELECT hash FROM token WHERE expires_ms <= ?1 LIMIT ?2)",
+                millis(now),
             )?,
         };
         give_back(&self.connection).map_err(self.fault("give unused pages back"))?;

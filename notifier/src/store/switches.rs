@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::audit::Hand;
 use super::{Intake, Store, StoreError};
 use crate::switches::Switches;
 
@@ -47,6 +48,10 @@ impl Store {
                 params![user, switches.to_json()],
             )
             .map_err(&fault)?;
+            let detail = switches.to_json().unwrap_or_else(|| "none".to_owned());
+            Hand::new(sql, "user policy")
+                .note(user, &detail)
+                .map_err(&fault)?;
             Ok(Some(switches))
         })
     }

@@ -19,6 +19,22 @@ pub struct Told {
     pub first: Option<Notice>,
 }
 
+impl Told {
+    /// Whom the calls name, as often as they do: callers, unless withheld, and where a call went on to.
+    pub fn named(&self) -> impl Iterator<Item = &str> {
+        let notices = self.calls.iter().map(|call| &call.notice).chain(&self.first);
+        notices.flat_map(|notice| {
+            let caller = notice.caller.identity.as_deref();
+            caller
+                .filter(|_| !notice.caller.withheld)
+                .into_iter()
+                .chain(notice.forwarded_to.as_deref())
+                .chain(notice.via.as_deref())
+                .chain(notice.group.as_deref())
+        })
+    }
+}
+
 /// A call, and whether the two have talked since.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToldCall {
@@ -49,6 +65,13 @@ impl Store {
                     notice,
                     reached: None,
                 }],
+                more: 0,
+                first: None,
+            }));
+        }
+        if queued.kind == Kind::Link {
+            return Ok(Ok(Told {
+                calls: Vec::new(),
                 more: 0,
                 first: None,
             }));

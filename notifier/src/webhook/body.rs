@@ -1,10 +1,13 @@
 //! The JSON that an endpoint gets: docs/webhook.md, which names every key. Keys may be added, none is renamed
 //! or dropped while `version` is 1.
 
+use std::collections::BTreeMap;
+
 use ringtap_identity::name;
 use ringtap_record::{Caller, NameSource, Outcome, Time};
 use serde::Serialize;
 
+use crate::directory::Entry;
 use crate::notice::Notice;
 use crate::people::Person;
 
@@ -82,6 +85,8 @@ pub struct Call {
     ring_ms: u64,
     talk_ms: Option<u64>,
     caller: Caller,
+    /// What the operator's directory says of the caller, if it knows him.
+    pub directory: Option<Directory>,
     account: String,
     accounts: Vec<String>,
     forwarded_to: Option<String>,
@@ -104,6 +109,29 @@ pub struct Reached {
     pub back: bool,
 }
 
+/// A caller by the operator's directory. Texts are empty if not known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Directory {
+    name: String,
+    department: String,
+    label: String,
+}
+
+impl Directory {
+    /// What `known` says of the caller; nothing of a withheld one.
+    #[must_use]
+    pub fn of(notice: &Notice, known: &BTreeMap<String, Entry>) -> Option<Self> {
+        let text = |text: &str| name::sanitise(text).map(String::from).unwrap_or_default();
+        let identity = notice.caller.identity.as_deref();
+        let identity = identity.filter(|_| !notice.caller.withheld)?;
+        known.get(identity).map(|entry| Self {
+            name: text(&entry.name),
+            department: text(&entry.department),
+            label: text(&entry.label),
+        })
+    }
+}
+
 impl Call {
     /// The facts of `notice`; `outcome` says what came of the call, in the user's language. Neither number nor
     /// name of a withheld caller is taken over, whatever the notice holds (semantics.md §3.4).
@@ -117,6 +145,7 @@ impl Call {
             ring_ms: notice.ring_ms,
             talk_ms: notice.talk_ms,
             caller: shown(&notice.caller),
+            directory: None,
             account: notice.account.clone(),
             accounts: notice.accounts.clone(),
             forwarded_to: notice.forwarded_to.clone(),

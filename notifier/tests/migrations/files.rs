@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use ringtap_journal::schema::{Schema, outline};
@@ -63,6 +64,9 @@ impl Old {
     /// Puts it into `folder` as `old.db`.
     pub fn put(&self, folder: &Path) -> PathBuf {
         let path = folder.join("old.db");
+        // As every program of ours has made it: others may not read it.
+        fs::write(&path, "").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         Connection::open(&path).unwrap().execute_batch(&self.sql).unwrap();
         path
     }

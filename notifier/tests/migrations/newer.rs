@@ -22,6 +22,13 @@ const COMMANDS: &[&[&str]] = &[
     &["account", "list"],
     &["account", "suggestions"],
     &["outbox", "list"],
+    &["export", "--user", "liming"],
+    &["user", "show", "liming"],
+    &["user", "change", "liming", "--name", "Li"],
+    &["account", "add", "liming", "1009"],
+    &["directory", "list"],
+    &["forget", "--user", "liming"],
+    &["audit", "list"],
     &["backup", "copy.db"],
     &["doctor", "--no-network"],
 ];
@@ -101,7 +108,8 @@ fn a_newer_database_is_refused_by_every_command() {
         .take_while(|line| !line.is_empty())
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next());
-    for name in names.filter(|name| !["help", "preview"].contains(name)) {
+    // `ldap` asks its server before it opens anything; the others open nothing.
+    for name in names.filter(|name| !["help", "ldap", "preview", "man", "completions"].contains(name)) {
         assert!(
             COMMANDS.iter().any(|command| command[0] == name),
             "{name}: belongs into COMMANDS"

@@ -23,13 +23,13 @@ fn repeats_are_told_in_one_summary() {
         (
             LIMING,
             "另有 2 次来电",
-            ["05-06 10:00:30", "05-06 10:01:00"],
+            ["05-06(周一)10:00:30", "05-06(周一)10:01:00"],
             "Content-Language: zh-CN",
         ),
         (
             ANNA,
             "2 more calls",
-            ["6 May, 04:00:30", "6 May, 04:01:00"],
+            ["Mon 6 May, 04:00:30", "Mon 6 May, 04:01:00"],
             "Content-Language: en",
         ),
     ] {
@@ -97,7 +97,11 @@ fn a_summary_stays_in_its_thread() {
     world.write([missed("b", evening.plus_ms(60_000), "+862583091005", LIMING)]);
     let second = world.at(evening.plus_ms(200_000));
     assert_eq!((second.len(), second[0].kind), (1, Kind::Summary));
-    assert!(second[0].text.contains("05-07 00:00:30"), "{}", second[0].text);
+    assert!(
+        second[0].text.contains("05-07(周二)00:00:30"),
+        "{}",
+        second[0].text
+    );
     assert_eq!(second[0].header("References:"), first[0].header("References:"));
 }
 
@@ -187,13 +191,13 @@ fn whether_they_have_talked() {
     for (called, by_caller, by_person) in [
         (
             LIMING,
-            "对方之后于 05-06 10:01:30 再次来电,已接通",
-            "您之后于 05-06 10:01:30 回拨,已接通",
+            "对方之后于 05-06(周一)10:01:30 再次来电,已接通",
+            "您之后于 05-06(周一)10:01:30 回拨,已接通",
         ),
         (
             ANNA,
-            "has reached you since (6 May, 04:01:30)",
-            "you have called back since (6 May, 04:01:30)",
+            "has reached you since (Mon 6 May, 04:01:30)",
+            "you have called back since (Mon 6 May, 04:01:30)",
         ),
     ] {
         for (back, said) in [(false, by_caller), (true, by_person)] {

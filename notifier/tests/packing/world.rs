@@ -9,7 +9,7 @@ use ringtap_journal::{Options, Reader, Writer};
 use ringtap_notifier::deliver::{Answer, Carrier, Courier, DeliveryTotals, Parcel, Patience};
 use ringtap_notifier::intake::{IntakeTotals, Rules};
 use ringtap_notifier::packing::Packing;
-use ringtap_notifier::render::Renderer;
+use ringtap_notifier::render::{Renderer, sample};
 use ringtap_notifier::status::Status;
 use ringtap_notifier::store::{self, Channel, Kind, Store};
 use ringtap_notifier::subscriptions;
@@ -109,7 +109,7 @@ impl Carrier for Desk {
         while self.answers.lock().unwrap().stalls_on == Some(parcel.person.email.domain()) {
             std::thread::sleep(Duration::from_millis(2));
         }
-        let mail = self.renderer.mail(parcel).unwrap();
+        let mail = self.renderer.mail_of(parcel, sample::sent()).unwrap();
         self.taken.lock().unwrap().push(Taken {
             channel: self.channel,
             user: parcel.person.key.clone(),
@@ -123,7 +123,7 @@ impl Carrier for Desk {
             more: parcel.told.more,
             name: self.renderer.name(parcel),
             mail: String::from_utf8(mail.formatted()).unwrap().replace("\r\n ", " "),
-            text: self.renderer.text(parcel).unwrap(),
+            text: self.renderer.text_of(parcel, sample::sent()).unwrap(),
         });
         self.answers.lock().unwrap().at_once -= 1;
         Answer::Sent

@@ -11,6 +11,7 @@
 mod recipes;
 mod server;
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,9 +19,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ringtap_config::WebhookConfig;
 use ringtap_notifier::deliver::Answer;
+use ringtap_notifier::directory::Entry;
 use ringtap_notifier::notice::Notice;
 use ringtap_notifier::people::{self, Locale, Person};
-use ringtap_notifier::webhook::{Body, Call, Kind, Reached, Webhook, WebhookError};
+use ringtap_notifier::webhook::{Body, Call, Directory, Kind, Reached, Webhook, WebhookError};
 use ringtap_record::{Caller, NameSource, Outcome};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
@@ -113,8 +115,17 @@ fn body() -> Body {
         subscribed: true,
     };
     let mut body = Body::new("d-17".to_owned(), Kind::Call, &person, "未接来电\n".to_owned());
-    body.calls
-        .push(Call::new(&notice(zhang(false)), "对方已挂断".to_owned()));
+    let notice = notice(zhang(false));
+    let entry = Entry {
+        name: "张三".to_owned(),
+        department: "销售部".to_owned(),
+        label: "手机".to_owned(),
+    };
+    let identity = notice.caller.identity.as_deref().unwrap();
+    let known = BTreeMap::from([(identity.to_owned(), entry)]);
+    let mut call = Call::new(&notice, "对方已挂断".to_owned());
+    call.directory = Directory::of(&notice, &known);
+    body.calls.push(call);
     body
 }
 
@@ -178,6 +189,7 @@ fn requests_are_as_documented() {
                 "alerted": true, "ring_ms": 24620, "talk_ms": null,
                 "caller": {"identity": "+8613912345678", "name": "Zhang San", "name_source": "asserted",
                            "withheld": false},
+                "directory": {"name": "张三", "department": "销售部", "label": "手机"},
                 "account": "+862583091001", "accounts": ["+862583091001", "+8613800001001"],
                 "forwarded_to": null, "group": null, "via": null,
                 "partial": false, "conference": false, "psap": false, "outcome": "对方已挂断",
@@ -202,7 +214,11 @@ fn without_a_key_nothing_is_signed() {
 /// Catches a withheld caller's number or name on its way to a chat.
 #[test]
 fn withheld_callers_stay_withheld() {
-    let call = Call::new(&notice(zhang(true)), "对方已挂断".to_owned());
+    let notice = notice(zhang(true));
+    let known = BTreeMap::from([("+8613912345678".to_owned(), Entry::default())]);
+    let mut call = Call::new(&notice, "对方已挂断".to_owned());
+    call.directory = Directory::of(&notice, &known);
+    assert_eq!(call.directory, None);
     let json = serde_json::to_string(&call).unwrap();
     assert!(
         json.contains(r#""caller":{"identity":null,"name":null,"name_source":"none","withheld":true}"#),

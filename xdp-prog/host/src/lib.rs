@@ -11,5 +11,5 @@ mod program;
 
 pub use counters::Counters;
 pub use error::{Attempt, XdpError};
-pub use program::{Attached, InForce, Mode, Program, Settings, TestRun, Verdict};
+pub use program::{Attached, InForce, LinkPlace, Mode, Program, Settings, TestRun, Verdict};
 pub use ringtap_classify::{Action, Judgement, PortSet, Reason, Take, judge};

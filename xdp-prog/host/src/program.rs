@@ -1,6 +1,7 @@
 //! The loaded program: from settings to an attachment that ends with the process.
 
-use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use aya::maps::{Array, MapData, PerCpuArray, XskMap};
 use aya::programs::links::FdLink;
@@ -71,8 +72,24 @@ pub struct InForce {
 #[derive(Debug)]
 pub struct Program {
     // Dropped first: no frame meets a program whose sockets are gone.
-    link: Option<FdLink>,
+    link: Option<Held>,
     ebpf: Ebpf,
+}
+
+/// What keeps the program attached.
+#[derive(Debug)]
+enum Held {
+    Made(FdLink),
+    Adopted(OwnedFd),
+}
+
+/// Where the descriptor of an attachment is to be had.
+#[derive(Debug)]
+pub enum LinkPlace<'p> {
+    /// The link of this number, which this process has open.
+    Number(u32),
+    /// Here.
+    Descriptor(BorrowedFd<'p>),
 }
 
 impl Program {
@@ -134,6 +151,34 @@ impl Program {
     /// Ends the attachment. What was counted can still be asked for.
     pub fn detach(&mut self) {
         self.link = None;
+    }
+
+    /// What keeps the program attached, to be passed on to another process.
+    #[must_use]
+    pub fn link(&self) -> Option<LinkPlace<'_>> {
+        match self.link.as_ref()? {
+            Held::Made(link) => Some(LinkPlace::Number(link.info().ok()?.id())),
+            Held::Adopted(link) => Some(LinkPlace::Descriptor(link.as_fd())),
+        }
+    }
+
+    /// Puts this program behind a link that another process made: `replace` is given the link and this program. An earlier attachment
+    /// of this program ends.
+    ///
+    /// # Errors
+    ///
+    /// What `replace` says; the link is closed then, and whoever else has it open keeps what it ran.
+    pub fn adopt(
+        &mut self,
+        link: OwnedFd,
+        replace: impl FnOnce(BorrowedFd<'_>, BorrowedFd<'_>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let program = xdp(&self.ebpf)
+            .and_then(|xdp| xdp.fd().map_err(|source| error::load(source.into())))
+            .map_err(io::Error::other)?;
+        replace(link.as_fd(), program.as_fd())?;
+        self.link = Some(Held::Adopted(link));
+        Ok(())
     }
 
     /// Gives the frames of `queue` to the `AF_XDP` socket `socket`, which is to be bound to that queue.
@@ -211,7 +256,8 @@ impl Program {
             .take_link(id)
             .map_err(|source| error::attach(attempt(), source))?;
         // Without a link of its own the attachment would outlive the process.
-        self.link = Some(FdLink::try_from(link).map_err(|_| XdpError::Unlinked { attempt: attempt() })?);
+        let link = FdLink::try_from(link).map_err(|_| XdpError::Unlinked { attempt: attempt() })?;
+        self.link = Some(Held::Made(link));
         Ok(InForce {
             attached: wanted,
             native_refused: None,

@@ -30,13 +30,13 @@ pub(super) type Set = Arc<[Identity]>;
 #[derive(Clone, Debug)]
 pub(super) struct Binding {
     pub(super) aor: Identity,
-    from: Time,
-    until: Time,
+    pub(super) from: Time,
+    pub(super) until: Time,
     /// It ended because the registrar said so, at `until` exactly.
-    ended: bool,
+    pub(super) ended: bool,
     /// When it was told last.
-    told: Time,
-    route: Route,
+    pub(super) told: Time,
+    pub(super) route: Route,
     /// Named in a REGISTER itself.
     pub(super) explicit: bool,
     pub(super) set: Option<Set>,
@@ -157,6 +157,37 @@ impl Bindings {
         self.order.remove(&owned.place);
         owned.place.0 = owned.expires();
         self.order.insert(owned.place, key);
+    }
+
+    /// Contacts with their owners, those that are given up first, first.
+    pub(super) fn all(&self) -> impl Iterator<Item = (u64, &[Binding])> {
+        self.order.values().filter_map(|key| {
+            let owned = self.contacts.get(key)?;
+            Some((*key, owned.owners.as_slice()))
+        })
+    }
+
+    /// A contact as it was known elsewhere, with its owners by `from`. One that is known already, or has none, is passed over.
+    pub(super) fn restore(&mut self, key: u64, mut owners: SmallVec<[Binding; 1]>) {
+        owners.truncate(OWNERS_MAX);
+        if owners.is_empty() || self.contacts.contains_key(&key) {
+            return;
+        }
+        owners.sort_by_key(|binding| binding.from);
+        for binding in &owners {
+            let keys = self.aors.entry(binding.aor.clone()).or_default();
+            if !keys.contains(&key) && keys.len() < CONTACTS_OF_AOR_MAX {
+                keys.push(key);
+            }
+        }
+        let mut owned = Owned {
+            place: (Time::MIN, self.next),
+            owners,
+        };
+        owned.place.0 = owned.expires();
+        self.next += 1;
+        self.order.insert(owned.place, key);
+        self.contacts.insert(key, owned);
     }
 
     fn give_up(&mut self, lost: &mut Vec<Identity>) {

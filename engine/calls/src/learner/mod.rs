@@ -9,6 +9,7 @@
 
 mod bindings;
 mod hear;
+mod knowledge;
 mod resolve;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use crate::rules::Rules;
 use bindings::{Bindings, Set, Telling};
 pub use hear::Registration;
 pub(crate) use hear::{Heard, Hearing, hear};
+pub use knowledge::Knowledge;
 
 /// A set is told again after this time though nothing has changed, so that who keeps it knows that it holds.
 const RETELL_US: i64 = 24 * 3_600_000_000;

@@ -152,6 +152,13 @@ impl Settler {
         }
     }
 
+    /// Begins with what another has learned.
+    #[must_use]
+    pub fn knowing(mut self, learner: Learner) -> Self {
+        self.learner = learner;
+        self
+    }
+
     /// Explains answered calls too, for those who record them.
     #[must_use]
     pub const fn explaining_all(mut self, all: bool) -> Self {
@@ -378,6 +385,12 @@ impl Settler {
             self.counters.answered += 1;
         }
         records.push(judged);
+    }
+
+    /// The first sign of the oldest leg that is open or waits to be judged. Costs a walk over all of them.
+    #[must_use]
+    pub fn earliest(&self) -> Option<Time> {
+        self.registry.earliest()
     }
 
     /// What was done so far.

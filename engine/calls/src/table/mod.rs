@@ -196,6 +196,19 @@ impl LegTable {
         }
     }
 
+    /// Hashes as another process does, which told its secret. To be called before the first message.
+    #[must_use]
+    pub const fn hashing_with(mut self, secret: [u8; 16]) -> Self {
+        self.keys = HashKey::of(secret);
+        self
+    }
+
+    /// The secret with which it hashes. Whoever knows it can aim messages at one shard.
+    #[must_use]
+    pub const fn secret(&self) -> [u8; 16] {
+        self.keys.octets()
+    }
+
     /// How many shards there are: `expire` takes their numbers.
     #[must_use]
     pub fn shards(&self) -> usize {

@@ -1,0 +1,279 @@
+//! Changes of subscribers, accounts and aliases: all of a change or nothing, told person by person, and written down.
+
+use std::collections::HashSet;
+
+use rusqlite::{Connection, params};
+
+use super::audit::Hand;
+use super::people::everybody;
+use super::{PeopleError, Store, opted_out};
+use crate::changes::{self, Change, What};
+use crate::subscriptions::{Fault, Holding, Source, Subscription};
+
+/// People to be taken in, all or none.
+#[derive(Clone, Copy, Debug)]
+pub struct Import<'a> {
+    /// What the audit log calls it.
+    pub did: &'a str,
+    /// The people, each with their source.
+    pub people: &'a [Subscription],
+    /// Removes whoever is of this source and not among them.
+    pub replace: Option<Source>,
+    /// Leaves everything as it was.
+    pub dry_run: bool,
+}
+
+/// What an import did, or would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Imported {
+    /// People who were not there before.
+    pub added: usize,
+    /// People who were there and have what the file says now.
+    pub replaced: usize,
+    /// People removed because the file does not name them.
+    pub removed: usize,
+    /// People of another source whom the file does not name: they stay.
+    pub kept: usize,
+    /// Accounts in the file.
+    pub accounts: usize,
+    /// Of those who were not there before: people who had opted out when they were removed, and still are.
+    pub opted_out: usize,
+    /// Who is otherwise than before, and how.
+    pub changes: Vec<Change>,
+}
+
+/// What is to be of some people.
+#[derive(Clone, Debug, Default)]
+pub struct Revision {
+    /// They are as this says, accounts included.
+    pub put: Vec<Subscription>,
+    /// Keys of people who are to be gone.
+    pub remove: Vec<String>,
+}
+
+impl Store {
+    /// Takes all of `people` as a file's or nothing. A person who is there already gets what the file says, accounts
+    /// included; others stay, unless `replace_all`: then those go whom an earlier file brought.
+    pub fn import(&mut self, people: &[Subscription], replace_all: bool) -> Result<Imported, PeopleError> {
+        self.take(&Import {
+            did: "import",
+            people,
+            replace: replace_all.then_some(Source::File),
+            dry_run: false,
+        })
+    }
+
+    /// Takes people in.
+    pub fn take(&mut self, import: &Import<'_>) -> Result<Imported, PeopleError> {
+        let fault = self.fault("import subscriptions");
+        self.atomically_unless(import.dry_run, "import subscriptions", |sql| {
+            let before = everybody(sql).map_err(&fault)?;
+            let named: HashSet<&str> = import.people.iter().map(|person| person.user.as_str()).collect();
+            let others = before
+                .iter()
+                .filter(|person| !named.contains(person.user.as_str()));
+            let remove: Vec<String> = match import.replace {
+                Some(source) => others
+                    .filter(|person| person.source == source)
+                    .map(|person| person.user.clone())
+                    .collect(),
+                None => Vec::new(),
+            };
+            let opted_out = put(sql, import.people, &remove, &fault)?;
+            let changes = told(sql, import.did, &before, &opted_out, &fault)?;
+            let known = before.len() - before.iter().filter(|p| !named.contains(p.user.as_str())).count();
+            let imported = Imported {
+                added: named.len() - known,
+                replaced: known,
+                removed: remove.len(),
+                kept: match import.replace {
+                    Some(_) => before.len() - known - remove.len(),
+                    None => 0,
+                },
+                accounts: import.people.iter().map(|person| person.accounts.len()).sum(),
+                opted_out: opted_out.len(),
+                changes,
+            };
+            let Imported {
+                added,
+                replaced,
+                removed,
+                ..
+            } = imported;
+            let detail = format!("{added} people added, {replaced} replaced, {removed} removed");
+            Hand::new(sql, import.did).note("", &detail).map_err(&fault)?;
+            Ok(imported)
+        })
+    }
+
+    /// Changes people by what is made of them as they are, and gives who is otherwise then. `revise` refuses in words.
+    pub fn revise(
+        &mut self,
+        did: &str,
+        revise: impl FnOnce(&[Subscription]) -> Result<Revision, String>,
+    ) -> Result<Vec<Change>, PeopleError> {
+        let fault = self.fault("change subscriptions");
+        self.atomically("change subscriptions", |sql| {
+            let before = everybody(sql).map_err(&fault)?;
+            let revision = revise(&before).map_err(PeopleError::Refused)?;
+            let opted_out = put(sql, &revision.put, &revision.remove, &fault)?;
+            told(sql, did, &before, &opted_out, &fault)
+        })
+    }
+}
+
+type FaultOf<'a> = &'a dyn Fn(rusqlite::Error) -> super::StoreError;
+
+/// Makes people what is said of them, and lets go of others. Gives the new people who had opted out before.
+fn put<'a>(
+    sql: &Connection,
+    people: &'a [Subscription],
+    remove: &[String],
+    fault: FaultOf<'_>,
+) -> Result<HashSet<&'a str>, PeopleError> {
+    let mut opted_out = HashSet::new();
+    for key in remove {
+        opted_out::keep(sql, key).map_err(fault)?;
+        sql.prepare_cached("DELETE FROM user WHERE key = ?1")
+            .and_then(|mut delete| delete.execute([key]))
+            .map_err(fault)?;
+    }
+    for person in people {
+        let (id, is_out) = put_person(sql, person).map_err(fault)?;
+        if is_out {
+            opted_out.insert(person.user.as_str());
+        }
+        for (rank, holding) in (0_i64..).zip(&person.accounts) {
+            put_account(sql, id, rank, holding).map_err(fault)?;
+        }
+    }
+    // Names are claimed last: one that left its account within this file is free by now.
+    clear_names(sql, people).map_err(fault)?;
+    for holding in people.iter().flat_map(|person| &person.accounts) {
+        if let Some(what) = put_names(sql, holding).map_err(fault)? {
+            return Err(PeopleError::Conflict(Fault {
+                line: holding.line,
+                what,
+            }));
+        }
+    }
+    Ok(opted_out)
+}
+
+/// Finds out who is otherwise now, and writes it down.
+fn told(
+    sql: &Connection,
+    did: &str,
+    before: &[Subscription],
+    opted_out: &HashSet<&str>,
+    fault: FaultOf<'_>,
+) -> Result<Vec<Change>, PeopleError> {
+    let mut changes = changes::between(before, &everybody(sql).map_err(fault)?);
+    for change in &mut changes {
+        if let What::Added(all) = &mut change.what
+            && opted_out.contains(change.user.as_str())
+        {
+            all.push_str("; has opted out before and gets no messages");
+        }
+    }
+    let hand = Hand::new(sql, did);
+    for change in &changes {
+        let detail = format!("{}: {}", change.word(), change.lines().join("; "));
+        hand.note(&change.user, detail.trim_end_matches(": "))
+            .map_err(fault)?;
+    }
+    Ok(changes)
+}
+
+/// The person's row number, and whether the person is new and has opted out before.
+fn put_person(sql: &Connection, person: &Subscription) -> rusqlite::Result<(i64, bool)> {
+    let is_known: bool = sql
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM user WHERE key = ?1)")?
+        .query_row([&person.user], |row| row.get(0))?;
+    // Who holds the old mailbox, or held the key before, opened a session from there: it ends with the address.
+    sql.prepare_cached(
+        "DELETE FROM token WHERE user_id = (SELECT id FROM user WHERE key = ?1 AND email != ?2)",
+    )?
+    .execute([&person.user, &person.email])?;
+    let id = sql
+        .prepare_cached(
+            "INSERT INTO user (key, name, email, locale, timezone, subscribed, source) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+             ON CONFLICT (key) DO UPDATE SET name = ?2, email = ?3, locale = ?4, timezone = ?5, subscribed = ?6, \
+             source = iif(source = 'hand', source, ?7) \
+             RETURNING id",
+        )?
+        .query_row(
+            params![
+                person.user,
+                person.name,
+                person.email,
+                person.locale.as_str(),
+                person.timezone,
+                person.subscribed,
+                person.source.as_str()
+            ],
+            |row| row.get(0),
+        )?;
+    sql.prepare_cached("DELETE FROM owner WHERE user_id = ?1")?
+        .execute([id])?;
+    let is_out = !is_known && opted_out::honour(sql, id, &person.email)?;
+    Ok((id, is_out))
+}
+
+fn put_account(sql: &Connection, user_id: i64, rank: i64, holding: &Holding) -> rusqlite::Result<()> {
+    sql.prepare_cached("INSERT INTO account (identity) VALUES (?1) ON CONFLICT DO NOTHING")?
+        .execute([&holding.identity])?;
+    sql.prepare_cached(
+        "INSERT INTO owner (user_id, account_id, rank, label) \
+         SELECT ?1, id, ?2, ?3 FROM account WHERE identity = ?4",
+    )?
+    .execute(params![user_id, rank, holding.label, holding.identity])?;
+    Ok(())
+}
+
+/// Forgets accounts that nobody owns any more, and all names of the accounts in the file.
+fn clear_names(sql: &Connection, people: &[Subscription]) -> rusqlite::Result<()> {
+    sql.execute(
+        "DELETE FROM account WHERE id NOT IN (SELECT account_id FROM owner)",
+        (),
+    )?;
+    for holding in people.iter().flat_map(|person| &person.accounts) {
+        for table in ["alias", "known_as"] {
+            sql.prepare_cached(&format!(
+                "DELETE FROM {table} WHERE account_id = (SELECT id FROM account WHERE identity = ?1)"
+            ))?
+            .execute([&holding.identity])?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives an account its names; says so if one of them is another account's.
+fn put_names(sql: &Connection, holding: &Holding) -> rusqlite::Result<Option<String>> {
+    let account: i64 = sql
+        .prepare_cached("SELECT id FROM account WHERE identity = ?1")?
+        .query_row([&holding.identity], |row| row.get(0))?;
+    let own = (holding.identity.clone(), holding.identity.clone());
+    for (text, identity) in holding.aliases.iter().chain([&own]) {
+        sql.prepare_cached(
+            "INSERT INTO known_as (identity, account_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![identity, account])?;
+        let (holder, name): (i64, String) = sql
+            .prepare_cached(
+                "SELECT account.id, account.identity FROM known_as JOIN account ON account.id = account_id \
+                 WHERE known_as.identity = ?1",
+            )?
+            .query_row([identity], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        if holder != account {
+            return Ok(Some(format!("{text} belongs to account {name} already")));
+        }
+    }
+    for (rank, (text, _)) in (0_i64..).zip(&holding.aliases) {
+        sql.prepare_cached(
+            "INSERT INTO alias (account_id, rank, text) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![account, rank, text])?;
+    }
+    Ok(None)
+}

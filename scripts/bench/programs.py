@@ -1,0 +1,95 @@
+"""Sections of whole programs: a capture in the page cache to records, beside others who read the same file."""
+
+import os
+import pathlib
+
+from setup import Failed, Setup, Usage, cores, measured, median, packets
+
+
+def replay(setup: Setup) -> dict:
+    """`ringtap replay` on one core and on two, and the peers, in turn."""
+    file = setup.capture()
+    count = packets(file)
+    config = setup.scratch / "ringtap.toml"
+    config.write_text("")
+    ours = [setup.program("ringtap"), "replay", "--config", str(config)]
+    one, two = pinned(cores()[-1:]), pinned(cores()[:2])
+    made: list[pathlib.Path] = []
+
+    def journal() -> list[str]:
+        # A new file each time: records that are there already cost less.
+        made.append(setup.scratch / f"run-{len(made)}.db")
+        return ["--journal", str(made[-1]), str(file)]
+
+    one_core = f"{cores()[-1]}"
+    limit = str(setup.calls * 2)
+    base = "ringtap to the journal, 1 core"
+    commands = {
+        base: lambda: one + ours + ["--cores", one_core] + journal(),
+        "ringtap to JSON lines, 1 core": lambda: one + ours + ["--cores", one_core, "--records", "/dev/null", str(file)],
+    }
+    if len(cores()) > 1:
+        both = ",".join(str(core) for core in cores()[:2])
+        commands["ringtap to the journal, 2 cores"] = lambda: two + ours + ["--cores", both] + journal()
+    peers = {
+        "pcap-count": ("libpcap counting loop", lambda path: [path, str(file)]),
+        "tcpdump": ("tcpdump -w /dev/null", lambda path: [path, "-r", str(file), "-w", "/dev/null"]),
+        "sipmon": ("sipmon", lambda path: [path, "--dry-run", "--max-calls", limit, "file", "-r", str(file), "--no-tui"]),
+        "sipgrep": ("sipgrep", lambda path: [path, "-C", "-I", str(file)]),
+        "sngrep": ("sngrep", lambda path: [path, "-N", "-q", "-I", str(file), "-l", limit]),
+        "tshark": ("tshark", lambda path: [path, "-n", "-q", "-r", str(file), "-z", "sip,stat"]),
+    }
+    for name, (title, command) in peers.items():
+        if name in setup.peers:
+            commands[f"{title}, 1 core"] = lambda command=command, path=setup.peers[name]: one + command(path)
+    env = {"HOME": str(setup.scratch), "XDG_CONFIG_HOME": str(setup.scratch)}
+    results: dict[str, list[Usage]] = {name: [] for name in commands}
+    notes = [f"{file.name}: {count:,} packets, {file.stat().st_size / 1e6:.0f} MB, in the page cache; {setup.runs} runs in turn."]
+    measured(commands[base](), env)
+    for _ in range(setup.runs):
+        for name, command in list(commands.items()):
+            words = command()
+            setup.note(words)
+            try:
+                results[name].append(measured(words, env))
+            except Failed as error:
+                if name.startswith("ringtap"):
+                    raise SystemExit(str(error)) from error
+                notes.append(f"{name}: failed, so it is left out ({error}).")
+                del commands[name], results[name]
+    for path in made:
+        for each in path.parent.glob(path.name + "*"):
+            each.unlink()
+    rows = []
+    for name, runs in results.items():
+        ratios = [run.cpu_s / ours_run.cpu_s for run, ours_run in zip(runs, results[base]) if ours_run.cpu_s]
+        cpu_s = median([run.cpu_s for run in runs])
+        rows.append(
+            {
+                "name": name,
+                "cpu_s": cpu_s,
+                "wall_s": median([run.wall_s for run in runs]),
+                "packets_per_cpu_s": count / cpu_s if cpu_s else 0,
+                "ratio": median(ratios) if ratios else 0,
+                "peak_mib": median([run.peak_mib for run in runs]),
+            }
+        )
+    rows.sort(key=lambda row: row["cpu_s"])
+    for name, why in setup.absent.items():
+        notes.append(f"{name} is absent: {why}.")
+    notes.append(
+        "Not measured: latency a batch, which `ringtap replay --stats` does not tell. What becomes of the capture differs: "
+        "the libpcap loop and tcpdump look into no packet, sngrep and sipmon keep dialogs, sipgrep prints messages, tshark dissects. "
+        "A peak below some 17 MiB is that of the process that started the program."
+    )
+    columns = [
+        ("name", "program"), ("cpu_s", "CPU s"), ("wall_s", "wall s"), ("packets_per_cpu_s", "packets a CPU second"),
+        ("ratio", "CPU, of ringtap's"), ("peak_mib", "peak MiB"),
+    ]
+    plot = {"kind": "bars", "label": "name", "value": "packets_per_cpu_s", "unit": "packets a CPU second", "log": True}
+    return {"title": "Whole programs", "tables": [{"title": "", "columns": columns, "rows": rows, "plot": plot}], "notes": notes}
+
+
+def pinned(on: list[int]) -> list[str]:
+    """Runs what follows on these cores."""
+    return ["taskset", "-c", ",".join(str(core) for core in on)] if os.path.exists("/usr/bin/taskset") else []
