@@ -136,6 +136,8 @@ up() {
     make_pair
     offloads_off
     try "cannot set $MIRROR up" ip -n "$TAP" link set dev $MIRROR up
+    # Where a capture serves its metrics.
+    try "cannot set lo up" ip -n "$TAP" link set dev lo up
     try "cannot set $SPAN up" ip -n "$NET" link set dev $SPAN up
     say "$NAME is up: $SPAN in $NET, $MIRROR in $TAP, $QUEUES queues, MTU $MTU"
 }

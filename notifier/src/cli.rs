@@ -10,6 +10,7 @@ mod doctor;
 mod import;
 mod ldap;
 mod outbox;
+mod page;
 mod person;
 mod policy;
 mod preview;
@@ -137,6 +138,9 @@ enum Command {
     /// Who changed what
     #[command(subcommand)]
     Audit(audit::AuditCommand),
+    /// People's own page: void what opens it
+    #[command(subcommand)]
+    Page(page::PageCommand),
     /// Look at queued messages, try them again, or drop them
     #[command(subcommand)]
     Outbox(outbox::OutboxCommand),
@@ -265,6 +269,7 @@ fn dispatch(command: &Command, common: &Common) -> Result<(), Failure> {
         Command::Forget(args) => person::forget(args, &config, &database),
         Command::Audit(command) => audit::run(command, &database),
         Command::Outbox(command) => outbox::run(command, &database),
+        Command::Page(command) => page::run(command, &database),
         Command::Backup(args) => backup::run(args, &journal, &database),
         Command::Doctor(args) => doctor::run(args, &config, &journal, &database),
         Command::Preview(args) => preview::run(args, &config),

@@ -110,9 +110,11 @@ impl Sheet {
         }
         let identity = identity.as_str().to_owned();
         if let Some(first) = self.lines.insert(identity.clone(), line) {
-            return Err(format!(
-                "{number} is {identity}, which stands in line {first} already"
-            ));
+            return Err(if number == identity {
+                format!("{number} stands in line {first} already")
+            } else {
+                format!("{number} is {identity}, which stands in line {first} already")
+            });
         }
         let [name, department, label] = [name, department, label].map(str::to_owned);
         let entry = Entry {

@@ -369,3 +369,51 @@ fn nothing_is_made() {
     drop(Store::open(&lab.path("n.db")).unwrap());
     assert_eq!(lab.offline().0, Some(0));
 }
+
+/// Catches a page that nobody could reach, that counts all as one client, or whose links travel readable, and that is not told of; and one
+/// that is told of though there is to be none.
+#[test]
+fn what_is_wrong_with_the_page() {
+    let sink = Sink::start(&[]);
+    let lab = Lab::new(&sink.address.to_string());
+    let about = |public_url: &str, page: &str| -> Vec<String> {
+        lab.configure(
+            &format!("smtp://{}", sink.address),
+            &format!("[notifier.page]\n{page}\n"),
+        );
+        let text = fs::read_to_string(lab.path("ringtap.toml")).unwrap();
+        let text = text.replace("[notifier]\n", &format!("[notifier]\n{public_url}\n"));
+        fs::write(lab.path("ringtap.toml"), text).unwrap();
+        let (code, found) = lab.doctor(&["--no-network"]);
+        assert_eq!(code, Some(0), "mails leave: {found:?}");
+        found
+            .into_iter()
+            .filter(|line| line.contains("\tpage: "))
+            .collect()
+    };
+    let url = "public_url = \"https://calls.test/\"";
+    let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let held = format!("listen = \"{}\"", holder.local_addr().unwrap());
+    assert_eq!(about("", &held), [""; 0]);
+    let said = about(url, &held);
+    assert!(
+        said.len() == 1 && said[0].starts_with("warn\t") && said[0].contains("no notifier works"),
+        "{said:?}"
+    );
+    let _works = ringtap_notifier::store::Claim::take(&lab.path("n.db")).unwrap();
+    let said = about(url, &held);
+    assert!(said.len() == 1 && said[0].starts_with("ok\t"), "{said:?}");
+    drop(holder);
+    let said = about(url, &held);
+    assert!(said.len() == 1 && said[0].contains("is free"), "{said:?}");
+    let said = about("public_url = \"http://calls.test/\"", "listen = \"0.0.0.0:0\"");
+    assert!(
+        said.len() == 3 && said[0].contains("https://") && said[1].contains("trusted_proxies"),
+        "{said:?}"
+    );
+    let said = about(url, "listen = \"192.0.2.1:1\"\ntrusted_proxies = [\"192.0.2.2\"]");
+    assert!(
+        said.len() == 1 && said[0].contains("no address of this host"),
+        "{said:?}"
+    );
+}

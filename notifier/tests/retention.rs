@@ -151,3 +151,34 @@ fn a_flood_gives_its_room_back() {
         .unwrap();
     assert_eq!(said, "ok");
 }
+
+/// Catches an audit log, or a removed person's wish for no messages, that is kept for ever, and one that is gone before its year is over.
+#[test]
+fn who_did_what_is_known_for_a_year() {
+    let mut lab = Lab::new();
+    let sql = lab.sql();
+    for (n, age_ms) in [364 * DAY_MS, 365 * DAY_MS, 365 * DAY_MS + 1, 4000 * DAY_MS]
+        .into_iter()
+        .enumerate()
+    {
+        let at_ms = NOW_MS - age_ms;
+        sql.execute(
+            "INSERT INTO audit (at_ms, who, did, whom, detail) VALUES (?1, 'x', 'y', ?2, '')",
+            params![at_ms, n.to_string()],
+        )
+        .unwrap();
+        sql.execute(
+            "INSERT INTO opted_out (email_hash, at_ms) VALUES (?1, ?2)",
+            params![n.to_string(), at_ms],
+        )
+        .unwrap();
+    }
+    lab.sweep();
+    for query in [
+        "SELECT group_concat(whom, ' ') FROM audit",
+        "SELECT group_concat(email_hash, ' ') FROM opted_out",
+    ] {
+        let left: String = sql.query_row(query, (), |row| row.get(0)).unwrap();
+        assert_eq!(left, "0 1", "{query}");
+    }
+}

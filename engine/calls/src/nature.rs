@@ -3,7 +3,9 @@
 use ringtap_config::MediaRequired;
 use ringtap_identity::Identity;
 use ringtap_sip::dialog::replaces;
-use ringtap_sip::{Header, Message, sdp};
+use ringtap_sip::sdp::Offer;
+use ringtap_sip::uri::Uri;
+use ringtap_sip::{Header, Message};
 
 use crate::rules::Rules;
 
@@ -64,19 +66,22 @@ impl Nature {
             .map(|(_, row)| *row)
     }
 
-    /// Reads the marks of an initial INVITE.
+    /// Reads the marks of an initial INVITE, of which Request-URI, session description, called one and caller have been read.
     pub(crate) fn of(
         invite: &Message<'_>,
+        request_uri: Option<&Uri<'_>>,
+        offer: Option<&Offer<'_>>,
         called: Option<&Identity>,
         caller: Option<&Identity>,
         rules: &Rules,
     ) -> Self {
-        let uri = invite.request_uri().unwrap_or_default();
+        let text = invite.request_uri().unwrap_or_default();
+        let contacts = Contacts::of(invite);
         [
-            (Self::OTHER_MEDIA, lacks_media(invite, rules)),
+            (Self::OTHER_MEDIA, lacks_media(offer, rules)),
             (
                 Self::EMERGENCY,
-                called.is_some_and(|called| rules.is_emergency(called)) || starts(uri, b"urn:service:sos"),
+                called.is_some_and(|called| rules.is_emergency(called)) || starts(text, b"urn:service:sos"),
             ),
             (
                 Self::PSAP_CALLBACK,
@@ -88,18 +93,15 @@ impl Nature {
                 Self::SERVICE_CALLER,
                 caller.is_some_and(|caller| rules.is_service_caller(caller)),
             ),
-            (Self::RECALL, is_recall(invite, uri)),
-            (
-                Self::CONFERENCE,
-                has_parameter(invite, Header::Contact, b"isfocus"),
-            ),
+            (Self::RECALL, is_recall(invite, request_uri)),
+            (Self::CONFERENCE, contacts.is_focus),
             (
                 Self::ACCESS_TRANSFER,
                 invite.header(Header::TargetDialog).is_some(),
             ),
             (Self::PAGING, called.is_some_and(|called| rules.is_paging(called))),
-            (Self::RECORDING, is_recording(invite)),
-            (Self::PICKUP_CODE, rules.is_pickup_code(uri)),
+            (Self::RECORDING, contacts.is_recorder || requires_siprec(invite)),
+            (Self::PICKUP_CODE, rules.is_pickup_code(text)),
             (
                 Self::REPLACES,
                 invite.header(Header::Replaces).and_then(replaces).is_some(),
@@ -118,8 +120,8 @@ fn starts(value: &[u8], word: &[u8]) -> bool {
 }
 
 /// D61: an SDP that offers something, but not what makes it a call. No SDP at all is a delayed offer.
-fn lacks_media(invite: &Message<'_>, rules: &Rules) -> bool {
-    sdp::media(invite).is_some_and(|media| {
+fn lacks_media(offer: Option<&Offer<'_>>, rules: &Rules) -> bool {
+    offer.is_some_and(|Offer { media, .. }| {
         let is_call = match rules.media_required {
             MediaRequired::Audio => media.audio,
             MediaRequired::Video => media.video,
@@ -130,9 +132,9 @@ fn lacks_media(invite: &Message<'_>, rules: &Rules) -> bool {
 }
 
 /// D66: `m=` URI parameter (RFC 6910) or Call-Info with purpose call-completion.
-fn is_recall(invite: &Message<'_>, request_uri: &[u8]) -> bool {
+fn is_recall(invite: &Message<'_>, request_uri: Option<&Uri<'_>>) -> bool {
     let by_uri = || {
-        ringtap_sip::uri::uri(request_uri)
+        request_uri
             .and_then(|uri| uri.params.get(b"m"))
             .is_some_and(|value| {
                 [b"BS", b"NR", b"NL"]
@@ -148,16 +150,70 @@ fn is_recall(invite: &Message<'_>, request_uri: &[u8]) -> bool {
         })
 }
 
-/// D70: the SIPREC feature tag on the Contact (RFC 7866 §6.1.1), or its option tag required.
-fn is_recording(invite: &Message<'_>) -> bool {
-    has_parameter(invite, Header::Contact, b"+sip.src")
-        || invite
-            .values(Header::Require)
-            .any(|value| value.eq_ignore_ascii_case(b"siprec"))
+/// What the feature tags of the Contacts say of the sender.
+#[derive(Default)]
+struct Contacts {
+    /// D67: a conference (RFC 4579 §5.2).
+    is_focus: bool,
+    /// D70: the SIPREC feature tag (RFC 7866 §6.1.1).
+    is_recorder: bool,
 }
 
-fn has_parameter(message: &Message<'_>, header: Header, name: &[u8]) -> bool {
-    message
-        .values(header)
-        .any(|value| ringtap_sip::addr::name_addr(value).is_some_and(|address| address.params.has(name)))
+impl Contacts {
+    fn of(invite: &Message<'_>) -> Self {
+        let mut found = Self::default();
+        for address in invite
+            .values(Header::Contact)
+            .filter_map(ringtap_sip::addr::name_addr)
+        {
+            found.is_focus |= address.params.has(b"isfocus");
+            found.is_recorder |= address.params.has(b"+sip.src");
+        }
+        found
+    }
+}
+
+/// D70: SIPREC's option tag is required.
+fn requires_siprec(invite: &Message<'_>) -> bool {
+    invite
+        .values(Header::Require)
+        .any(|value| value.eq_ignore_ascii_case(b"siprec"))
+}
+
+#[cfg(test)]
+mod tests {
+    use ringtap_config::Config;
+
+    use super::*;
+
+    fn marks(lines: &str) -> Nature {
+        let text = format!(
+            "INVITE sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP a;branch=z9hG4bK1\r\nFrom: <sip:a>;tag=1\r\nTo: <sip:b@h>\r\nCall-ID: 1\r\n\
+             CSeq: 1 INVITE\r\n{lines}\r\n"
+        );
+        let invite = ringtap_sip::parse(text.as_bytes()).expect("the message is well formed");
+        let rules = Rules::new(&Config::default());
+        Nature::of(&invite, None, None, None, None, &rules)
+    }
+
+    /// Catches a feature tag that is read as the other's, missed in a second Contact or without a value, or found in the URI.
+    #[test]
+    fn feature_tags() {
+        for (lines, mark) in [
+            ("Contact: <sip:c@h>;isfocus\r\n", Nature::CONFERENCE),
+            ("Contact: <sip:x@h>, <sip:c@h>;isfocus\r\n", Nature::CONFERENCE),
+            ("Contact: <sip:r@h>;+sip.src\r\n", Nature::RECORDING),
+            (
+                "Contact: <sip:x@h>\r\nContact: <sip:r@h>;+sip.src=\"1\"\r\n",
+                Nature::RECORDING,
+            ),
+            ("Require: timer, siprec\r\n", Nature::RECORDING),
+            (
+                "Contact: <sip:c@h;isfocus>\r\nSupported: siprec\r\n",
+                Nature::default(),
+            ),
+        ] {
+            assert_eq!(marks(lines), mark, "{lines}");
+        }
+    }
 }

@@ -75,6 +75,12 @@ impl Identity {
         Self::concat("+", parts)
     }
 
+    /// `+` and digits, which is for the caller to know: most numbers within a core come as such.
+    pub(crate) fn plain_number(number: &str) -> Self {
+        debug_assert!(Self::from_canonical(number).is_some_and(|identity| identity.kind() == Kind::Number));
+        Self(CompactString::new(number))
+    }
+
     /// `svc:` and the code.
     pub(crate) fn service(code: &str) -> Option<Self> {
         let printable = !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_graphic());

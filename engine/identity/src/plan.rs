@@ -206,10 +206,7 @@ impl Plan {
             return None;
         }
         let number = plain_number(octets).filter(|number| !self.rules.concern(number))?;
-        match self.public.meaning(number, Habits::Foreign) {
-            Meaning::Known(identity) => Some(identity),
-            Meaning::Local | Meaning::NotAnIdentity => None,
-        }
+        self.public.plain_global(number)
     }
 
     /// Rules, then the public plan, then a local number in its context (semantics.md §3.5 steps 5 to 8).

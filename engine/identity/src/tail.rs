@@ -129,16 +129,26 @@ impl PublicPlan {
             .map_or(Meaning::Local, Meaning::Known)
     }
 
+    /// What [`meaning`](Self::meaning) is of `+` and at least one digit, known to be no more than that.
+    pub(crate) fn plain_global(&self, number: &str) -> Option<Identity> {
+        match self.repaired(number.strip_prefix('+')?) {
+            Some(national) => Identity::number(&[&self.country, national]),
+            None => Some(Identity::plain_number(number)),
+        }
+    }
+
     /// `+86...`: global already; a trunk prefix kept behind the country code is taken out.
     fn global(&self, number: &str) -> Option<Identity> {
-        if let Some(national) = self.behind_country(number)
-            && let Some(repaired) = self.behind_trunk(national)
-            && self.is_china()
-            && is_chinese_national(repaired)
-        {
-            return Identity::number(&[&self.country, repaired]);
+        match self.repaired(number) {
+            Some(national) => Identity::number(&[&self.country, national]),
+            None => Identity::number(&[number]),
         }
-        Identity::number(&[number])
+    }
+
+    /// The national part of a global number with a trunk prefix behind its country code.
+    fn repaired<'a>(&self, number: &'a str) -> Option<&'a str> {
+        let national = self.behind_trunk(self.behind_country(number)?)?;
+        (self.is_china() && is_chinese_national(national)).then_some(national)
     }
 
     /// `00...`: international prefix. No country code begins with 0.
@@ -265,4 +275,42 @@ fn digits(key: &'static str, value: &str) -> Result<CompactString, PlanError> {
         key,
         value: value.to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Catches a plain global number that is something else by the short way than by the long one.
+    #[test]
+    fn plain_global_is_what_it_means() {
+        for (country, trunk_prefix) in [("", ""), ("86", "0"), ("86", ""), ("44", "0")] {
+            let numbering = Numbering {
+                country: country.to_owned(),
+                trunk_prefix: trunk_prefix.to_owned(),
+                ..Numbering::default()
+            };
+            let plan = PublicPlan::new(&numbering).unwrap();
+            for national in [
+                "1",
+                "110",
+                "13912345678",
+                "2583091001",
+                "02583091001",
+                "013912345678",
+                "00",
+                "4001234567",
+            ] {
+                for prefix in ["+", "+86", "+860", "+44", "+440", "+1"] {
+                    let number = format!("{prefix}{national}");
+                    let meaning = plan.meaning(&number, Habits::Foreign);
+                    assert_eq!(
+                        plan.plain_global(&number).map(Meaning::Known),
+                        Some(meaning),
+                        "{number} {country}"
+                    );
+                }
+            }
+        }
+    }
 }

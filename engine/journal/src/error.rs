@@ -39,6 +39,20 @@ pub enum JournalError {
         /// Records in the queue.
         queued: usize,
     },
+    /// It could be read and not written.
+    #[error(
+        "journal {path}: {place} may not be written by who runs this: {source}; give it to that user, or make the file system writable",
+        path = path.display(),
+        place = place.display()
+    )]
+    Shut {
+        /// The journal.
+        path: PathBuf,
+        /// What may not be written: the journal, its folder, or what SQLite keeps beside it.
+        place: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// The writer's thread could not be started.
     #[error("journal {path}: the writer's thread did not start: {source}", path = path.display())]
     Thread {

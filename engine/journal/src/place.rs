@@ -7,6 +7,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, access};
+
 /// What SQLite keeps beside a database in WAL mode.
 const BESIDE: [&str; 2] = ["-wal", "-shm"];
 
@@ -34,6 +36,25 @@ impl Place {
     /// Whether there was a file.
     pub(crate) const fn is_taken(&self) -> bool {
         self.file.is_some()
+    }
+
+    /// Whether the file, what is kept beside it, and their folder may be written; else which may not. A link is followed, as SQLite does.
+    pub(crate) fn look_whether_writable(&self) -> Result<(), (PathBuf, io::Error)> {
+        let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let may = |place: &Path, how| access(place, how).map_err(|errno| (place.to_owned(), errno.into()));
+        may(folder, Access::WRITE_OK | Access::EXEC_OK)?;
+        let beside = BESIDE.map(|ending| with_ending(&path, ending));
+        for file in beside.iter().chain([&path]) {
+            match may(file, Access::READ_OK | Access::WRITE_OK) {
+                Err((_, error)) if error.kind() == io::ErrorKind::NotFound => {}
+                result => result?,
+            }
+        }
+        Ok(())
     }
 
     /// Looks again for the files beside it, which come with the first transaction.

@@ -114,6 +114,8 @@ pub(crate) struct State {
     losing: AtomicBool,
     /// When that was so last.
     pub(crate) lost_at: Mutex<Option<Instant>>,
+    /// The journal may be opened.
+    begun: AtomicBool,
     closing: AtomicBool,
     pub(crate) fault: Mutex<Option<JournalError>>,
     pub(crate) latency: Mutex<Latency>,
@@ -122,21 +124,52 @@ pub(crate) struct State {
 impl Writer {
     /// Opens or creates the journal at `path` and starts the thread.
     pub fn spawn(path: &Path, options: Options) -> Result<Self, JournalError> {
-        let (connection, place) = settle_in(path)?;
+        let opened = settle_in(path)?;
+        Self::start(path, options, Some(opened))
+    }
+
+    /// As [`spawn`](Self::spawn), but opens the journal, and brings it up to date, only at [`begin`](Self::begin): another process writes it
+    /// until then. What is sent before waits.
+    ///
+    /// # Errors
+    /// If the journal could not be opened or written now: it is another program's, a newer version's, another user's, or of a file system that is only
+    /// read. One that is not there will be made.
+    pub fn spawn_waiting(path: &Path, options: Options) -> Result<Self, JournalError> {
+        match JOURNAL.open_as_it_is(path) {
+            Ok(_) | Err(SchemaError::Missing { .. } | SchemaError::Empty { .. }) => {}
+            Err(refused) => return Err(refused.into()),
+        }
+        Place::of(path)
+            .look_whether_writable()
+            .map_err(|(place, source)| JournalError::Shut {
+                path: path.to_owned(),
+                place,
+                source,
+            })?;
+        Self::start(path, options, None)
+    }
+
+    fn start(
+        path: &Path,
+        options: Options,
+        opened: Option<(Connection, Place)>,
+    ) -> Result<Self, JournalError> {
         let (sender, queue) = bounded(options.queue.max(1));
         let state = Arc::new(State::default());
-        let work = Work {
+        state.begun.store(opened.is_some(), Ordering::Relaxed);
+        let wait = Wait {
             path: path.to_owned(),
-            connection,
-            place,
             options,
             queue: queue.clone(),
             state: Arc::clone(&state),
-            swept: None,
         };
         let thread = thread::Builder::new()
             .name("journal".to_owned())
-            .spawn(move || work.run())
+            .spawn(move || {
+                if let Some(work) = wait.work(opened) {
+                    work.run();
+                }
+            })
             .map_err(|source| JournalError::Thread {
                 path: path.to_owned(),
                 source,
@@ -238,6 +271,14 @@ impl Writer {
         }
     }
 
+    /// The journal is this writer's from now on. For one that did not wait, nothing changes.
+    pub fn begin(&self) {
+        self.state.begun.store(true, Ordering::Release);
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+    }
+
     /// What was done so far.
     #[must_use]
     pub fn totals(&self) -> Totals {
@@ -259,6 +300,12 @@ impl Writer {
     #[must_use]
     pub fn queued(&self) -> usize {
         self.queue.len()
+    }
+
+    /// Records that may come at once without any being given up.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.queue_max.saturating_sub(self.queue.len())
     }
 
     /// Whether the last attempt to write failed; writing is tried again by itself.
@@ -284,6 +331,9 @@ impl Writer {
     fn join(&mut self) {
         self.state.closing.store(true, Ordering::Release);
         self.sender = None;
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -299,6 +349,25 @@ impl Drop for Writer {
 }
 
 impl State {
+    /// Writing failed.
+    fn stall(&self, fault: JournalError) {
+        if !self.stalled.load(Ordering::Acquire) {
+            tracing::error!(%fault, "the journal cannot be written, trying again");
+            *self.stalled_since.lock() = Some(SystemTime::now());
+        }
+        *self.fault.lock() = Some(fault);
+        // Last: whoever finds it set finds the fault.
+        self.stalled.store(true, Ordering::Release);
+    }
+
+    /// Writing did not fail.
+    fn recover(&self, path: &Path) {
+        if self.stalled.swap(false, Ordering::AcqRel) {
+            tracing::info!(path = %path.display(), "the journal can be written again");
+            *self.fault.lock() = None;
+        }
+    }
+
     fn count_lost(&self, records: u64) {
         self.lost.fetch_add(records, Ordering::Relaxed);
         *self.lost_at.lock() = Some(Instant::now());
@@ -310,6 +379,64 @@ impl State {
             already_there: self.already_there.load(Ordering::Relaxed),
             lost: self.lost.load(Ordering::Relaxed),
             moved: self.moved.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// What the thread has before the journal is open.
+struct Wait {
+    path: PathBuf,
+    options: Options,
+    queue: Receiver<Entry>,
+    state: Arc<State>,
+}
+
+impl Wait {
+    /// Waits until the journal may be opened, and opens it, however often that takes; `None` if it is told to end before.
+    fn work(self, opened: Option<(Connection, Place)>) -> Option<Work> {
+        let (connection, place) = match opened {
+            Some(opened) => opened,
+            None => self.open_late()?,
+        };
+        let Self {
+            path,
+            options,
+            queue,
+            state,
+        } = self;
+        Some(Work {
+            path,
+            connection,
+            place,
+            options,
+            queue,
+            state,
+            swept: None,
+        })
+    }
+
+    fn open_late(&self) -> Option<(Connection, Place)> {
+        let is_closing = || self.state.closing.load(Ordering::Acquire);
+        while !self.state.begun.load(Ordering::Acquire) {
+            if is_closing() {
+                return None;
+            }
+            thread::park();
+        }
+        loop {
+            match settle_in(&self.path) {
+                Ok(opened) => {
+                    self.state.recover(&self.path);
+                    return Some(opened);
+                }
+                Err(fault) => self.state.stall(fault),
+            }
+            if is_closing() {
+                let unsaved = u64::try_from(self.queue.len()).unwrap_or(u64::MAX);
+                self.state.count_lost(unsaved);
+                return None;
+            }
+            thread::sleep(RETRY);
         }
     }
 }
@@ -382,21 +509,11 @@ impl Work {
                 if self.queue.len() < self.options.queue / 2 {
                     self.state.losing.store(false, Ordering::Relaxed);
                 }
-                if self.state.stalled.swap(false, Ordering::AcqRel) {
-                    tracing::info!(path = %self.path.display(), "the journal can be written again");
-                    *self.state.fault.lock() = None;
-                }
+                self.state.recover(&self.path);
                 true
             }
             Err(fault) => {
-                let is_news = !self.state.stalled.load(Ordering::Acquire);
-                if is_news {
-                    tracing::error!(%fault, "the journal cannot be written, trying again");
-                    *self.state.stalled_since.lock() = Some(SystemTime::now());
-                }
-                *self.state.fault.lock() = Some(fault);
-                // Last: whoever finds it set finds the fault.
-                self.state.stalled.store(true, Ordering::Release);
+                self.state.stall(fault);
                 thread::sleep(RETRY);
                 false
             }

@@ -375,3 +375,73 @@ fn sets_take_each_others_place() {
     assert_eq!(reader.sets_of("sip:c@h").unwrap(), [one, two]);
     assert_eq!(reader.sets_of("sip:a@h").unwrap(), []);
 }
+
+/// Catches a writer that makes, opens or changes the journal while another process writes it, that loses what came meanwhile, or that cannot be told to end.
+#[test]
+fn one_that_waits_touches_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    let never = Writer::spawn_waiting(&path, Options::default()).unwrap();
+    never.send(record(1)).unwrap();
+    drop(never);
+    assert!(!path.exists(), "it was never its turn");
+
+    let writer = Writer::spawn_waiting(&path, Options::default()).unwrap();
+    write(&path, (1..4).map(record));
+    for n in 3..6 {
+        writer.send(record(n)).unwrap();
+    }
+    let reader = Reader::open(&path).unwrap();
+    assert_eq!(reader.last().unwrap(), 3);
+    writer.begin();
+    let totals = writer.finish().unwrap();
+    assert_eq!((totals.written, totals.already_there, totals.lost), (2, 1, 0));
+    assert_eq!(reader.last().unwrap(), 5);
+}
+
+/// Catches a process that finds out only when it has taken over that it cannot write the journal.
+#[test]
+fn one_that_waits_looks_whether_it_may() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    std::fs::write(
+        &path,
+        "something else, and long enough not to be taken for an empty file",
+    )
+    .unwrap();
+    assert!(Writer::spawn_waiting(&path, Options::default()).is_err());
+}
+
+/// Catches a process that takes over although it may read the journal and not write it, and loses every record: a file or a folder of another user's.
+#[test]
+fn one_that_waits_looks_whether_it_may_write() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let set_mode = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    // Who is root may do everything: so, in a thread of its own, as nobody.
+    let waits_as_nobody = |path: &std::path::Path| {
+        let path = path.to_owned();
+        let wait = move || {
+            if rustix::process::geteuid().is_root() {
+                let nobody = rustix::process::Uid::from_raw(65_534);
+                rustix::thread::set_thread_res_uid(nobody, nobody, nobody).unwrap();
+            }
+            Writer::spawn_waiting(&path, Options::default()).map(drop)
+        };
+        std::thread::spawn(wait).join().unwrap()
+    };
+    set_mode(dir.path(), 0o777);
+    let path = dir.path().join("journal.db");
+    assert!(waits_as_nobody(&path).is_ok(), "it can be made");
+    write(&path, (1..4).map(record));
+    set_mode(&path, 0o444);
+    let refused = waits_as_nobody(&path).unwrap_err().to_string();
+    assert!(refused.contains("may not be written"), "{refused}");
+    set_mode(dir.path(), 0o755);
+    std::fs::remove_file(&path).unwrap();
+    let refused = waits_as_nobody(&path).unwrap_err().to_string();
+    assert!(refused.contains("may not be written"), "{refused}");
+    set_mode(dir.path(), 0o777);
+}

@@ -5,9 +5,9 @@
 
 use memchr::memrchr;
 
+use crate::find::{find, find2};
 use crate::lex::{find_unquoted, quoted_string, split_around, trim};
 use crate::params::Params;
-use crate::swar::{find, find2};
 
 /// One address of a header field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

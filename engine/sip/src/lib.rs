@@ -13,6 +13,7 @@
 pub mod addr;
 pub mod dialog;
 mod fault;
+mod find;
 pub mod framing;
 mod header;
 mod lex;
@@ -26,7 +27,6 @@ mod scan;
 pub mod sdp;
 mod span;
 mod start;
-mod swar;
 pub mod uri;
 mod via;
 

@@ -4,8 +4,8 @@
 //! folded to one case at once; first letter and length lead to the one or two headers it can be, and words
 //! are compared. A field that does not matter for calls costs a table entry and no comparison.
 
+use crate::find::first_in_word;
 use crate::header::Header;
-use crate::swar::first_in_word;
 
 /// Octets looked at: more than the longest name of interest, and whole words.
 const HEAD: usize = 24;

@@ -5,8 +5,8 @@ use nom::branch::alt;
 use nom::bytes::complete::take_till;
 use nom::combinator::map;
 
+use crate::find::{find, find2};
 use crate::lex::{Parsed, is_lws, quoted_string, trim, trim_start};
-use crate::swar::{find, find2};
 
 /// Parameters as they stand in the frame: `;a=b;c="q;r"`, the first semicolon optional, white space
 /// tolerated.

@@ -1,10 +1,11 @@
-//! Which media a message's SDP offers (semantics.md D61, D70): the `m=` lines and nothing else.
+//! What a message's SDP offers (semantics.md D61, D70), and what tells it from others (K6): the `m=`, `o=` and `c=` lines and nothing else.
 //!
 //! The SDP may be a part of a multipart body beside ISUP, PIDF-LO or XML (RFC 5621). Bodies are never looked
 //! through for SIP header fields.
 
 use memchr::memchr;
 
+use crate::find::find as find_octet;
 use crate::header::Header;
 use crate::lex::{split_around, trim};
 use crate::message::Message;
@@ -27,12 +28,6 @@ pub struct Media {
     pub any: bool,
 }
 
-/// The media of the message's session description; `None` if it has none.
-#[must_use]
-pub fn media(message: &Message<'_>) -> Option<Media> {
-    session_description(message).map(media_of)
-}
-
 /// What tells one session description from others: who made it and where its first stream goes
 /// (semantics.md K6).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,30 +39,65 @@ pub struct Origin<'a> {
     pub stream: Option<(&'a [u8], &'a [u8])>,
 }
 
-/// Reads a session description's origin.
+/// A session description, as far as it is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offer<'a> {
+    /// Its `m=` lines.
+    pub media: Media,
+    /// Its `o=` line, and the address and port of its first stream.
+    pub origin: Origin<'a>,
+}
+
+/// What the message's session description says; `None` if it has none.
 #[must_use]
-pub fn origin(description: &[u8]) -> Origin<'_> {
-    let mut found = Origin::default();
+pub fn offer<'a>(message: &Message<'a>) -> Option<Offer<'a>> {
+    session_description(message).map(read)
+}
+
+/// The media of the message's session description; `None` if it has none.
+#[must_use]
+pub fn media(message: &Message<'_>) -> Option<Media> {
+    offer(message).map(|offer| offer.media)
+}
+
+/// Reads a session description in one pass.
+fn read(description: &[u8]) -> Offer<'_> {
+    let mut found = Offer::default();
     let (mut address, mut port): (&[u8], Option<&[u8]>) = (b"", None);
+    let mut is_of_first_stream = true;
     let mut rest = description;
     while !rest.is_empty() {
         let (field, behind) = line(rest);
         rest = behind;
-        let mut words = field
-            .get(2..)
-            .unwrap_or_default()
-            .split(|byte| *byte == b' ')
-            .filter(|word| !word.is_empty());
-        match field.get(..2) {
-            Some(b"o=") => found.session = session_of(words),
-            Some(b"c=") => address = words.nth(2).unwrap_or_default(),
-            Some(b"m=") if port.is_some() => break,
-            Some(b"m=") => port = words.nth(1).filter(|port| *port != b"0"),
+        let Some((kind, value)) = field.split_first_chunk() else {
+            continue;
+        };
+        let mut words = value.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+        match kind {
+            b"o=" if is_of_first_stream => found.origin.session = session_of(words),
+            b"c=" if is_of_first_stream => address = words.nth(2).unwrap_or_default(),
+            b"m=" => {
+                is_of_first_stream &= port.is_none();
+                found.media.add(words.next().unwrap_or_default());
+                if is_of_first_stream {
+                    port = words.next().filter(|port| *port != b"0");
+                }
+            }
             _ => {}
         }
     }
-    found.stream = port.filter(|_| !address.is_empty()).map(|port| (address, port));
+    found.origin.stream = port.filter(|_| !address.is_empty()).map(|port| (address, port));
     found
+}
+
+impl Media {
+    /// Adds a stream: `m=<media> ...` (RFC 8866 §5.14). Liberal in reading: the names are lower case by RFC 8866, but equipment errs.
+    fn add(&mut self, kind: &[u8]) {
+        self.any = true;
+        self.audio |= kind.eq_ignore_ascii_case(b"audio");
+        self.video |= kind.eq_ignore_ascii_case(b"video");
+        self.message |= kind.eq_ignore_ascii_case(b"message");
+    }
 }
 
 /// `o=<username> <sess-id> <sess-version> <nettype> <addrtype> <unicast-address>`.
@@ -184,31 +214,8 @@ fn part_content(part: &[u8]) -> (&[u8], &[u8]) {
 
 /// The first line of `text` without its end, and what follows.
 fn line(text: &[u8]) -> (&[u8], &[u8]) {
-    let (line, rest) = split_around(text, memchr(b'\n', text).unwrap_or(text.len()));
+    let (line, rest) = split_around(text, find_octet(b'\n', text).unwrap_or(text.len()));
     (line.strip_suffix(b"\r").unwrap_or(line), rest)
-}
-
-/// The media of a session description: `m=<media> ...` (RFC 8866 §5.14).
-fn media_of(description: &[u8]) -> Media {
-    let mut media = Media::default();
-    let mut rest = description;
-    while !rest.is_empty() {
-        let (field, behind) = line(rest);
-        rest = behind;
-        let Some(value) = field.strip_prefix(b"m=") else {
-            continue;
-        };
-        media.any = true;
-        let kind = value
-            .split(|byte| *byte == b' ')
-            .find(|word| !word.is_empty())
-            .unwrap_or_default();
-        // Liberal in reading: the names are lower case by RFC 8866, but equipment errs.
-        media.audio |= kind.eq_ignore_ascii_case(b"audio");
-        media.video |= kind.eq_ignore_ascii_case(b"video");
-        media.message |= kind.eq_ignore_ascii_case(b"message");
-    }
-    media
 }
 
 #[cfg(test)]
@@ -220,18 +227,39 @@ mod tests {
     fn origins() {
         let offer = b"v=0\r\no=alice 2890844526 7 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.9\r\nt=0 0\r\n\
             m=audio 49170 RTP/AVP 0\r\nc=IN IP4 10.0.0.2\r\nm=video 51372 RTP/AVP 31\r\nc=IN IP4 10.0.0.3\r\n";
-        let found = origin(offer);
+        let found = read(offer).origin;
         assert_eq!(
             found.session,
             Some([&b"alice"[..], &b"2890844526"[..], &b"10.0.0.1"[..]])
         );
         assert_eq!(found.stream, Some((&b"10.0.0.2"[..], &b"49170"[..])));
+        // What stands behind the second stream, and a first stream that is refused.
+        let offer = b"o=- 1234567 1 IN IP4 10.0.0.1\r\nc=IN IP4 10.0.0.9\r\nm=audio 0 RTP/AVP 0\r\nm=video 4000 RTP/AVP 31\r\n\
+            m=message 9 TCP/MSRP *\r\nc=IN IP4 10.0.0.3\r\no=bob 7654321 1 IN IP4 10.0.0.4\r\n";
+        let wanted = Offer {
+            media: Media {
+                audio: true,
+                video: true,
+                message: true,
+                any: true,
+            },
+            origin: Origin {
+                session: Some([b"-", b"1234567", b"10.0.0.1"]),
+                stream: Some((b"10.0.0.9", b"4000")),
+            },
+        };
+        assert_eq!(read(offer), wanted);
         for nothing in [
             &b"o=- 1\r\nm=audio 0 RTP/AVP 0\r\n"[..],
             b"",
             b"m=\r\no=\r\nc=\r\n",
         ] {
-            assert_eq!(origin(nothing), Origin::default(), "{}", nothing.escape_ascii());
+            assert_eq!(
+                read(nothing).origin,
+                Origin::default(),
+                "{}",
+                nothing.escape_ascii()
+            );
         }
     }
 }

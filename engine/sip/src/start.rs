@@ -7,10 +7,10 @@ use nom::combinator::verify;
 use nom::sequence::{delimited, preceded, terminated};
 
 use crate::fault::Fault;
+use crate::find::find;
 use crate::lex::{Parsed, is_lws, is_token, split_around, trim};
 use crate::message::Start;
 use crate::method::Method;
-use crate::swar::find;
 
 /// A start line, and the request's method as it stands there (empty for a response).
 pub(crate) fn start_line(line: &[u8]) -> Result<(Start<'_>, &[u8]), Fault> {

@@ -10,9 +10,9 @@ use nom::character::complete::satisfy;
 use nom::combinator::recognize;
 use nom::sequence::terminated;
 
+use crate::find::{find, find2};
 use crate::lex::{Parsed, lws, number, split_around, trim};
 use crate::params::Params;
-use crate::swar::{find, find2};
 
 /// The schemes that matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

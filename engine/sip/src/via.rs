@@ -4,9 +4,9 @@ use nom::Parser;
 use nom::bytes::complete::tag;
 use nom::sequence::preceded;
 
+use crate::find::find;
 use crate::lex::{Parsed, is_lws, lws, split_around, token, trim};
 use crate::params::Params;
-use crate::swar::find;
 
 /// What branches of RFC 3261 start with (§8.1.1.7).
 const COOKIE: &[u8] = b"z9hG4bK";

@@ -164,11 +164,17 @@ impl Run {
         let board = Arc::new(Board::new(options.readers()));
         let mut telemetry = Served::Not;
         // Once privileges are dropped: the journal belongs to the user that writes it, and no thread keeps more than it needs.
-        let begin = || -> Result<Vec<Box<dyn RecordSink>>, LiveError> {
-            let writer = Writer::spawn(path, journal).map_err(SinkError::from)?;
-            telemetry = self.serve(&config, Arc::clone(&board), writer.watch(), &stop)?;
-            Ok(vec![Box::new(JournalSink::live(writer, Arc::clone(&stop)))])
-        };
+        let begin =
+            |are_held_back, has_ended: &Arc<AtomicBool>| -> Result<Vec<Box<dyn RecordSink>>, LiveError> {
+                let writer = if are_held_back {
+                    Writer::spawn_waiting(path, journal)
+                } else {
+                    Writer::spawn(path, journal)
+                };
+                let writer = writer.map_err(SinkError::from)?;
+                telemetry = self.serve(&config, Arc::clone(&board), writer.watch(), &stop)?;
+                Ok(vec![Box::new(JournalSink::live(writer, Arc::clone(has_ended)))])
+            };
         let shared = Shared {
             table: replay::table_for(config.limits.calls_max, options.cores.len()),
             rules: Rules::new(&config),

@@ -69,6 +69,11 @@ impl Account {
         &self.name
     }
 
+    /// Its number.
+    pub(crate) fn uid(&self) -> u32 {
+        self.change.map_or_else(geteuid, |(uid, _)| uid).as_raw()
+    }
+
     /// Becomes it, capabilities kept. The journal, if root has made it, becomes its too; not so what a link leads to.
     ///
     /// `target` is where `journal` leads.

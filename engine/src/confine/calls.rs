@@ -166,8 +166,10 @@ pub(super) fn of_readers() -> Result<BpfProgram, Error> {
 pub(super) fn of_keeper() -> Result<BpfProgram, Error> {
     let mut rules = rules()?;
     rules.insert(libc::SYS_bpf, Vec::new());
-    // Descriptors for an heir.
+    // Feeds and other descriptors for an heir.
     rules.insert(libc::SYS_sendmsg, Vec::new());
+    let unix = vec![equal(0, number(libc::AF_UNIX))];
+    allow(&mut rules, libc::SYS_socketpair, &[unix])?;
     // UNIX: what the C library asks names of interfaces with. NETLINK: what programs are attached with where links are refused.
     let families = [
         libc::AF_INET,
@@ -338,14 +340,18 @@ mod tests {
         }
     }
 
-    /// Catches a reader by which something could be sent to an address or to another process, or loaded into the kernel; and a keeper that cannot pass
-    /// descriptors on to an heir.
+    /// Catches a reader by which something could be sent to an address or to another process, or loaded into the kernel; and a keeper that cannot make
+    /// feeds or pass descriptors on to an heir.
     #[test]
     fn only_the_keeper_passes_descriptors_on() {
         let (allowed, refused) = (libc::SECCOMP_RET_ALLOW, libc::SECCOMP_RET_ERRNO | 38);
         let (readers, keeper) = (of_readers().unwrap(), of_keeper().unwrap());
         assert_eq!(answer(&readers, libc::SYS_sendmsg, [3, 0, 0, 0, 0, 0]), refused);
         assert_eq!(answer(&keeper, libc::SYS_sendmsg, [3, 0, 0, 0, 0, 0]), allowed);
+        let (unix, seqpacket) = (number(libc::AF_UNIX), number(libc::SOCK_SEQPACKET));
+        let pair = [unix, seqpacket, 0, 0, 0, 0];
+        assert_eq!(answer(&readers, libc::SYS_socketpair, pair), refused);
+        assert_eq!(answer(&keeper, libc::SYS_socketpair, pair), allowed);
         // Maps that are open are read and written; none is made, no program loaded, no link made or changed (linux/bpf.h).
         for (command, expected) in [
             (1, allowed),

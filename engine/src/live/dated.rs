@@ -23,6 +23,14 @@ impl RecordSink for Dated {
         self.due = Some(due);
     }
 
+    fn open(&mut self) -> Result<(), SinkError> {
+        self.inner.open()
+    }
+
+    fn room(&self) -> usize {
+        self.inner.room()
+    }
+
     fn put(&mut self, record: &CallRecord, explanation: &Explanation) -> Result<(), SinkError> {
         // All times of a call by what held when it began, so that what it lasted stays right.
         let begun = self.common.clock.dated(record.started);

@@ -9,6 +9,7 @@
 mod board;
 mod dated;
 mod hand_over;
+mod hands;
 mod marks;
 mod opened;
 mod port;
@@ -21,17 +22,14 @@ pub use hand_over::{HandOver, HandOverError, HandOverLook, Phase};
 pub use port::{PortError, PortOptions, PortReport};
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Sender, bounded, unbounded};
 use ringtap_calls::Learner;
 use ringtap_calls::table::TableCounters;
 use ringtap_telemetry::TelemetryError;
-use ringtap_xsk::{Interface, Queue, Wakeup};
+use ringtap_xsk::Interface;
 use thiserror::Error;
 
 use crate::asides::Asides;
@@ -41,20 +39,17 @@ use crate::decode::Decoder;
 use crate::settle::{Settled, SettlerThread, Told};
 use crate::sink::{RecordSink, SinkError};
 use crate::worker::{Shared, Worker, WorkerCounters};
-use board::Tally;
 use dated::Dated;
 use hand_over::{Door, Estate, Gate, Heir, Intake, Met, Predecessor, Takes, socket_path};
+use hands::Hands;
 use marks::Marks;
 use port::Port;
-use reader::{Common, Order, Outbox, Reader, Report};
+use reader::Common;
 use ticker::Ticker;
 use time::WallClock;
 
 /// A queue that was closed a moment ago, by a process that is restarted, is still taken for a while.
 const PATIENCE_AT_START: Duration = Duration::from_secs(1);
-
-/// How often outboxes are emptied while readers read the last frames.
-const GATHER_PAUSE: Duration = Duration::from_millis(2);
 
 /// How to capture.
 #[derive(Clone, Debug)]
@@ -143,8 +138,9 @@ pub fn check(options: &Options) -> Result<(), LiveError> {
 }
 
 /// Captures until `stop` is set; if it ends for another reason, it sets it. Everything that came by then is settled as far as it can be and recorded before this
-/// returns. Sinks are made by `sinks` once privileges are dropped. Meanwhile `board` says how it is doing; it is made for
-/// [`Options::readers`].
+/// returns. Sinks are made by `sinks` once privileges are dropped; it is told whether records are held back for now, so that nothing may be
+/// touched yet ([`RecordSink::open`]), and given what is set once nothing comes any more that waiting for a disk could cost: a process that is told to
+/// stop may go on for a while, until an heir has its queues. Meanwhile `board` says how it is doing; it is made for [`Options::readers`].
 ///
 /// # Errors
 /// If an interface cannot be opened at the start. Later it is told in the log, and tried again.
@@ -152,7 +148,7 @@ pub fn run(
     shared: Shared,
     decoder: &Decoder,
     options: &Options,
-    sinks: impl FnOnce() -> Result<Vec<Box<dyn RecordSink>>, LiveError>,
+    sinks: impl FnOnce(bool, &Arc<AtomicBool>) -> Result<Vec<Box<dyn RecordSink>>, LiveError>,
     board: &Arc<Board>,
     stop: &AtomicBool,
 ) -> Result<Outcome, LiveError> {
@@ -167,7 +163,12 @@ pub fn run(
         .as_deref()
         .map(|folder| socket_path(folder, &options.interfaces));
     let mut met = match &socket {
-        Some(socket) if options.hand_over.takes_over => Met::at(socket, &options.interfaces, takes.clone())?,
+        Some(socket) if options.hand_over.takes_over => {
+            let own = rustix::process::geteuid().as_raw();
+            let account = options.confine.as_ref().map(|confine| confine.account.uid());
+            let users = [own, account.unwrap_or(own)];
+            Met::at(socket, &users, &options.interfaces, takes.clone())?
+        }
         _ => None,
     };
     let mut shared = shared;
@@ -246,7 +247,8 @@ pub fn run(
         });
         if met.is_some() { gate.hold(dated) } else { dated }
     };
-    let sinks = sinks()?.into_iter().map(dated).collect();
+    let has_ended = Arc::new(AtomicBool::new(false));
+    let sinks = sinks(met.is_some(), &has_ended)?.into_iter().map(dated).collect();
     let legacy = Predecessor::legacy();
     let (told, heirs) = (Arc::clone(board), Arc::clone(&legacy));
     let told: Told = Box::new(move |settled, progress, settler| {
@@ -259,7 +261,7 @@ pub fn run(
         (Some(met), Some(intake)) => {
             let since = met.since(&intake.heard)?;
             let mut ticker = Ticker::beginning_at(since, &common, asides, settler.sender().clone());
-            ticker.stay_behind(hand_over::lag_us());
+            ticker.stay_behind(Heir::lag_us());
             let warm_up = options
                 .hand_over
                 .after
@@ -297,9 +299,23 @@ pub fn run(
     outboxes.extend(heir.as_ref().map(|heir| Arc::clone(heir.outbox())));
     let mut failed = None;
     let mut is_left = false;
-    while !stop.load(Ordering::Relaxed) && options.stop_after.is_none_or(|after| began.elapsed() < after) {
+    let mut ending_since = None;
+    loop {
+        if stop.load(Ordering::Relaxed) || options.stop_after.is_some_and(|after| began.elapsed() >= after) {
+            let since = *ending_since.get_or_insert_with(Instant::now);
+            // An heir that listens is to have the queues first, and the calls that are open.
+            let predecessor = predecessor.as_ref();
+            if !predecessor.is_some_and(|predecessor| predecessor.waits(since.elapsed())) {
+                break;
+            }
+            legacy.tell_ending();
+        }
         ticker.sleep();
-        ticker.watch(&mut ports, &mut hands, stop);
+        // As long as it waits for an heir, it captures as ever.
+        let is_awaited = predecessor
+            .as_ref()
+            .is_some_and(|predecessor| predecessor.waits(Duration::ZERO));
+        ticker.watch(&mut ports, &mut hands, (!is_awaited).then_some(stop));
         let has_let_go = predecessor.as_ref().is_some_and(Predecessor::has_let_go);
         if !has_let_go {
             ticker.tick(&outboxes);
@@ -330,18 +346,24 @@ pub fn run(
         tracing::info!("stopping");
     }
     stop.store(true, Ordering::Relaxed);
+    has_ended.store(true, Ordering::Relaxed);
     for port in &mut ports {
         port.detach(common.clock.now(), ticker.gaps());
     }
+    ticker.tell_gaps(hands.outboxes());
     let mut ports: Vec<PortReport> = ports.iter().map(Port::report).collect();
     common.stop.store(true, Ordering::Relaxed);
     let mut ended = hands.finish(&mut ticker, &mut ports);
+    if let (false, Some(predecessor)) = (is_left, &mut predecessor) {
+        predecessor.leave(&legacy);
+    }
     if let Some(heir) = heir.take() {
         let (outbox, report) = heir.conclude();
         ticker.gather(&[outbox]);
         ended.seen.merge(&report.unwrap_or_default().seen);
     }
-    if is_left {
+    // Queues that are let go are an heir's already, though it has not said so yet.
+    if is_left || predecessor.as_ref().is_some_and(Predecessor::has_let_go) {
         ticker.leave();
     } else {
         ticker.end();
@@ -356,7 +378,9 @@ pub fn run(
         return Err(LiveError::Reader);
     }
     // Until here, where the journal is written: an heir waits for its end.
-    drop(predecessor);
+    if let Some(predecessor) = predecessor {
+        predecessor.conclude();
+    }
     Ok(Outcome {
         seen,
         table: shared.table.counters(),
@@ -365,226 +389,4 @@ pub fn run(
         given_up: ended.given_up,
         elapsed: began.elapsed(),
     })
-}
-
-/// All readers, from outside.
-#[derive(Debug)]
-struct Hands {
-    hands: Vec<Hand>,
-    outboxes: Vec<Arc<Outbox>>,
-}
-
-#[derive(Debug)]
-struct Hand {
-    orders: Sender<Order>,
-    thread: JoinHandle<Report>,
-    /// The ports of the queues that it reads.
-    queues: Vec<usize>,
-}
-
-/// What is left of the readers.
-#[derive(Debug, Default)]
-struct Ended {
-    seen: WorkerCounters,
-    given_up: u64,
-    has_panicked: bool,
-}
-
-impl Hands {
-    fn start(
-        common: &Arc<Common>,
-        decoder: &Decoder,
-        asides: &Asides,
-        options: &Options,
-    ) -> Result<Self, LiveError> {
-        let cores: Vec<Option<usize>> = match options.cores.as_slice() {
-            [] => vec![None],
-            cores => cores.iter().copied().map(Some).collect(),
-        };
-        let (mut hands, mut outboxes) = (Vec::new(), Vec::new());
-        for (number, core) in cores.into_iter().enumerate() {
-            let (orders, inbox) = unbounded();
-            let outbox = Arc::new(Outbox::default());
-            let reader = Reader {
-                number,
-                common: Arc::clone(common),
-                orders: inbox,
-                outbox: Arc::clone(&outbox),
-                worker: Worker::new(decoder.clone()),
-                asides: asides.sharing(decoder),
-                is_busy: options.port.queue.wakeup == Wakeup::Busy,
-                lanes: Vec::new(),
-                closed: Vec::new(),
-                tally: Tally::default(),
-                feed: None,
-                fed_told: (0, 0),
-            };
-            hands.push(Hand {
-                orders,
-                thread: start(reader, core)?,
-                queues: Vec::new(),
-            });
-            outboxes.push(outbox);
-        }
-        Ok(Self { hands, outboxes })
-    }
-
-    /// Gives a queue to the reader that has the fewest.
-    fn add(&mut self, port: usize, queue: Queue) {
-        if let Some(hand) = self.hands.iter_mut().min_by_key(|hand| hand.queues.len()) {
-            hand.queues.push(port);
-            // A reader that has ended ends the capture.
-            let _ended = hand.orders.send(Order::Add(port, Box::new(queue)));
-        }
-    }
-
-    /// Closes the queues of a port.
-    fn remove(&mut self, port: usize) {
-        for hand in &mut self.hands {
-            hand.queues.retain(|of| *of != port);
-            let _ended = hand.orders.send(Order::Remove(port));
-        }
-    }
-
-    /// Has each reader feed one of these.
-    fn feed(&self, sockets: Vec<OwnedFd>) {
-        for (hand, socket) in self.hands.iter().zip(sockets) {
-            let _ended = hand.orders.send(Order::Feed(socket));
-        }
-    }
-
-    fn unfeed(&self) {
-        for hand in &self.hands {
-            let _ended = hand.orders.send(Order::Unfeed);
-        }
-    }
-
-    /// Has all readers read what is left, and close their queues; returns when they have.
-    fn let_go(&mut self) {
-        for hand in &mut self.hands {
-            hand.queues.clear();
-        }
-        self.ask(Order::LetGo);
-    }
-
-    /// Returns when all readers have heeded what they were told.
-    fn answer(&self) {
-        self.ask(Order::Answer);
-    }
-
-    fn ask(&self, order: impl Fn(Sender<()>) -> Order) {
-        let (done, all_done) = unbounded();
-        for hand in &self.hands {
-            // One that has ended does not answer, and ends the capture.
-            let _ended = hand.orders.send(order(done.clone()));
-        }
-        drop(done);
-        while all_done.recv().is_ok() {}
-    }
-
-    fn outboxes(&self) -> &[Arc<Outbox>] {
-        &self.outboxes
-    }
-
-    /// Whether a reader is gone, though nobody told it to stop.
-    fn has_one_ended(&self) -> bool {
-        self.hands.iter().any(|hand| hand.thread.is_finished())
-    }
-
-    fn given_up(&self) -> u64 {
-        self.outboxes.iter().map(|outbox| outbox.given_up()).sum()
-    }
-
-    /// Waits until the readers have ended, and takes what they left.
-    fn finish(self, ticker: &mut Ticker, ports: &mut [PortReport]) -> Ended {
-        let mut ended = Ended::default();
-        for Hand { orders, thread, .. } in self.hands {
-            drop(orders);
-            // The rings may hold more than the outboxes.
-            while !thread.is_finished() {
-                ticker.gather(&self.outboxes);
-                thread::sleep(GATHER_PAUSE);
-            }
-            let Ok(report) = thread.join() else {
-                ended.has_panicked = true;
-                continue;
-            };
-            ended.seen.merge(&report.seen);
-            for counted in report.sockets {
-                if let Some(port) = ports.get_mut(counted.port) {
-                    port.sockets
-                        .entry(counted.queue)
-                        .or_default()
-                        .add(counted.statistics);
-                }
-            }
-        }
-        ticker.gather(&self.outboxes);
-        ended.given_up = self.outboxes.iter().map(|outbox| outbox.given_up()).sum();
-        ended
-    }
-}
-
-fn start(reader: Reader, core: Option<usize>) -> Result<JoinHandle<Report>, LiveError> {
-    let (pinned, is_pinned) = bounded(1);
-    let name = core.map_or_else(|| "reader".to_owned(), |core| format!("reader {core}"));
-    let thread = thread::Builder::new().name(name).spawn(move || {
-        let result = core.map_or(Ok(()), cores::pin);
-        let is_fit = result.is_ok();
-        let _starter_gone = pinned.send(result);
-        if is_fit { reader.run() } else { Report::default() }
-    })?;
-    match is_pinned.recv() {
-        Ok(Err(error)) => Err(error.into()),
-        _ => Ok(thread),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use ringtap_calls::{LegTable, Rules};
-
-    /// Catches a reader's panic that nobody notices, so that no call is ever settled again, and one that keeps what the
-    /// other readers saw from being recorded.
-    #[test]
-    fn a_readers_panic_ends_the_capture_in_order() {
-        let rules = Rules::new(&ringtap_config::from_toml("", "defaults").unwrap());
-        let table = LegTable::new(100, 1);
-        let common = Arc::new(Common {
-            shared: Arc::new(Shared { table, rules }),
-            clock: WallClock::new(),
-            marks: Marks::new(2),
-            stop: AtomicBool::new(false),
-            board: Arc::new(Board::new(2)),
-        });
-        let hand = |work: fn() -> Report| Hand {
-            orders: unbounded().0,
-            thread: thread::spawn(work),
-            queues: Vec::new(),
-        };
-        let well: fn() -> Report = || Report {
-            seen: WorkerCounters {
-                bytes: 7,
-                ..WorkerCounters::default()
-            },
-            sockets: Vec::new(),
-        };
-        let hands = Hands {
-            hands: vec![hand(|| panic!("on purpose")), hand(well)],
-            outboxes: Vec::new(),
-        };
-        while !hands.has_one_ended() {
-            thread::yield_now();
-        }
-        let decoder = Decoder::new([5060].into_iter().collect());
-        let (lots, settler) = bounded(4);
-        let mut ticker = Ticker::new(&common, Asides::new(&decoder), lots);
-        let ended = hands.finish(&mut ticker, &mut []);
-        assert!(ended.has_panicked);
-        assert_eq!(ended.seen.bytes, 7);
-        ticker.end();
-        let ends = settler.try_iter().filter(|lot| lot.now.is_none()).count();
-        assert_eq!(ends, 1, "what was seen is settled");
-    }
 }

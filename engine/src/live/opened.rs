@@ -4,12 +4,14 @@
 //! last, so that from the first frame it takes there is a socket for it. Drivers that can do zero-copy only behind a program
 //! get it first. All that takes privileges is here.
 
-use std::os::fd::OwnedFd;
-use std::time::Duration;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::{Duration, Instant};
 
 use ringtap_xdp::{Attached, Mode, Program, Settings, XdpError};
 use ringtap_xsk::{
-    HEADROOM_BYTES, InForce, Interface, Link, Promiscuous, Queue, XskError, ZeroCopy, replace_program,
+    HEADROOM_BYTES, InForce, Interface, Link, Promiscuous, Queue, XskError, ZeroCopy, detach_link,
+    replace_program,
 };
 
 use super::port::{PortError, PortOptions};
@@ -28,6 +30,8 @@ pub(super) struct Opened {
     pub(super) count: u32,
     pub(super) queues: Vec<Queue>,
     pub(super) attached: Attached,
+    /// Frames that the NIC had missed before its queues were opened, where it tells.
+    pub(super) nic_missed: Option<u64>,
 }
 
 /// A program that is loaded and not attached yet: the kernel takes seconds to see that it is harmless, if it has other things to do.
@@ -105,6 +109,7 @@ impl Opened {
         }
         Ok(Self {
             link: interface.link()?,
+            nic_missed: interface.missed_frames(),
             program,
             promiscuous,
             interface,
@@ -121,7 +126,7 @@ impl Opened {
         options: &PortOptions,
         prepared: Option<Prepared>,
         inherited: Option<Inherited>,
-        patience: Duration,
+        until: Instant,
     ) -> Result<Self, PortError> {
         let interface = Interface::find(name)?;
         options.check(&interface)?;
@@ -139,25 +144,20 @@ impl Opened {
             Some(prepared) if prepared.settings == settings => prepared.program,
             _ => Program::load(&settings).map_err(xdp)?,
         };
-        let attached = match inherited {
-            Some(Inherited { link, attached }) if fits(options.mode, attached) => {
-                program
-                    .adopt(link, replace_program)
-                    .map_err(|source| PortError::Link {
-                        interface: name.to_owned(),
-                        source,
-                    })?;
-                attached
-            }
-            Some(_) => {
-                return Err(PortError::Link {
-                    interface: name.to_owned(),
-                    source: std::io::Error::other("--xdp-mode wants another place for the program"),
-                });
-            }
+        let adopted = match inherited {
+            Some(inherited) => adopt(name, options.mode, &mut program, inherited)?,
+            None => None,
+        };
+        let attached = match adopted {
+            Some(attached) => attached,
             None => program.attach(name, options.mode).map_err(xdp)?.attached,
         };
-        let open = |number| Queue::open(&interface, number, &options.queue, patience);
+        // A driver that sets its rings up anew for a socket may miss frames by that.
+        let nic_missed = interface.missed_frames();
+        let open = |number| {
+            let patience = until.saturating_duration_since(Instant::now());
+            Queue::open(&interface, number, &options.queue, patience)
+        };
         let queues = (0..count).map(open).collect::<Result<Vec<_>, _>>()?;
         for queue in &queues {
             say_what_is_in_force(name, queue, attached);
@@ -170,7 +170,43 @@ impl Opened {
             count,
             queues,
             attached,
+            nic_missed,
         })
+    }
+}
+
+/// Puts this program in the place of the predecessor's, in one step; `None`, which is told, if that cannot be: the predecessor's is off then.
+///
+/// # Errors
+/// If the link is dead: the predecessor has taken the interface back.
+fn adopt(
+    name: &str,
+    mode: Mode,
+    program: &mut Program,
+    inherited: Inherited,
+) -> Result<Option<Attached>, PortError> {
+    let Inherited { link, attached } = inherited;
+    let adopted = link.try_clone().and_then(|link| {
+        if !fits(mode, attached) {
+            return Err(io::Error::other("--xdp-mode wants another place for it"));
+        }
+        program.adopt(link, replace_program)
+    });
+    let failed = |source| PortError::Link {
+        interface: name.to_owned(),
+        source,
+    };
+    match adopted {
+        Ok(()) => Ok(Some(attached)),
+        Err(error) if error.raw_os_error() == Some(libc::ENOLINK) => Err(failed(error)),
+        Err(error) => {
+            tracing::warn!(
+                "{name}: the program of the one before cannot be replaced ({error}): it is taken off, and this one's put on"
+            );
+            // Two programs have no place on one interface.
+            detach_link(link.as_fd()).map_err(failed)?;
+            Ok(None)
+        }
     }
 }
 

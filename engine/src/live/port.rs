@@ -1,20 +1,22 @@
 //! One interface under capture: opened, watched, and opened again when it has come back.
-//! How it is opened stands in [`opened`](super::opened).
+//! How it is opened stands in [`opened`](super::opened); how it passes from one process to the next, in `passing`.
+
+mod passing;
+
+pub(super) use passing::await_landing;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
 use ringtap_calls::{Gap, GapKind};
 use ringtap_record::Time;
-use ringtap_xdp::{Action, Attached, Counters, LinkPlace, Mode, Program, Settings, XdpError};
-use ringtap_xsk::{
-    Bridge, Interface, Link, Promiscuous, Queue, QueueOptions, Statistics, XskError, link_descriptor,
-};
+use ringtap_xdp::{Action, Attached, Counters, Mode, Program, Settings, XdpError};
+use ringtap_xsk::{Interface, Link, Promiscuous, Queue, QueueOptions, Statistics, XskError};
+use rustix::process::Pid;
 use thiserror::Error;
 
-use super::opened::{Inherited, Opened, Prepared};
+use super::opened::{Opened, Prepared};
 use super::time::WallClock;
 use crate::confine::Keeper;
 
@@ -137,6 +139,10 @@ pub(super) struct Port {
     /// When all was well for the last time.
     well_at: Option<Time>,
     try_at: Instant,
+    /// It was not tried to open it since it was seized.
+    is_untried: bool,
+    /// Whom it was taken back from.
+    heir: Option<Pid>,
     /// Why it is not captured, and how often in a row that was so.
     complaint: Option<(String, u32)>,
     /// What programs counted that are gone.
@@ -194,23 +200,12 @@ impl Port {
             down_since: None,
             well_at: None,
             try_at: Instant::now(),
+            is_untried: false,
+            heir: None,
             complaint: None,
             counted: Counters::default(),
             nic_lost: 0,
         }
-    }
-
-    /// One that a predecessor captures still.
-    pub(super) fn awaiting(name: &str, options: &PortOptions) -> Self {
-        Self {
-            holder: Holder::Predecessor,
-            ..Self::new(name, options)
-        }
-    }
-
-    /// Its name.
-    pub(super) fn name(&self) -> &str {
-        &self.name
     }
 
     /// From now on it is opened by who keeps privileges.
@@ -220,19 +215,23 @@ impl Port {
 
     /// Begins to capture. Queues that are taken are waited for as long as `patience` goes.
     pub(super) fn open(&mut self, clock: &WallClock, patience: Duration) -> Result<Vec<Queue>, PortError> {
-        let opened = match &self.keeper {
-            None => Opened::new(&self.name, &self.options, patience),
-            Some(keeper) => {
-                let (name, options) = (self.name.clone(), self.options.clone());
-                keeper
-                    .have(move || Opened::new(&name, &options, patience))
-                    .unwrap_or(Err(PortError::NoKeeper))
-            }
-        }?;
+        let (name, options) = (self.name.clone(), self.options.clone());
+        let opened = self.privileged(move || Opened::new(&name, &options, patience))?;
         Ok(self.begin(opened, clock.now()))
     }
 
-    /// It is open.
+    /// Does what takes privileges: whoever keeps them does it, if somebody does.
+    fn privileged<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, PortError> + Send + 'static,
+    ) -> Result<T, PortError> {
+        match &self.keeper {
+            None => work(),
+            Some(keeper) => keeper.have(work).unwrap_or(Err(PortError::NoKeeper)),
+        }
+    }
+
+    /// It is open, and all was well until `now`.
     fn begin(&mut self, opened: Opened, now: Time) -> Vec<Queue> {
         if opened.link == Link::Running {
             self.well_at = Some(now);
@@ -250,127 +249,13 @@ impl Port {
             look_at: Instant::now() + LOOK,
             looked: now,
             unserved: 0,
-            nic_missed: opened.interface.missed_frames(),
+            nic_missed: opened.nic_missed,
             interface: opened.interface,
         });
         self.complaint = None;
+        self.heir = None;
         self.holder = Holder::Us;
         queues
-    }
-
-    /// Opens it after a predecessor has let it go. The queues are to be read, and then put into the map by [`Port::receive_by`].
-    pub(super) fn open_after(
-        &mut self,
-        inherited: Option<Inherited>,
-        clock: &WallClock,
-        patience: Duration,
-    ) -> Result<Vec<Queue>, PortError> {
-        let (name, options) = (self.name.clone(), self.options.clone());
-        let prepared = self.prepared.take();
-        let open = move || Opened::after(&name, &options, prepared, inherited, patience);
-        let opened = match &self.keeper {
-            None => open(),
-            Some(keeper) => keeper.have(open).unwrap_or(Err(PortError::NoKeeper)),
-        }?;
-        Ok(self.begin(opened, clock.now()))
-    }
-
-    /// Has the program give the frames of these queues to their sockets.
-    pub(super) fn receive_by(&mut self, sockets: &[(u32, OwnedFd)]) -> Result<(), PortError> {
-        let Some(open) = &mut self.open else { return Ok(()) };
-        for (queue, socket) in sockets {
-            let set = open.program.set_socket(*queue, socket.as_fd());
-            set.map_err(|source| PortError::Xdp {
-                interface: self.name.clone(),
-                source,
-            })?;
-        }
-        // What found no socket before found a bridge.
-        let _seldom_refused = ringtap_xsk::frames_have_landed();
-        if let Ok(counters) = open.program.counters() {
-            open.unserved = counters.action(Action::NoSocket);
-        }
-        Ok(())
-    }
-
-    /// Does what takes long of [`Port::open_after`], before the predecessor lets it go.
-    pub(super) fn prepare(&mut self) -> Result<(), PortError> {
-        let (name, options) = (self.name.clone(), self.options.clone());
-        let prepare = move || Prepared::new(&name, &options);
-        self.prepared = Some(match &self.keeper {
-            None => prepare(),
-            Some(keeper) => keeper.have(prepare).unwrap_or(Err(PortError::NoKeeper)),
-        }?);
-        Ok(())
-    }
-
-    /// Hears what the program lets pass from now on.
-    pub(super) fn bridge(&self) -> Result<Bridge, PortError> {
-        let name = self.name.clone();
-        let open = move || Ok(Bridge::open(&Interface::find(&name)?)?);
-        match &self.keeper {
-            None => open(),
-            Some(keeper) => keeper.have(open).unwrap_or(Err(PortError::NoKeeper)),
-        }
-    }
-
-    /// Has the program let frames pass to the network stack, where an heir hears them. Everything but its queues stays open.
-    pub(super) fn let_go(&mut self, now: Time) -> Result<(), PortError> {
-        self.holder = Holder::Heir;
-        let Some(open) = &mut self.open else { return Ok(()) };
-        if open.link == Link::Running {
-            self.well_at = Some(now);
-        }
-        for queue in 0..open.queues {
-            let cleared = open.program.clear_socket(queue);
-            cleared.map_err(|source| PortError::Xdp {
-                interface: self.name.clone(),
-                source,
-            })?;
-        }
-        Ok(())
-    }
-
-    /// The attachment, for an heir; `None` if it is not open.
-    pub(super) fn inheritance(&self) -> io::Result<Option<Inherited>> {
-        let Some(open) = &self.open else { return Ok(None) };
-        let link = match open.program.link() {
-            None => return Ok(None),
-            Some(LinkPlace::Number(number)) => link_descriptor(number)?,
-            Some(LinkPlace::Descriptor(link)) => link.try_clone_to_owned()?,
-        };
-        Ok(Some(Inherited {
-            link,
-            attached: open.attached,
-        }))
-    }
-
-    /// Takes the program off, for an heir that attaches its own.
-    pub(super) fn make_way(&mut self) {
-        if let Some(open) = &mut self.open {
-            open.program.detach();
-        }
-    }
-
-    /// Opens it again at the next look, for the heir is gone: nothing has come since it was let go.
-    pub(super) fn take_back(&mut self) {
-        if self.holder != Holder::Heir {
-            return;
-        }
-        if let Some(mut open) = self.open.take() {
-            self.keep_counts(&open);
-            open.program.detach();
-            self.down_since.get_or_insert(self.well_at.unwrap_or(open.looked));
-        }
-        self.holder = Holder::Us;
-        self.try_at = Instant::now();
-    }
-
-    /// Opens it at the next look, for the predecessor is gone without a word: nothing has come since then.
-    pub(super) fn seize(&mut self, since: Time) {
-        self.holder = Holder::Us;
-        self.down_since.get_or_insert(since);
-        self.try_at = Instant::now();
     }
 
     /// Looks after it: what became of its link, and what was lost since the last time.
@@ -479,6 +364,7 @@ impl Port {
         if Instant::now() < self.try_at {
             return Change::None;
         }
+        self.is_untried = false;
         match self.open(clock, Duration::ZERO) {
             Ok(queues) => {
                 tracing::info!("{}: is back: capturing again", self.name);
@@ -502,7 +388,12 @@ impl Port {
         if error.is_gone() {
             return Change::None;
         }
-        let text = error.to_string();
+        let text = match (error, self.heir) {
+            (PortError::Xsk(XskError::QueueBusy { .. }), Some(heir)) => format!(
+                "{error}; process {heir}, which was to take over, stands still with it if it is there: `kill -KILL {heir}` frees the queue"
+            ),
+            _ => error.to_string(),
+        };
         match &mut self.complaint {
             Some((before, times)) if *before == text => {
                 *times += 1;

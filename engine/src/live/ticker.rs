@@ -126,15 +126,15 @@ impl Ticker {
         self.lots.is_none()
     }
 
-    /// Looks after the interfaces and the clock.
-    pub(super) fn watch(&mut self, ports: &mut [Port], hands: &mut Hands, stop: &AtomicBool) {
+    /// Looks after the interfaces and the clock; not after the rest of them once `stop` is set.
+    pub(super) fn watch(&mut self, ports: &mut [Port], hands: &mut Hands, stop: Option<&AtomicBool>) {
         if Instant::now() < self.watch_at {
             return;
         }
         self.watch_at = Instant::now() + WATCH;
         for (number, port) in ports.iter_mut().enumerate() {
             // To open one anew may take a moment.
-            if stop.load(Ordering::Relaxed) {
+            if stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
                 return;
             }
             match port.watch(&self.common.clock, &mut self.harvest.gaps) {
@@ -216,6 +216,14 @@ impl Ticker {
                 .expire(shard, boundary, &shared.rules, &mut self.harvest);
         }
         self.send(Some(boundary));
+    }
+
+    /// Tells an heir of gaps that no tick will tell of any more.
+    pub(super) fn tell_gaps(&mut self, outboxes: &[Arc<Outbox>]) {
+        self.gather(outboxes);
+        if let Some(legacy) = &self.legacy {
+            legacy.tell_gaps(&self.harvest.gaps);
+        }
     }
 
     /// Takes what readers have left.

@@ -67,6 +67,16 @@ pub trait RecordSink: Send {
         Ok(())
     }
 
+    /// Records may be brought to their place from now on: whoever holds them back says so before the first. Without that, they may at once.
+    fn open(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    /// How many records and sets may come at once without any being given up.
+    fn room(&self) -> usize {
+        usize::MAX
+    }
+
     /// A lot is done with. Who holds records back may let them go now.
     fn pass(&mut self) -> Result<(), SinkError> {
         Ok(())
@@ -146,6 +156,20 @@ impl RecordSink for JournalSink {
                 Ok(())
             }
             None => Ok(()),
+        }
+    }
+
+    fn open(&mut self) -> Result<(), SinkError> {
+        if let Some(writer) = &self.writer {
+            writer.begin();
+        }
+        Ok(())
+    }
+
+    fn room(&self) -> usize {
+        match &self.writer {
+            Some(writer) if !self.waits() => writer.room(),
+            _ => usize::MAX,
         }
     }
 

@@ -51,7 +51,7 @@ fn labels(text: &str) -> BTreeSet<String> {
 }
 
 /// What a section of the document has, whose heading begins with `heading`: of each table row, the names in its first column, each with the labels
-/// that stand behind it, and the first word of the second column. Rows without a name of ours or of `process_` are passed over.
+/// that stand behind it, and the first word of the second column. Rows of which the second column is no kind of metric are passed over.
 #[must_use]
 pub fn documented(document: &str, heading: &str) -> Families {
     let lines = document.lines().skip_while(|line| !line.starts_with(heading));

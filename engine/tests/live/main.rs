@@ -1,5 +1,5 @@
 //! `ringtap run` on a line of its own: queues and workers, what is lost, how it ends. What becomes of its interfaces is in
-//! [`interfaces`], how one process takes over from another in [`hand_over`], who may capture and what is said to the others in [`refusals`], what a capture may do besides in [`privileges`], what it
+//! [`interfaces`], how one process takes over from another in [`hand_over`] and [`partings`], who may capture and what is said to the others in [`refusals`], what a capture may do besides in [`privileges`], what it
 //! tells of itself in [`telling`], and what `ringtap doctor` finds in [`doctor`].
 //!
 //! Needs root and network namespaces, so these tests run only when asked for: `scripts/test.sh` does, or
@@ -16,6 +16,7 @@
 mod doctor;
 mod hand_over;
 mod interfaces;
+mod partings;
 mod privileges;
 mod refusals;
 mod telling;

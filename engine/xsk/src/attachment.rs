@@ -7,8 +7,9 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 
-/// `BPF_LINK_UPDATE` (linux/bpf.h).
+/// `BPF_LINK_UPDATE` and `BPF_LINK_DETACH` (linux/bpf.h).
 const BPF_LINK_UPDATE: libc::c_long = 29;
+const BPF_LINK_DETACH: libc::c_long = 34;
 /// `MEMBARRIER_CMD_GLOBAL` (linux/membarrier.h).
 const MEMBARRIER_CMD_GLOBAL: libc::c_long = 1;
 
@@ -40,6 +41,28 @@ pub fn replace_program(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Res
             BPF_LINK_UPDATE,
             &raw const attributes,
             size_of::<LinkUpdate>(),
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Takes whatever program this link runs off its interface, whoever else has the link open: to all of them it is dead from then on, and
+/// can be given no other program.
+///
+/// # Errors
+/// What the kernel says.
+pub fn detach_link(link: BorrowedFd<'_>) -> io::Result<()> {
+    let number = u32::try_from(link.as_raw_fd()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // SAFETY: the attribute is that of this command (its one field), and outlives the call; its size is the length.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            BPF_LINK_DETACH,
+            &raw const number,
+            size_of::<u32>(),
         )
     };
     if result < 0 {

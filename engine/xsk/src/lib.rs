@@ -23,7 +23,7 @@ mod queue;
 #[expect(unsafe_code, reason = "system calls that no kept crate offers")]
 mod sys;
 
-pub use attachment::{frames_have_landed, link_descriptor, replace_program};
+pub use attachment::{detach_link, frames_have_landed, link_descriptor, replace_program};
 pub use bridge::{BRIDGE_FRAME_BYTES_MAX, Bridge};
 pub use error::XskError;
 pub use ethtool::{Feature, Rings, Spread};
@@ -33,4 +33,4 @@ pub use queue::{
     Batch, HEADROOM_BYTES, InForce, MTU_MAX_OF_A_FRAME, Queue, QueueOptions, RING_FRAMES_MAX,
     RING_FRAMES_MIN, Statistics, Wakeup, ZeroCopy, frame_bytes_for,
 };
-pub use sys::{Ready, clock_is_kept, raise_memlock, wait};
+pub use sys::{Ready, clock_is_kept, network_namespace, raise_memlock, wait};

@@ -1,5 +1,5 @@
 //! System calls that no kept crate offers, each behind a safe function: ioctls of network interfaces, options of
-//! AF_XDP sockets, promiscuous mode, `poll`, the state of the clock.
+//! AF_XDP sockets, promiscuous mode, `poll`, the state of the clock, whose network a socket is of.
 
 use std::io;
 use std::mem;
@@ -43,6 +43,7 @@ const XDP_OPTIONS_ZEROCOPY: u32 = 1;
 const SO_BUSY_POLL: libc::c_int = 46;
 const SO_PREFER_BUSY_POLL: libc::c_int = 69;
 const SO_BUSY_POLL_BUDGET: libc::c_int = 70;
+const SO_NETNS_COOKIE: libc::c_int = 71;
 
 /// IPv4 addresses that a host may have; with more, nothing is told of them.
 const ADDRESSES_MAX: usize = 1024;
@@ -315,6 +316,29 @@ pub fn raise_memlock() {
         // SAFETY: the pointer is valid for the call.
         let _as_it_was = unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) };
     }
+}
+
+/// The network namespace in which this socket was made: a number that no other one gets.
+///
+/// # Errors
+/// What is no socket; and Linux before 5.14, which does not tell (`ENOPROTOOPT`).
+pub fn network_namespace(socket: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut cookie = 0_u64;
+    let mut len = libc::socklen_t::try_from(size_of::<u64>()).unwrap_or(0);
+    // SAFETY: both pointers are valid for the call, and `len` is the size of what the first refers to, any bits of which are a number.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut len,
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(cookie)
 }
 
 /// Whether something keeps the system's clock right (NTP, PTP).

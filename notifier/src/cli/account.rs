@@ -5,7 +5,9 @@ use std::path::Path;
 use clap::{ArgGroup, Args, Subcommand};
 use ringtap_config::Config;
 
-use super::person::{checked_or_refused, person_of, revise, warn_of, with_shared_aliases};
+use super::person::{
+    checked_or_refused, person_of, revise, shared_with, warn_of, warn_of_shared, with_shared_aliases,
+};
 use super::{Failure, facts, suggestions, table};
 use crate::store::{Revision, Store};
 use crate::subscriptions::{Holding, Subscription};
@@ -130,10 +132,18 @@ fn show(account: &str, config: &Config, database: &Path) -> Result<(), Failure> 
 
 fn add(args: &AddArgs, config: &Config, database: &Path) -> Result<(), Failure> {
     let mut store = Store::open_existing(database).map_err(Failure::work)?;
-    let mut source = None;
+    let (mut source, mut shared) = (None, Vec::new());
     revise(&mut store, "account add", |people| {
         let mut person = person_of(people, &args.user)?.clone();
         source = Some(person.source);
+        let wanted = identity(&args.account, config)?;
+        if person.accounts.iter().any(|held| held.identity == wanted) {
+            return Err(format!(
+                "{} has account {wanted} already: `account change` changes its label and its names",
+                args.user
+            ));
+        }
+        shared = shared_with(people, std::slice::from_ref(&wanted));
         person.accounts.push(Holding {
             line: 0,
             identity: args.account.clone(),
@@ -146,6 +156,7 @@ fn add(args: &AddArgs, config: &Config, database: &Path) -> Result<(), Failure> 
     if let Some(source) = source {
         warn_of(source, &args.user);
     }
+    warn_of_shared(&shared);
     Ok(())
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Looks only: nothing is made, brought up to date or sent, and a notifier that works meanwhile is not disturbed.
 
+mod page;
+
 use std::fmt::Display;
 use std::fs;
 use std::io;
@@ -89,6 +91,7 @@ pub(super) fn run(
         people(store, &mut found);
         outbox(store, database, &mut found);
     }
+    page::look(config, database, &mut found);
     let route = way_out(config, &mut found);
     if !args.no_network
         && let Some(route) = &route
@@ -395,7 +398,7 @@ fn way_out(config: &Config, found: &mut Findings) -> Option<MailRoute> {
     let route = match MailRoute::new(smtp, Arc::new(renderer)) {
         Ok(route) => route,
         Err(fault) => {
-            found.fail(fault, "as it says");
+            found.fail(fault, mend_of_route(smtp));
             return None;
         }
     };
@@ -417,6 +420,19 @@ fn way_out(config: &Config, found: &mut Findings) -> Option<MailRoute> {
         }
     }
     Some(route)
+}
+
+/// What helps where mails cannot be handed over: mostly the file with user and password.
+fn mend_of_route(smtp: &SmtpConfig) -> String {
+    smtp.credentials_file.as_deref().map_or_else(
+        || "change [notifier.smtp]".to_owned(),
+        |file| {
+            let file = file.display();
+            format!(
+                "`install -m 600 -o ringtap /dev/null {file}`, for the user that runs the notifier, and two lines in it: user = \"…\" and password = \"…\""
+            )
+        },
+    )
 }
 
 /// The operator's own templates, each tried on every mail that there can be.

@@ -1,8 +1,8 @@
 //! `import` and `export`: subscriptions from a file and to one, and all that is kept about one person.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Read, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -17,7 +17,8 @@ use crate::subscriptions::{self, BadFile, Fault, Source, Subscription};
 ///
 /// Columns: user,name,email,locale,timezone,subscribed,account,label,aliases. One line per account;
 /// lines of the same user must agree about the person. People who are not in the file stay. What people have chosen themselves
-/// (language, no mails) stays as well.
+/// (language, no mails) stays as well. A user whose name and email are both new is another person: what the one before missed, chose and was still to be told goes, and --dry-run says so; `user change` first
+/// if it is the same person.
 #[derive(Debug, Args)]
 pub(super) struct ImportArgs {
     /// The CSV file, UTF-8 with a header line; `-` reads standard input
@@ -135,6 +136,7 @@ pub(super) fn take_in(arrival: &Arrival<'_>, how: &How, database: &Path) -> Resu
         kept,
         accounts,
         opted_out,
+        others,
         changes,
     } = imported;
     let mut text = format!(
@@ -144,6 +146,11 @@ pub(super) fn take_in(arrival: &Arrival<'_>, how: &How, database: &Path) -> Resu
     if opted_out > 0 {
         text.push_str(&format!(
             "; {opted_out} of those added had opted out before and get no messages"
+        ));
+    }
+    if others > 0 {
+        text.push_str(&format!(
+            "; {others} keys are another person's now, by name and address: what those before missed, chose and were still to be told is gone"
         ));
     }
     let taken = changes.iter().filter(|change| change.names("source")).count();
@@ -223,13 +230,18 @@ pub(super) fn write(file: Option<&Path>, head: &str, text: &[u8]) -> Result<(), 
         )));
     }
     // Names, addresses and numbers: for nobody else's eyes.
+    let mode = 0o600;
     File::options()
         .write(true)
         .create(true)
         .truncate(true)
-        .mode(0o600)
+        .mode(mode)
         .open(path)
-        .and_then(|mut file| file.write_all(text))
+        .and_then(|mut file| {
+            // One that was there keeps the mode that it had.
+            file.set_permissions(Permissions::from_mode(mode))?;
+            file.write_all(text)
+        })
         .map_err(|fault| Failure::work(format!("{}: {fault}", path.display())))
 }
 

@@ -207,6 +207,7 @@ pub(super) fn add(args: &AddArgs, config: &Config, database: &Path) -> Result<()
     // Looked at before there is a database for it.
     checked_or_refused(std::slice::from_ref(&person), config).map_err(Failure::usage)?;
     let mut store = Store::open(database).map_err(Failure::work)?;
+    let mut shared = Vec::new();
     revise(&mut store, "user add", |people| {
         if people.iter().any(|known| known.user == person.user) {
             return Err(format!(
@@ -214,22 +215,22 @@ pub(super) fn add(args: &AddArgs, config: &Config, database: &Path) -> Result<()
                 person.user
             ));
         }
+        let put = checked_or_refused(&[with_shared_aliases(person, people, config)], config)?;
+        let accounts = put.iter().flat_map(|person| &person.accounts);
+        let accounts: Vec<String> = accounts.map(|held| held.identity.clone()).collect();
+        shared = shared_with(people, &accounts);
         Ok(Revision {
-            put: checked_or_refused(&[with_shared_aliases(person, people, config)], config)?,
+            put,
             ..Revision::default()
         })
-    })
+    })?;
+    warn_of_shared(&shared);
+    Ok(())
 }
 
 pub(super) fn change(args: &ChangeArgs, config: &Config, database: &Path) -> Result<(), Failure> {
     let mut store = Store::open_existing(database).map_err(Failure::work)?;
     known(&store, &args.user)?;
-    if args.lift_opt_out && !store.lift_opt_out(&args.user).map_err(Failure::work)? {
-        return Err(Failure::usage(format!(
-            "{}: has not opted out; nothing was changed",
-            args.user
-        )));
-    }
     let mut source = Source::Hand;
     revise(&mut store, "user change", |people| {
         let mut person = person_of(people, &args.user)?.clone();
@@ -245,8 +246,10 @@ pub(super) fn change(args: &ChangeArgs, config: &Config, database: &Path) -> Res
         }
         person.locale = args.locale.unwrap_or(person.locale);
         person.subscribed = args.subscribed.unwrap_or(person.subscribed);
+        let lifted = args.lift_opt_out.then(|| args.user.clone());
         Ok(Revision {
             put: checked_or_refused(&[person], config)?,
+            lift_opt_out: lifted.into_iter().collect(),
             ..Revision::default()
         })
     })?;
@@ -258,13 +261,29 @@ pub(super) fn remove(args: &RemoveArgs, database: &Path) -> Result<(), Failure> 
     let mut store = Store::open_existing(database).map_err(Failure::work)?;
     known(&store, &args.user)?;
     let mut source = Source::Hand;
+    let mut nobodys = Vec::new();
     revise(&mut store, "user remove", |people| {
-        source = person_of(people, &args.user)?.source;
+        let person = person_of(people, &args.user)?;
+        source = person.source;
+        let others = people.iter().filter(|other| other.user != person.user);
+        let theirs: Vec<&str> = others
+            .flat_map(|other| &other.accounts)
+            .map(|held| held.identity.as_str())
+            .collect();
+        let own = person.accounts.iter().map(|held| held.identity.clone());
+        nobodys = own
+            .filter(|account| !theirs.contains(&account.as_str()))
+            .collect();
         Ok(Revision {
             remove: vec![args.user.clone()],
             ..Revision::default()
         })
     })?;
+    for account in &nobodys {
+        super::warn(&format!(
+            "{account} is nobody's any more: its calls are told to nobody"
+        ));
+    }
     warn_of(source, &args.user);
     Ok(())
 }
@@ -359,6 +378,30 @@ pub(super) fn person_of<'a>(people: &'a [Subscription], user: &str) -> Result<&'
 fn known(store: &Store, user: &str) -> Result<(), Failure> {
     let own = store.own_word(user).map_err(Failure::work)?;
     own.map(drop).ok_or_else(|| no_such_user(user))
+}
+
+/// Which of these accounts others have too, and who they are.
+pub(super) fn shared_with(people: &[Subscription], accounts: &[String]) -> Vec<(String, Vec<String>)> {
+    let owners = |account: &String| {
+        let owners: Vec<String> = people
+            .iter()
+            .filter(|person| person.accounts.iter().any(|held| held.identity == *account))
+            .map(|person| person.user.clone())
+            .collect();
+        (account.clone(), owners)
+    };
+    let all = accounts.iter().map(owners);
+    all.filter(|(_, owners)| !owners.is_empty()).collect()
+}
+
+/// An account may have several owners, and mostly a number was mistaken.
+pub(super) fn warn_of_shared(shared: &[(String, Vec<String>)]) {
+    for (account, owners) in shared {
+        super::warn(&format!(
+            "{account} is {}'s too: each of them is told of its missed calls",
+            owners.join("'s and ")
+        ));
+    }
 }
 
 /// Who is imported is imported again.

@@ -19,6 +19,8 @@ pub(super) const QUEUE: usize = 64;
 const PER_HOUR_MAX: u32 = 3;
 /// And within a day: anybody can ask for somebody else.
 const PER_DAY_MAX: u32 = 6;
+/// Tries to write a wish down, each of which waits five seconds for other programs.
+const TRIES_MAX: u32 = 24;
 /// The longest a wish waits.
 const WAIT_MS: u64 = 400;
 
@@ -64,7 +66,7 @@ impl Sender {
             self.status.page_link("unknown");
         }
         for user in people {
-            let asked = self.store.ask_for_link(user, PER_HOUR_MAX, PER_DAY_MAX, now())?;
+            let asked = self.ask(user)?;
             let word = match asked {
                 Asked::Queued => "queued",
                 Asked::TooMany => "too_often",
@@ -73,5 +75,16 @@ impl Sender {
             tracing::info!(user, result = word, "a link was asked for");
         }
         Ok(())
+    }
+
+    /// Again while another program writes: it was said that a link is on its way.
+    fn ask(&mut self, user: i64) -> Result<Asked, StoreError> {
+        for _ in 1..TRIES_MAX {
+            match self.store.ask_for_link(user, PER_HOUR_MAX, PER_DAY_MAX, now()) {
+                Err(fault) if fault.is_busy() && !self.stop.load(Ordering::Relaxed) => {}
+                done => return done,
+            }
+        }
+        self.store.ask_for_link(user, PER_HOUR_MAX, PER_DAY_MAX, now())
     }
 }

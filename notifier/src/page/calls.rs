@@ -21,7 +21,7 @@ pub(super) fn list(site: &Site, ask: &Ask) -> Result<Answer, Refusal> {
     let signed = site.signed(ask)?;
     let page = number(ask.query.one("page"));
     let user = signed.visitor.id;
-    let store = site.store();
+    let store = site.reading();
     let count = store.missed_count(user)?;
     let mut calls = store.missed(user, (page - 1) * PER_PAGE, PER_PAGE + 1)?;
     let has_more = calls.len() > usize::try_from(PER_PAGE).unwrap_or(usize::MAX) && page < PAGES_MAX;

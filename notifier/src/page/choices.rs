@@ -74,7 +74,7 @@ pub(super) fn subscription(site: &Site, ask: &Ask) -> Result<Answer, Refusal> {
 
 /// The reasons of which the person is told at present, or would be but for the own word.
 fn offered(site: &Site, signed: &Signed) -> Result<Vec<Outcome>, Refusal> {
-    let switches = site.store().switches(&signed.visitor.person.key)?;
+    let switches = site.reading().switches(&signed.visitor.person.key)?;
     let (switches, _) = switches.unwrap_or_default();
     let policy = switches.over(&site.policy);
     let all = Outcome::ALL.iter().copied();

@@ -149,7 +149,7 @@ fn bearer(site: &Site, ask: &Ask, purpose: Purpose) -> Result<Visitor, Refusal> 
         let Some(claim) = Claim::read(&ask.token) else {
             return Ok(None);
         };
-        let visitor = site.store().visitor(claim.user)?;
+        let visitor = site.reading().visitor(claim.user)?;
         Ok(visitor.filter(|visitor| {
             let is_void =
                 purpose == Purpose::Page && claim.made_s.saturating_mul(1000) <= visitor.links_from_ms;

@@ -1,9 +1,10 @@
 //! How often somebody may ask. Whoever asks is an address, and anybody can ask from many: so addresses share a fixed number of buckets,
 //! by a keyed hash, and nothing grows.
 
+use std::collections::HashMap;
 use std::hash::BuildHasher as _;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 /// Buckets of each limit.
@@ -66,6 +67,56 @@ impl Limit {
         buckets
             .get_mut(at)
             .is_none_or(|bucket| bucket.take(self.rate, now))
+    }
+}
+
+/// How many of something each may have at once. No more is kept than are taken: whoever takes one holds something else that is scarce.
+#[derive(Clone, Debug)]
+pub(super) struct Places {
+    of_one_max: usize,
+    taken: Arc<Mutex<HashMap<Who, usize>>>,
+}
+
+/// One that is taken; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    taken: Arc<Mutex<HashMap<Who, usize>>>,
+    who: Who,
+}
+
+impl Places {
+    pub(super) fn new(of_one_max: usize) -> Self {
+        Self {
+            of_one_max,
+            taken: Arc::default(),
+        }
+    }
+
+    /// Nothing if `who` has all that one may have.
+    pub(super) fn take(&self, who: Who) -> Option<Place> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = taken.entry(who).or_insert(0);
+        if *count >= self.of_one_max {
+            return None;
+        }
+        *count += 1;
+        drop(taken);
+        Some(Place {
+            taken: Arc::clone(&self.taken),
+            who,
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = taken.get_mut(&self.who) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.who);
+            }
+        }
     }
 }
 

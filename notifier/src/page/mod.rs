@@ -42,8 +42,8 @@ pub(crate) use routes::NAMES as ROUTES;
 pub use signer::{Claim, Links, Purpose, Signer, SignerError};
 use site::Site;
 
-/// Threads that read and write the database for it.
-const DATABASE_THREADS: usize = 2;
+/// Threads that work with the database for it: one that writes, and may have to wait for that, and two that read.
+const DATABASE_THREADS: usize = 3;
 
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]
@@ -172,13 +172,14 @@ impl Drop for Page {
 }
 
 /// Whether an address is this host's own, as where the page is tried out.
-fn is_here(url: &str) -> bool {
+pub(crate) fn is_here(url: &str) -> bool {
     ["http://127.", "http://localhost", "http://[::1]"]
         .iter()
         .any(|here| url.starts_with(here))
 }
 
-fn now() -> Time {
+/// The system's clock.
+pub(crate) fn now() -> Time {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Time::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }

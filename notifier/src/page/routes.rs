@@ -138,11 +138,28 @@ async fn answer(site: Arc<Site>, route: Route, request: Request) -> Response<Bod
     } else if parts.method == Method::POST && !ask.is_own && !route.is_open {
         Err(Refusal::Foreign)
     } else {
-        match form(&parts.method, &parts.headers, body).await {
+        let read = match parts.method {
+            Method::POST => match site.limits.forms.take(ask.client) {
+                Some(_place) => form(&parts.headers, body).await,
+                None => Err(Refusal::TooOften),
+            },
+            _ => Ok(Fields::default()),
+        };
+        match read {
             Err(refusal) => Err(refusal),
             Ok(form) => {
                 ask.form = form;
                 let worker = Arc::clone(&site);
+                // A link begins a session; a wish for one goes to another thread. Nobody closes the semaphore.
+                let is_change = match route.name {
+                    "form" | "other" => false,
+                    "link" => true,
+                    _ => parts.method == Method::POST,
+                };
+                let _turn = match is_change {
+                    true => site.writes.acquire().await.ok(),
+                    false => None,
+                };
                 let working = tokio::task::spawn_blocking(move || (route.handler)(&worker, &ask));
                 // A fault of this program in one request is that request's alone.
                 working.await.unwrap_or(Err(Refusal::Panic))
@@ -155,10 +172,7 @@ async fn answer(site: Arc<Site>, route: Route, request: Request) -> Response<Bod
 }
 
 /// The form of a request, empty if it has none.
-async fn form(method: &Method, headers: &HeaderMap, body: Body) -> Result<Fields, Refusal> {
-    if method != Method::POST {
-        return Ok(Fields::default());
-    }
+async fn form(headers: &HeaderMap, body: Body) -> Result<Fields, Refusal> {
     let told = headers
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());

@@ -1,9 +1,8 @@
 //! Connections, within bounds: how many, how long, how much; and the headers of every answer.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -23,7 +22,7 @@ use tokio::sync::Semaphore;
 use tokio::time;
 
 use super::ask::Peer;
-use super::limits::Who;
+use super::limits::Places;
 use super::routes;
 use super::site::Site;
 
@@ -78,7 +77,7 @@ pub(super) async fn serve(listener: std::net::TcpListener, site: &Arc<Site>) {
         }
     };
     let router = routes::router(site);
-    let taken = Arc::new(Mutex::new(HashMap::new()));
+    let places = Places::new(OF_ONE_MAX);
     let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     // Nobody closes the semaphore: this ends with the runtime.
     while let Ok(seat) = Arc::clone(&seats).acquire_owned().await {
@@ -86,7 +85,7 @@ pub(super) async fn serve(listener: std::net::TcpListener, site: &Arc<Site>) {
             Ok((stream, peer)) => {
                 let address = peer.ip().to_canonical();
                 let is_trusted = site.trusted.iter().any(|net| net.contains(&address));
-                let place = (!is_trusted).then(|| Place::take(&taken, address.into()));
+                let place = (!is_trusted).then(|| places.take(address.into()));
                 if place.as_ref().is_some_and(Option::is_none) {
                     site.status.page_refused("too_often");
                     continue;
@@ -102,44 +101,6 @@ pub(super) async fn serve(listener: std::net::TcpListener, site: &Arc<Site>) {
             Err(error) => {
                 tracing::debug!(%error, "page: a connection could not be taken");
                 time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-/// How many connections each client has; no more entries than there are seats.
-type Taken = Arc<Mutex<HashMap<Who, usize>>>;
-
-/// One of the connections that a client may have; given back when dropped.
-struct Place {
-    taken: Taken,
-    who: Who,
-}
-
-impl Place {
-    /// Nothing if the client has all that it may have.
-    fn take(taken: &Taken, who: Who) -> Option<Self> {
-        let mut all = taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = all.entry(who).or_insert(0);
-        if *count >= OF_ONE_MAX {
-            return None;
-        }
-        *count += 1;
-        drop(all);
-        Some(Self {
-            taken: Arc::clone(taken),
-            who,
-        })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut all = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = all.get_mut(&self.who) {
-            *count -= 1;
-            if *count == 0 {
-                all.remove(&self.who);
             }
         }
     }

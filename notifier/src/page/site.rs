@@ -9,10 +9,11 @@ use crossbeam::channel::Sender;
 use ipnet::IpNet;
 use minijinja::Value;
 use ringtap_config::{Config, Policy, QuietHours};
+use tokio::sync::Semaphore;
 
 use super::ask::{Ask, Proxies};
 use super::base::Base;
-use super::limits::{Limit, Rate, Who};
+use super::limits::{Limit, Places, Rate, Who};
 use super::signer::{Signer, hash, random, word};
 use super::view::Views;
 use super::{PageError, now};
@@ -56,6 +57,13 @@ const ALL_WISHES: Rate = Rate {
     per_s: 0.5,
 };
 
+/// How long a change waits for another program that writes, as a large import does: somebody has said that they want no more mails, and mail
+/// services say it once. Shorter than a connection lives.
+const WRITE_WAIT: Duration = Duration::from_secs(20);
+
+/// Forms that are on their way from one client at once, whoever passes them on: each holds a connection until it is whole.
+const FORMS_OF_ONE_MAX: usize = 8;
+
 /// What all requests share.
 pub(super) struct Site {
     pub(super) base: Base,
@@ -73,7 +81,12 @@ pub(super) struct Site {
     /// Mail addresses for which somebody wants a link.
     pub(super) asks: Sender<String>,
     session: Duration,
+    /// For what is written.
     store: Mutex<Store>,
+    /// For what is only read: whoever has to wait for another program's writing holds up no reader.
+    reader: Mutex<Store>,
+    /// One change at a time is at work, so that those that wait hold no thread that readers need.
+    pub(super) writes: Semaphore,
 }
 
 /// How often somebody may ask for something.
@@ -84,6 +97,7 @@ pub(super) struct Limits {
     pub(super) wishes: Limit,
     pub(super) site_wishes: Limit,
     pub(super) all_wishes: Limit,
+    pub(super) forms: Places,
 }
 
 /// What is answered.
@@ -178,6 +192,7 @@ impl Site {
     ) -> Result<Self, PageError> {
         let notifier = &config.notifier;
         let mut store = Store::open(database)?;
+        store.wait_for_others(WRITE_WAIT)?;
         let began = Instant::now();
         Ok(Self {
             base: Base::new(public_url),
@@ -193,6 +208,7 @@ impl Site {
                 wishes: Limit::new(WISHES, began),
                 site_wishes: Limit::new(SITE_WISHES, began),
                 all_wishes: Limit::new(ALL_WISHES, began),
+                forms: Places::new(FORMS_OF_ONE_MAX),
             },
             status,
             policy: config.policy.clone(),
@@ -202,10 +218,17 @@ impl Site {
             asks,
             session: HOUR * notifier.page.session_hours,
             store: Mutex::new(store),
+            reader: Mutex::new(Store::open(database)?),
+            writes: Semaphore::new(1),
         })
     }
 
-    /// The database; for a few short statements.
+    /// The database, to read from; for a few short statements.
+    pub(super) fn reading(&self) -> MutexGuard<'_, Store> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The database, for a few short changes.
     pub(super) fn store(&self) -> MutexGuard<'_, Store> {
         // Each change is a transaction: one that a panic has cut off was rolled back.
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
@@ -214,7 +237,7 @@ impl Site {
     /// Who asks.
     pub(super) fn signed(&self, ask: &Ask) -> Result<Signed, Refusal> {
         let session = ask.session.ok_or(Refusal::SignedOut)?;
-        let store = self.store();
+        let store = self.reading();
         let user = store.session(&session, now())?.ok_or(Refusal::SignedOut)?;
         let visitor = store.visitor(user)?.ok_or(Refusal::SignedOut)?;
         drop(store);

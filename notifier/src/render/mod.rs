@@ -1,5 +1,5 @@
 //! From a notice to a mail: semantics.md §7.1 and §7.2. Mails are put together by the MIME library, never
-//! from strings; the words are in `wording`, the layout in `templates`, how a number looks in `number`, a caller in `caller`,
+//! from strings; the words are in `wording`, the layout in `templates`, how a number looks in `number`, a caller in `caller`, what a template of the operator's makes of one in `strangers`,
 //! a time in `when`; `bundle` has the mails that tell several calls, `invitation` the one that tells none, `sample` one of each that there can be.
 
 mod bundle;
@@ -7,6 +7,7 @@ mod caller;
 mod invitation;
 mod number;
 pub mod sample;
+mod strangers;
 mod templates;
 mod when;
 mod wording;
@@ -29,7 +30,8 @@ use crate::people::Locale;
 use crate::store::Kind;
 use caller::{CallerText, shown_identity};
 use number::Numbers;
-use templates::{Failure, Templates, is_within_tag};
+use strangers::{disguised, is_linked, tags};
+use templates::{Failure, Templates};
 use when::local;
 
 pub use templates::{BUILT_IN, TemplateFault};
@@ -113,13 +115,19 @@ impl Renderer {
             Err(failure) => return Some(failure),
         };
         let words = self.callers_words(&sample.parcel);
-        // The address of the settings is in a tag, and may have such a word in it.
-        let is_anyhow = || {
-            let built_in = self.templates.render_built_in(name, &facts.context);
-            built_in.is_ok_and(|html| is_within_tag(&html, &words))
+        // Of callers who are called otherwise, with as many signs, a template makes the same tags, unless it puts into one what a caller says.
+        let other = match self.templates.try_own(name, &disguised(&facts.context, &words))? {
+            Ok(other) => other,
+            Err(failure) => return Some(failure),
         };
-        let is_fault = is_within_tag(&text, &words) && !is_anyhow();
-        is_fault.then(|| Failure::of("puts a caller's name or number into a tag or an attribute".to_owned()))
+        let fault = if name.ends_with("html") && tags(&text) != tags(&other) {
+            "puts a caller's name or number into a tag or an attribute"
+        } else if is_linked(&text, &words) {
+            "takes the spaces out of a caller's name or number, which mail programs would make a link of then"
+        } else {
+            return None;
+        };
+        Some(Failure::of(fault.to_owned()))
     }
 
     /// What callers chose of what a mail shows, as it shows it; the directory's words are the operator's own.

@@ -2,7 +2,7 @@
 //!
 //! An own template is tried on every mail of `preview` before it is used, and where it fails, then or later, the built-in
 //! one takes its place: a mail is never lost to a layout. It cannot make markup or a link of what a caller says: HTML is
-//! always escaped, text templates cannot be drawn into HTML, and a value of a caller's within a tag is a fault.
+//! always escaped, text templates cannot be drawn into HTML, and a value of a caller's within a tag is a fault (`strangers`).
 
 use std::fmt;
 use std::fs;
@@ -309,18 +309,6 @@ impl Failure {
             what,
         }
     }
-}
-
-/// Whether any of `values` stands within a tag of `html`: in an attribute, or as a link.
-pub(super) fn is_within_tag(html: &str, values: &[String]) -> bool {
-    let tags: Vec<&str> = html
-        .split('<')
-        .skip(1)
-        .filter_map(|rest| rest.split_once('>').map(|(tag, _)| tag))
-        .collect();
-    values
-        .iter()
-        .any(|value| tags.iter().any(|tag| tag.contains(value.as_str())))
 }
 
 /// The templates in `folder`, and what cannot be taken from it.

@@ -11,6 +11,9 @@ use super::{Store, StoreError};
 /// Who a person's own changes are told to be by. No user of the system: those are names or `name (…)`.
 const OWN_HAND: &str = "(self)";
 
+/// An hour.
+const HOUR_MS: i64 = 3_600_000;
+
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditRow {
@@ -74,6 +77,22 @@ impl<'a> Hand<'a> {
             who: OWN_HAND.to_owned(),
             did,
         }
+    }
+
+    /// As [`note`](Self::note), for what somebody may change any number of times a day: the last word of an hour stands for all, so that
+    /// nobody grows the log without end.
+    pub(super) fn note_last(&self, whom: &str, detail: &str) -> rusqlite::Result<()> {
+        let others = self
+            .sql
+            .prepare_cached(
+                "DELETE FROM audit WHERE at_ms > CAST(unixepoch('subsec') * 1000 AS INTEGER) - ?4 \
+                 AND who = ?1 AND did = ?2 AND whom = ?3",
+            )?
+            .execute(params![self.who, self.did, whom, HOUR_MS])?;
+        if others == 0 {
+            return self.note(whom, detail);
+        }
+        self.note(whom, &format!("{detail} (the last of several within an hour)"))
     }
 
     /// Writes down what became of `whom`.

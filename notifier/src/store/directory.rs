@@ -26,9 +26,17 @@ pub struct Listing<'a> {
 
 impl Store {
     /// Takes entries in, and gives what is otherwise then. One that is there already, from wherever, is what this says.
+    /// A dry run does so in a copy, and keeps nobody from writing meanwhile.
     pub fn take_directory(&mut self, listing: &Listing<'_>) -> Result<Vec<Difference>, StoreError> {
+        if listing.dry_run {
+            return self.rehearsal()?.take_entries(listing);
+        }
+        self.take_entries(listing)
+    }
+
+    fn take_entries(&mut self, listing: &Listing<'_>) -> Result<Vec<Difference>, StoreError> {
         let fault = self.fault("import the directory");
-        self.atomically_unless(listing.dry_run, "import the directory", |sql| {
+        self.atomically("import the directory", |sql| {
             let list = || -> rusqlite::Result<Vec<Difference>> {
                 let before = all(sql)?;
                 let mut taken = others(sql, listing)?;
@@ -135,9 +143,10 @@ fn listed(sql: &Connection, identity: &str) -> rusqlite::Result<Option<Entry>> {
     .optional()
 }
 
+/// Without the label: it is the person's own word, which nobody else is told.
 fn subscriber(sql: &Connection, identity: &str) -> rusqlite::Result<Option<Entry>> {
     sql.prepare_cached(
-        "SELECT user.name, '', owner.label FROM known_as JOIN owner USING (account_id) JOIN user ON user.id = user_id \
+        "SELECT user.name, '', '' FROM known_as JOIN owner USING (account_id) JOIN user ON user.id = user_id \
          WHERE known_as.identity = ?1 AND (SELECT count(*) FROM owner AS all_owners \
          WHERE all_owners.account_id = owner.account_id) = 1",
     )?

@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 use super::audit::Hand;
 use super::people::everybody;
 use super::{PeopleError, Store, opted_out};
-use crate::changes::{self, Change, What};
+use crate::changes::{self, Change, Field, What};
 use crate::subscriptions::{Fault, Holding, Source, Subscription};
 
 /// People to be taken in, all or none.
@@ -38,8 +38,28 @@ pub struct Imported {
     pub accounts: usize,
     /// Of those who were not there before: people who had opted out when they were removed, and still are.
     pub opted_out: usize,
+    /// Keys that are another person's than before.
+    pub others: usize,
     /// Who is otherwise than before, and how.
     pub changes: Vec<Change>,
+}
+
+/// What it means that name and mail address of a key are both new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heirs {
+    /// A file's keys are of places as well (a desk), and it says nothing of who left: somebody else has come.
+    Others,
+    /// The operator has said which person is to be changed.
+    Same,
+}
+
+/// What is to be told of some who were put, by key.
+#[derive(Debug, Default)]
+struct Arrived<'a> {
+    /// New people who had opted out before.
+    opted_out: HashSet<&'a str>,
+    /// People whose key was another's.
+    others: HashSet<&'a str>,
 }
 
 /// What is to be of some people.
@@ -49,6 +69,8 @@ pub struct Revision {
     pub put: Vec<Subscription>,
     /// Keys of people who are to be gone.
     pub remove: Vec<String>,
+    /// Keys of people whose own wish for no messages ends in the operator's name.
+    pub lift_opt_out: Vec<String>,
 }
 
 impl Store {
@@ -63,10 +85,17 @@ impl Store {
         })
     }
 
-    /// Takes people in.
+    /// Takes people in. A dry run does so in a copy of the people, and keeps nobody from writing meanwhile.
     pub fn take(&mut self, import: &Import<'_>) -> Result<Imported, PeopleError> {
+        if import.dry_run {
+            return self.rehearsal()?.take_in(import);
+        }
+        self.take_in(import)
+    }
+
+    fn take_in(&mut self, import: &Import<'_>) -> Result<Imported, PeopleError> {
         let fault = self.fault("import subscriptions");
-        self.atomically_unless(import.dry_run, "import subscriptions", |sql| {
+        self.atomically("import subscriptions", |sql| {
             let before = everybody(sql).map_err(&fault)?;
             let named: HashSet<&str> = import.people.iter().map(|person| person.user.as_str()).collect();
             let others = before
@@ -79,8 +108,8 @@ impl Store {
                     .collect(),
                 None => Vec::new(),
             };
-            let opted_out = put(sql, import.people, &remove, &fault)?;
-            let changes = told(sql, import.did, &before, &opted_out, &fault)?;
+            let arrived = put(sql, import.people, &remove, Heirs::Others, &fault)?;
+            let changes = told(sql, import.did, &before, &arrived, &fault)?;
             let known = before.len() - before.iter().filter(|p| !named.contains(p.user.as_str())).count();
             let imported = Imported {
                 added: named.len() - known,
@@ -91,7 +120,8 @@ impl Store {
                     None => 0,
                 },
                 accounts: import.people.iter().map(|person| person.accounts.len()).sum(),
-                opted_out: opted_out.len(),
+                opted_out: arrived.opted_out.len(),
+                others: arrived.others.len(),
                 changes,
             };
             let Imported {
@@ -116,32 +146,46 @@ impl Store {
         self.atomically("change subscriptions", |sql| {
             let before = everybody(sql).map_err(&fault)?;
             let revision = revise(&before).map_err(PeopleError::Refused)?;
-            let opted_out = put(sql, &revision.put, &revision.remove, &fault)?;
-            told(sql, did, &before, &opted_out, &fault)
+            for key in &revision.lift_opt_out {
+                if !opted_out::lift(sql, did, key).map_err(&fault)? {
+                    return Err(PeopleError::Refused(format!(
+                        "{key}: has not opted out; nothing was changed"
+                    )));
+                }
+            }
+            let arrived = put(sql, &revision.put, &revision.remove, Heirs::Same, &fault)?;
+            told(sql, did, &before, &arrived, &fault)
         })
     }
 }
 
 type FaultOf<'a> = &'a dyn Fn(rusqlite::Error) -> super::StoreError;
 
-/// Makes people what is said of them, and lets go of others. Gives the new people who had opted out before.
+/// Makes people what is said of them, and lets go of others.
 fn put<'a>(
     sql: &Connection,
     people: &'a [Subscription],
     remove: &[String],
+    heirs: Heirs,
     fault: FaultOf<'_>,
-) -> Result<HashSet<&'a str>, PeopleError> {
-    let mut opted_out = HashSet::new();
+) -> Result<Arrived<'a>, PeopleError> {
+    let mut arrived = Arrived::default();
     for key in remove {
-        opted_out::keep(sql, key).map_err(fault)?;
-        sql.prepare_cached("DELETE FROM user WHERE key = ?1")
-            .and_then(|mut delete| delete.execute([key]))
-            .map_err(fault)?;
+        let_go(sql, key).map_err(fault)?;
     }
+    if heirs == Heirs::Others {
+        for person in people {
+            if is_another(sql, person).map_err(fault)? {
+                let_go(sql, &person.user).map_err(fault)?;
+                arrived.others.insert(person.user.as_str());
+            }
+        }
+    }
+    let words = opted_out::words(sql).map_err(fault)?;
     for person in people {
-        let (id, is_out) = put_person(sql, person).map_err(fault)?;
+        let (id, is_out) = put_person(sql, person, &words).map_err(fault)?;
         if is_out {
-            opted_out.insert(person.user.as_str());
+            arrived.opted_out.insert(person.user.as_str());
         }
         for (rank, holding) in (0_i64..).zip(&person.accounts) {
             put_account(sql, id, rank, holding).map_err(fault)?;
@@ -157,7 +201,23 @@ fn put<'a>(
             }));
         }
     }
-    Ok(opted_out)
+    Ok(arrived)
+}
+
+/// Removes a person with all that hangs on them, but for their wish for no messages.
+fn let_go(sql: &Connection, key: &str) -> rusqlite::Result<()> {
+    opted_out::keep(sql, key)?;
+    sql.prepare_cached("DELETE FROM user WHERE key = ?1")?
+        .execute([key])
+        .map(drop)
+}
+
+/// Whether the person's key is now that of somebody with another name and another mail address.
+fn is_another(sql: &Connection, person: &Subscription) -> rusqlite::Result<bool> {
+    sql.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM user WHERE key = ?1 AND name != ?2 AND email != ?3 COLLATE NOCASE)",
+    )?
+    .query_row([&person.user, &person.name, &person.email], |row| row.get(0))
 }
 
 /// Finds out who is otherwise now, and writes it down.
@@ -165,15 +225,31 @@ fn told(
     sql: &Connection,
     did: &str,
     before: &[Subscription],
-    opted_out: &HashSet<&str>,
+    arrived: &Arrived<'_>,
     fault: FaultOf<'_>,
 ) -> Result<Vec<Change>, PeopleError> {
     let mut changes = changes::between(before, &everybody(sql).map_err(fault)?);
     for change in &mut changes {
-        if let What::Added(all) = &mut change.what
-            && opted_out.contains(change.user.as_str())
-        {
-            all.push_str("; has opted out before and gets no messages");
+        let key = change.user.as_str();
+        let has_opted_out = arrived.opted_out.contains(key);
+        match &mut change.what {
+            What::Added(all) if has_opted_out => {
+                all.push_str("; has opted out before and gets no messages");
+            }
+            What::Changed(fields) if arrived.others.contains(key) => {
+                let at = before.binary_search_by(|person| person.user.as_str().cmp(key));
+                let was = at.ok().and_then(|at| before.get(at));
+                let mut new =
+                    "another: what the one before missed, chose and was still to be told is gone".to_owned();
+                if has_opted_out {
+                    new.push_str("; has opted out before and gets no messages");
+                }
+                let old = was.map(|was| format!("{} <{}>", was.name, was.email));
+                let name = "person".to_owned();
+                let old = old.unwrap_or_default();
+                fields.insert(0, Field { name, old, new });
+            }
+            _ => {}
         }
     }
     let hand = Hand::new(sql, did);
@@ -186,18 +262,24 @@ fn told(
 }
 
 /// The person's row number, and whether the person is new and has opted out before.
-fn put_person(sql: &Connection, person: &Subscription) -> rusqlite::Result<(i64, bool)> {
+fn put_person(
+    sql: &Connection,
+    person: &Subscription,
+    words: &opted_out::Words,
+) -> rusqlite::Result<(i64, bool)> {
     let is_known: bool = sql
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM user WHERE key = ?1)")?
         .query_row([&person.user], |row| row.get(0))?;
-    // Who holds the old mailbox, or held the key before, opened a session from there: it ends with the address.
+    // Who holds the old mailbox opened a session from there: it ends with the address.
     sql.prepare_cached(
         "DELETE FROM token WHERE user_id = (SELECT id FROM user WHERE key = ?1 AND email != ?2)",
     )?
     .execute([&person.user, &person.email])?;
+    // Whoever had the row, the key and the address before had links as well: they have whole seconds, and those of this one are good.
     let id = sql
         .prepare_cached(
-            "INSERT INTO user (key, name, email, locale, timezone, subscribed, source) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+            "INSERT INTO user (key, name, email, locale, timezone, subscribed, source, links_from_ms) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, unixepoch() * 1000 - 1) \
              ON CONFLICT (key) DO UPDATE SET name = ?2, email = ?3, locale = ?4, timezone = ?5, subscribed = ?6, \
              source = iif(source = 'hand', source, ?7) \
              RETURNING id",
@@ -216,7 +298,7 @@ fn put_person(sql: &Connection, person: &Subscription) -> rusqlite::Result<(i64,
         )?;
     sql.prepare_cached("DELETE FROM owner WHERE user_id = ?1")?
         .execute([id])?;
-    let is_out = !is_known && opted_out::honour(sql, id, &person.email)?;
+    let is_out = !is_known && opted_out::honour(sql, id, &person.email, words)?;
     Ok((id, is_out))
 }
 

@@ -31,9 +31,10 @@ mod told;
 mod turns;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ringtap_journal::schema::{Schema, SchemaError};
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 pub use audit::AuditRow;
 pub use by_hand::OutboxRow;
@@ -50,7 +51,7 @@ pub use packing::{Attempt, Rules};
 pub use people::{AccountRow, OwnWord, PeopleError};
 pub use reached::{Hold, Placed};
 pub use retention::{Retention, Swept};
-pub use sessions::Hash;
+pub use sessions::{Hash, Revoked};
 pub use told::{Reached, Told, ToldCall};
 pub use turns::Queued;
 
@@ -237,6 +238,18 @@ pub const DATABASE: Schema = Schema {
     drafts: &[],
 };
 
+/// What an import changes or goes by, in an order in which rows refer to such as are there.
+const PEOPLE_TABLES: [&str; 8] = [
+    "secret",
+    "opted_out",
+    "user",
+    "account",
+    "owner",
+    "alias",
+    "known_as",
+    "directory",
+];
+
 /// A fault of the database, with its file's name.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -276,6 +289,20 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Whether another program was writing for longer than this one waited: later it may work.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        let Self::Sqlite { source, .. } = self else {
+            return false;
+        };
+        matches!(
+            source.sqlite_error_code(),
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+        )
+    }
+}
+
 /// The open database.
 #[derive(Debug)]
 pub struct Store {
@@ -312,19 +339,41 @@ impl Store {
         }
     }
 
+    /// From now on changes wait for other programs' for so long, before they fail.
+    pub fn wait_for_others(&mut self, wait: Duration) -> Result<(), StoreError> {
+        let waits = self.connection.busy_timeout(wait);
+        waits.map_err(self.fault("set how long changes wait"))
+    }
+
+    /// A copy in memory of who is subscribed, as of one moment, and of nothing else.
+    fn rehearsal(&self) -> Result<Self, StoreError> {
+        let copy = || -> rusqlite::Result<Connection> {
+            let copy = Connection::open_in_memory()?;
+            for migration in DATABASE.migrations {
+                copy.execute_batch(migration)?;
+            }
+            let from = self.path.to_string_lossy();
+            copy.execute("ATTACH ?1 AS original", [from])?;
+            let mut all = "BEGIN;".to_owned();
+            for table in PEOPLE_TABLES {
+                all.push_str(&format!(
+                    "INSERT INTO main.{table} SELECT * FROM original.{table};"
+                ));
+            }
+            copy.execute_batch(&format!("{all}COMMIT; DETACH original; PRAGMA foreign_keys = on"))?;
+            Ok(copy)
+        };
+        Ok(Self {
+            path: self.path.clone(),
+            connection: copy().map_err(self.fault("copy the people"))?,
+            clocks: self.clocks,
+            called: turns::CalledUp::default(),
+        })
+    }
+
     /// Runs `work` in one transaction which is committed only if it succeeds.
     fn atomically<T, E: From<StoreError>>(
         &mut self,
-        doing: &'static str,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
-    ) -> Result<T, E> {
-        self.atomically_unless(false, doing, work)
-    }
-
-    /// As [`atomically`](Self::atomically), but a dry run leaves no trace of it.
-    fn atomically_unless<T, E: From<StoreError>>(
-        &mut self,
-        dry_run: bool,
         doing: &'static str,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
@@ -339,9 +388,7 @@ impl Store {
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(fault)?;
         let done = work(&transaction)?;
-        if !dry_run {
-            transaction.commit().map_err(fault)?;
-        }
+        transaction.commit().map_err(fault)?;
         Ok(done)
     }
 

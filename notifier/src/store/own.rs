@@ -17,7 +17,7 @@ use crate::quiet::Quiet;
 const HOUR_MS: i64 = 3_600_000;
 /// A day.
 const DAY_MS: i64 = 24 * HOUR_MS;
-/// People at one address: each is sent a link.
+/// People at one address who are each sent a link at one wish: those whose turn it is.
 const AT_ADDRESS_MAX: u32 = 8;
 
 /// A person who may look at the own page.
@@ -130,7 +130,7 @@ impl Store {
                     ("muted", &muted),
                 ];
                 let chosen = chosen.map(|(name, value)| format!("{name}={}", value.as_deref().unwrap_or("-")));
-                Hand::own(sql, "page settings").note(&key, &chosen.join(" "))
+                Hand::own(sql, "page settings").note_last(&key, &chosen.join(" "))
             };
             choose().map_err(&fault)
         })
@@ -153,20 +153,26 @@ impl Store {
                     opted_out::end(sql, user)?;
                 }
                 let detail = if is_out { "opted out" } else { "subscribed again" };
-                Hand::own(sql, "page subscription").note(&key, detail)
+                Hand::own(sql, "page subscription").note_last(&key, detail)
             };
             opt_out().map_err(&fault)
         })
     }
 
-    /// Those whom the administrator has subscribed with this mail address, written in whatever case.
+    /// Those whom the administrator has subscribed with this mail address, written in whatever case; the first of them if there are many,
+    /// who never had a link or whose last is the oldest.
     pub fn people_at(&self, email: &str) -> Result<Vec<i64>, StoreError> {
         let read = || -> rusqlite::Result<Vec<i64>> {
             self.connection
                 .prepare_cached(
-                    "SELECT id FROM user WHERE email = ?1 COLLATE NOCASE AND subscribed ORDER BY id LIMIT ?2",
+                    "SELECT id FROM user WHERE email = ?1 COLLATE NOCASE AND subscribed \
+                     ORDER BY (SELECT max(created_ms) FROM outbox WHERE user_id = user.id AND channel = ?3 AND kind = ?4) \
+                     NULLS FIRST, id LIMIT ?2",
                 )?
-                .query_map(params![email, AT_ADDRESS_MAX], |row| row.get(0))?
+                .query_map(
+                    params![email, AT_ADDRESS_MAX, Channel::Mail.as_str(), Kind::Link.as_str()],
+                    |row| row.get(0),
+                )?
                 .collect()
         };
         read().map_err(self.fault("look up a mail address"))

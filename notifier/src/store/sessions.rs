@@ -1,8 +1,11 @@
 //! Who is signed in, and what links are signed with. Of what was given out only hashes are kept.
 
+use std::fmt;
+
 use ringtap_record::Time;
 use rusqlite::{OptionalExtension as _, params};
 
+use super::audit::Hand;
 use super::outbox::millis;
 use super::{Store, StoreError};
 
@@ -11,6 +14,22 @@ const SESSION: &str = "session";
 
 /// A SHA-256.
 pub type Hash = [u8; 32];
+
+/// What was made void.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Revoked {
+    /// People whose links open the page no more.
+    pub people: usize,
+    /// Sessions that were open.
+    pub sessions: usize,
+}
+
+impl fmt::Display for Revoked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { people, sessions } = self;
+        write!(f, "links of {people} people are void, {sessions} sessions ended")
+    }
+}
 
 impl Store {
     /// The secret of this name, which is `fresh` from now on if there is none yet.
@@ -72,6 +91,29 @@ impl Store {
             )
             .map(drop)
             .map_err(self.fault("end sessions"))
+    }
+
+    /// Signs out the person with this key, or everybody, by the operator's word: as [`void_links`](Self::void_links). Nobody may be of that key.
+    pub fn revoke_links(&mut self, user: Option<&str>, now: Time) -> Result<Revoked, StoreError> {
+        let fault = self.fault("void links");
+        self.atomically("void links", |sql| {
+            let revoke = || -> rusqlite::Result<Revoked> {
+                let sessions = sql.execute(
+                    "DELETE FROM token WHERE ?1 IS NULL OR user_id = (SELECT id FROM user WHERE key = ?1)",
+                    [user],
+                )?;
+                let people = sql.execute(
+                    "UPDATE user SET links_from_ms = ?2 WHERE ?1 IS NULL OR key = ?1",
+                    params![user, millis(now)],
+                )?;
+                let revoked = Revoked { people, sessions };
+                if user.is_none() || people > 0 {
+                    Hand::new(sql, "page revoke").note(user.unwrap_or_default(), &revoked.to_string())?;
+                }
+                Ok(revoked)
+            };
+            revoke().map_err(&fault)
+        })
     }
 
     /// As [`end_sessions`](Self::end_sessions), and links that were sent up to `now` open the page no more.

@@ -223,7 +223,8 @@ fn subscriptions_and_mails_of_earlier_programs() {
         // What waited goes out now; nobody is told again of what the journal still holds.
         Connection::open(dir.path().join("n.db"))
             .unwrap()
-            .execute_batch("UPDATE outbox SET next_attempt_ms = 0")
+            // At whatever hour this runs.
+            .execute_batch("UPDATE outbox SET next_attempt_ms = 0; UPDATE user SET quiet_hours = 'off'")
             .unwrap();
         Writer::spawn(&dir.path().join("j.db"), Options::default())
             .unwrap()

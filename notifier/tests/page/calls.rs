@@ -109,6 +109,25 @@ fn callers_are_shown() {
     }
 }
 
+/// Catches somebody who has unsubscribed, and whose calls are not listed, being told that there were none; and one with none who is told otherwise.
+#[test]
+fn an_empty_list() {
+    let lab = Lab::new();
+    let cookie = lab.sign_in("Wang@", "+862583091002");
+    lab.sql().execute_batch("DELETE FROM missed").unwrap();
+    let (none, unlisted) = (
+        "You have missed no calls.",
+        "Calls that you miss are not listed while you are unsubscribed.",
+    );
+    let page = lab.get("/calls", &cookie).body;
+    assert!(page.contains(none) && !page.contains(unlisted), "{page}");
+    let seal = lab.seal(&cookie);
+    let left = lab.post("/subscription", &cookie, &format!("seal={seal}&wants=no"));
+    assert_eq!(left.status, 303);
+    let page = lab.get("/calls", &cookie).body;
+    assert!(page.contains(unlisted) && !page.contains(none), "{page}");
+}
+
 /// Catches calls that are shown in the wrong order, twice, or not at all, and a page number that breaks something.
 #[test]
 fn pages() {

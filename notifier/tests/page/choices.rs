@@ -170,3 +170,44 @@ fn a_webhook_that_is_gone() {
     assert_eq!(lab.post("/settings", &cookie, &form).status, 303);
     assert_eq!(row(&lab, "wang"), "- - - -");
 }
+
+/// Catches somebody who, by changing their mind all day, grows the audit log and pushes administrators out of what `audit list` shows; and
+/// a log that does not have the last word.
+#[test]
+fn a_change_of_mind_is_one_line() {
+    let lab = Lab::new();
+    let cookie = lab.sign_in("Wang@", "+862583091002");
+    let seal = lab.seal(&cookie);
+    let before: i64 = lab.value("SELECT count(*) FROM audit");
+    let own = "SELECT count(*) FROM audit WHERE who = '(self)'";
+    for hour in 0..2 {
+        for language in ["zh-CN", "en", "zh-CN"] {
+            let form = format!(
+                "seal={seal}&language={language}&quiet=default&channel=mail{}",
+                reasons(&[])
+            );
+            assert_eq!(lab.post("/settings", &cookie, &form).status, 303);
+            for wants in ["no", "yes"] {
+                let form = format!("seal={seal}&wants={wants}");
+                assert_eq!(lab.post("/subscription", &cookie, &form).status, 303);
+            }
+        }
+        assert_eq!(lab.value::<i64>(own), 2 * (hour + 1));
+        for (did, words) in [
+            ("page settings", "locale=zh-CN "),
+            ("page subscription", "subscribed again"),
+        ] {
+            let detail: String = lab.value(&format!(
+                "SELECT detail FROM audit WHERE who = '(self)' AND did = '{did}' ORDER BY id DESC"
+            ));
+            assert!(
+                detail.starts_with(words) && detail.ends_with("(the last of several within an hour)"),
+                "{detail}"
+            );
+        }
+        lab.sql()
+            .execute_batch("UPDATE audit SET at_ms = at_ms - 3600001; UPDATE user SET own_locale = NULL")
+            .unwrap();
+    }
+    assert_eq!(lab.value::<i64>("SELECT count(*) FROM audit"), before + 4);
+}

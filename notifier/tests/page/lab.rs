@@ -1,9 +1,11 @@
 //! A page over a database of four people, a mail server, and a client that says exactly what it is told to say.
 
 use std::fmt::Write as _;
-use std::io::{Read as _, Write as _};
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,7 +37,19 @@ pub struct Lab {
     dir: tempfile::TempDir,
     pub sink: Sink,
     pub config: Config,
+    /// As a file says it.
+    text: String,
     pub page: Page,
+}
+
+/// The program at work.
+pub struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _gone = self.0.wait();
+    }
 }
 
 impl Lab {
@@ -58,9 +72,8 @@ impl Lab {
             sink.address
         );
         let config = ringtap_config::from_toml(&text, "test").unwrap();
-        let people = subscriptions::read(Path::new("p.csv"), PEOPLE.as_bytes(), &config.plan).unwrap();
         let database = dir.path().join("n.db");
-        Store::open(&database).unwrap().import(&people, false).unwrap();
+        subscribe(&config, &database);
         let page = Page::serve(&config, &database, Arc::new(Status::default()))
             .unwrap()
             .unwrap();
@@ -68,8 +81,43 @@ impl Lab {
             dir,
             sink,
             config,
+            text,
             page,
         }
+    }
+
+    /// The program on these files, once it works, and where it serves the page.
+    pub fn run(&self) -> (Running, SocketAddr) {
+        fs::write(self.path("ringtap.toml"), &self.text).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_ringtap-notifier"))
+            .args(["run", "--log-numbers", "full", "--config"])
+            .arg(self.path("ringtap.toml"))
+            .arg("--journal")
+            .arg(self.path("j.db"))
+            .arg("--database")
+            .arg(self.path("n.db"))
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let running = Running(child);
+        let mut line_with = |words: &str| {
+            let mut lines = log.by_ref().map_while(Result::ok);
+            lines
+                .find(|line| line.contains(words))
+                .unwrap_or_else(|| panic!("never said: {words}"))
+        };
+        let served = line_with("people's page is served");
+        line_with("ready");
+        let address = served.split("address=").nth(1).unwrap().trim().parse().unwrap();
+        // Whatever else it says, it is not kept from saying it.
+        std::thread::spawn(move || log.for_each(drop));
+        (running, address)
+    }
+
+    /// Brings the people again.
+    pub fn subscribe(&self) {
+        subscribe(&self.config, &self.path("n.db"));
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -111,10 +159,15 @@ impl Lab {
     }
 
     pub fn record(&self, records: impl Iterator<Item = CallRecord>) -> IntakeTotals {
+        self.write(records);
+        self.work()
+    }
+
+    /// Records calls, and leaves them to whoever reads the journal.
+    pub fn write(&self, records: impl Iterator<Item = CallRecord>) {
         let writer = Writer::spawn(&self.path("j.db"), Options::default()).unwrap();
         records.for_each(|record| writer.send(record).unwrap());
         writer.finish().unwrap();
-        self.work()
     }
 
     /// Takes records in and sends what is due.
@@ -179,6 +232,11 @@ impl Lab {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
+}
+
+fn subscribe(config: &Config, database: &Path) {
+    let people = subscriptions::read(Path::new("p.csv"), PEOPLE.as_bytes(), &config.plan).unwrap();
+    Store::open(database).unwrap().import(&people, false).unwrap();
 }
 
 pub fn missed(call: &str, account: &str) -> CallRecord {

@@ -1,6 +1,7 @@
 //! Unsubscribing, by the mail program's button (RFC 8058) and by hand.
 
 use crate::lab::Lab;
+use crate::sink::Reply;
 
 /// Catches a button in a mail program that asks back, wants a cookie, unsubscribes somebody else or nobody, or after which a call is still
 /// mailed; and a session that goes on.
@@ -40,8 +41,10 @@ fn one_click() {
 /// Catches a message that was waiting and still goes out to somebody who has left.
 #[test]
 fn what_waits_is_dropped() {
-    let lab = Lab::at("https://calls.test/", "quiet_hours = \"00:00-23:59\"\n");
+    let lab = Lab::new();
+    lab.sink.answer(&[Reply::Code(451)]);
     lab.miss(&[("c1", "+862583091002")]);
+    assert_eq!(lab.value::<String>("SELECT state FROM outbox"), "pending");
     lab.sql()
         .execute_batch("UPDATE user SET opted_out_ms = 1 WHERE key = 'wang'")
         .unwrap();

@@ -182,6 +182,82 @@ fn sessions_end() {
     assert!(!is_in(&again));
 }
 
+/// Catches a link that opens the page of somebody who was removed and brought again: the row, the key and the address are the old ones.
+#[test]
+fn links_end_with_the_person() {
+    let lab = Lab::new();
+    lab.miss(&[("c1", "+862583091003")]);
+    let page = lab.mail("zhao@").link("/l/");
+    assert_eq!(lab.get(&page, "").status, 303);
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let sql = lab.sql();
+    sql.execute_batch("PRAGMA foreign_keys = on; DELETE FROM user WHERE key = 'zhao'")
+        .unwrap();
+    lab.subscribe();
+    assert_eq!(lab.value::<i64>("SELECT id FROM user WHERE key = 'zhao'"), 4);
+    assert_eq!(lab.get(&page, "").status, 404);
+    lab.miss(&[("c2", "+862583091003")]);
+    assert_eq!(
+        lab.get(&lab.mail("zhao@").link("/l/"), "").status,
+        303,
+        "a new one"
+    );
+}
+
+/// Catches an operator's word, that no link and no session is good any more, which a running page does not obey, which takes links of other
+/// people or of later mails with it, or which the audit log does not have.
+#[test]
+fn the_operator_voids_links() {
+    let lab = Lab::new();
+    let (wang, zhao) = (
+        lab.sign_in("Wang@", "+862583091002"),
+        lab.sign_in("zhao@", "+862583091003"),
+    );
+    let is_in = |cookie: &str| lab.get("/calls", cookie).status == 200;
+    let program = |arguments: &[&str]| {
+        let done = std::process::Command::new(env!("CARGO_BIN_EXE_ringtap-notifier"))
+            .args(arguments)
+            .arg("--database")
+            .arg(lab.path("n.db"))
+            .output()
+            .unwrap();
+        (done.status.code(), String::from_utf8(done.stdout).unwrap())
+    };
+    assert_eq!(program(&["page", "revoke"]).0, Some(2), "of whom?");
+    assert_eq!(program(&["page", "revoke", "--user", "nobody"]).0, Some(2));
+    assert!(is_in(&wang) && is_in(&zhao));
+    let (code, said) = program(&["page", "revoke", "--user", "wang"]);
+    assert_eq!(code, Some(0));
+    assert_eq!(said, "links of 1 people are void, 1 sessions ended\n");
+    assert!(!is_in(&wang) && is_in(&zhao));
+    assert_eq!(lab.get(&lab.mail("Wang@").link("/l/"), "").status, 404);
+    assert_eq!(lab.get(&lab.mail("zhao@").link("/l/"), "").status, 303);
+    let (code, said) = program(&["page", "revoke", "--all"]);
+    assert_eq!(code, Some(0));
+    assert_eq!(said, "links of 4 people are void, 2 sessions ended\n");
+    assert!(!is_in(&zhao));
+    assert_eq!(lab.get(&lab.mail("zhao@").link("/l/"), "").status, 404);
+    let (_, audit) = program(&["audit", "list", "--limit", "2"]);
+    let told: Vec<_> = audit
+        .lines()
+        .map(|line| line.split('\t').skip(2).collect::<Vec<_>>().join(" "))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "page revoke  links of 4 people are void, 2 sessions ended",
+            "page revoke wang links of 1 people are void, 1 sessions ended"
+        ]
+    );
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    lab.miss(&[("later", "+862583091002")]);
+    assert_eq!(
+        lab.get(&lab.mail("Wang@").link("/l/"), "").status,
+        303,
+        "a later one"
+    );
+}
+
 /// Catches a word that was made up, and one that is as long as the real one, being taken for a session.
 #[test]
 fn made_up_sessions() {

@@ -39,7 +39,7 @@ fn house() -> House {
     house
 }
 
-/// Catches something that is kept about a person and not shown to them, and something of another's that is.
+/// Catches something that is kept about a person and not shown to them, something of another's that is, and a file of it that others may read.
 #[test]
 fn all_that_is_kept_is_shown() {
     let house = house();
@@ -72,9 +72,15 @@ fn all_that_is_kept_is_shown() {
             .refused(2, &["export", "--user", "x"])
             .contains("no such user")
     );
+    let mode = || fs::metadata(house.path("me.json")).unwrap().permissions().mode() & 0o777;
     house.done(&["export", "--user", "liming", "me.json"]);
-    let mode = fs::metadata(house.path("me.json")).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(mode(), 0o600);
+    for there in ["", "{"] {
+        house.write("me.json", there);
+        fs::set_permissions(house.path("me.json"), fs::Permissions::from_mode(0o644)).unwrap();
+        house.done(&["export", "--user", "liming", "me.json"]);
+        assert_eq!(mode(), 0o600, "a file that was there: {there:?}");
+    }
 }
 
 /// Catches octets of a person that are left in the file or in the log beside it, others who are forgotten with them, and an audit
@@ -338,4 +344,25 @@ fn an_opt_out_outlives_a_removal() {
     house.done(&["user", "remove", "li.ming"]);
     let said = house.import(&renamed, &[]);
     assert!(!said.contains("opted out"), "{said}");
+}
+
+/// Catches a person who opted out and is mailed under another key that was brought before the old one went.
+#[test]
+fn an_opt_out_outlives_a_new_key() {
+    let house = house();
+    house
+        .sql()
+        .execute_batch("UPDATE user SET opted_out_ms = 5 WHERE key = 'liming'")
+        .unwrap();
+    let renamed = "li.ming,Li Minglong,MingLong@office.test,zh-CN,UTC,yes,+862583091001,,\n";
+    let said = house.import(renamed, &["--dry-run"]);
+    assert!(said.contains("has opted out before"), "{said}");
+    let said = house.import(renamed, &[]);
+    assert!(said.contains("1 of those added had opted out"), "{said}");
+    house.done(&["user", "remove", "liming"]);
+    assert!(house.done(&["user", "show", "li.ming"]).contains("no: opted out"));
+    let mails = house.sink.mails().len();
+    house.miss("0b", LIMING);
+    house.done(&["once"]);
+    assert_eq!(house.sink.mails().len(), mails);
 }

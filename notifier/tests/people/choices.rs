@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use ringtap_notifier::people::Locale;
-use ringtap_notifier::store::{Batch, Channel, Store};
+use ringtap_notifier::store::{Asked, Batch, Channel, Store};
 use ringtap_notifier::subscriptions;
+use ringtap_record::Time;
 use rusqlite::Connection;
 
 const FILE: &str = "\
@@ -60,4 +61,30 @@ fn own_choices_hold_through_imports() {
     assert!(store.is_empty().unwrap());
     set(&path, "opted_out_ms = NULL");
     assert_eq!(owners(&mut store), [1, 2]);
+}
+
+/// Catches the ninth person at one mail address, who never gets a link, and an address to which one wish sends any number of them.
+#[test]
+fn everybody_at_an_address_gets_a_link() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::open(&dir.path().join("n.db")).unwrap();
+    let header = FILE.lines().next().unwrap();
+    let rows = (10..21).map(|n| format!("u{n},U,front@office.test,en,UTC,yes,+8625830910{n},,\n"));
+    let file = format!("{header}\n{}", rows.collect::<String>());
+    let plan = ringtap_config::from_toml("", "test").unwrap().plan;
+    let people = subscriptions::read(Path::new("p.csv"), file.as_bytes(), &plan).unwrap();
+    store.import(&people, true).unwrap();
+    let mut told = Vec::new();
+    for minute in 0..2 {
+        let now = Time::from_micros(1_700_000_000_000_000).plus_ms(minute * 120_000);
+        let at = store.people_at("Front@office.test").unwrap();
+        assert_eq!(at.len(), 8);
+        for user in at {
+            assert_eq!(store.ask_for_link(user, 3, 6, now).unwrap(), Asked::Queued);
+            told.push(user);
+        }
+    }
+    told.sort_unstable();
+    told.dedup();
+    assert_eq!(told, (1..=11).collect::<Vec<i64>>());
 }

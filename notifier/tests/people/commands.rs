@@ -68,6 +68,85 @@ fn people_are_added_changed_shown_and_removed() {
     assert_eq!(house.done(&["account", "list"]), "");
 }
 
+/// Catches an account that is shared, left without an owner or added twice by mistake, and nobody hears of it.
+#[test]
+fn accounts_in_common_are_told() {
+    let house = House::new();
+    house.import(PEOPLE, &[]);
+    let said = |arguments: &[&str]| {
+        let (status, _, said) = house.program(arguments);
+        assert_eq!(status, 0, "{said}");
+        said
+    };
+    let add = |user, account| {
+        said(&[
+            "user",
+            "add",
+            user,
+            "--name",
+            "X",
+            "--email",
+            "x@office.test",
+            "--account",
+            account,
+        ])
+    };
+    // One of several owners' and another one's.
+    let told = add("zoe", "1005");
+    assert!(told.contains("+862583091005 is anna's and bo's too"), "{told}");
+    assert_eq!(add("eve", "+862583097777"), "");
+    let told = said(&["account", "add", "zoe", "+862583097777"]);
+    assert!(told.contains("+862583097777 is eve's too"), "{told}");
+    let told = house.refused(2, &["account", "add", "zoe", "+862583097777"]);
+    assert!(
+        told.contains("zoe has account +862583097777 already: `account change`"),
+        "{told}"
+    );
+    assert_eq!(said(&["user", "remove", "eve"]), "");
+    let told = said(&["user", "remove", "zoe"]);
+    assert!(told.contains("+862583097777 is nobody's any more"), "{told}");
+    assert!(!told.contains("+862583091005"), "{told}");
+}
+
+/// Catches an opt-out that is lifted by a command which says that nothing was changed, and one that is lifted for the new address alone.
+#[test]
+fn an_opt_out_is_lifted_with_the_rest_or_not_at_all() {
+    let house = House::new();
+    house.import(PEOPLE, &[]);
+    house
+        .sql()
+        .execute_batch("UPDATE user SET opted_out_ms = 5 WHERE key = 'anna'")
+        .unwrap();
+    let said = house.refused(2, &["user", "change", "anna", "--lift-opt-out", "--email", "x"]);
+    assert!(said.contains("nothing was changed"), "{said}");
+    assert!(house.done(&["user", "show", "anna"]).contains("no: opted out"));
+    let said = house.refused(2, &["user", "change", "bo", "--lift-opt-out", "--name", "B"]);
+    assert!(
+        said.contains("bo: has not opted out; nothing was changed"),
+        "{said}"
+    );
+    assert!(house.done(&["user", "show", "bo"]).contains("name\tBo\n"));
+    let said = house.done(&[
+        "user",
+        "change",
+        "anna",
+        "--lift-opt-out",
+        "--email",
+        "berg@office.test",
+    ]);
+    assert_eq!(said, "changed\tanna\temail anna@office.test → berg@office.test\n");
+    assert!(
+        house
+            .done(&["user", "show", "anna"])
+            .contains("subscribed\tyes\n")
+    );
+    let audit = house.done(&["audit", "list", "--user", "anna"]);
+    assert!(
+        audit.contains("\topt-out lifted") && audit.contains("berg@"),
+        "{audit}"
+    );
+}
+
 /// Catches a command that does what cannot be, or says neither what is at fault nor what to do.
 #[test]
 fn what_cannot_be_is_refused_in_words() {
@@ -135,7 +214,10 @@ fn what_cannot_be_is_refused_in_words() {
             &["account", "add", "bo", "1008", "--alias", "1006"],
             &["belongs to account +862583091005"],
         ),
-        (&["account", "add", "anna", "1005"], &["stands in line"]),
+        (
+            &["account", "add", "anna", "1005"],
+            &["anna has account +862583091005 already"],
+        ),
         (&["account", "show", "1008"], &["no such account", "account list"]),
         (&["account", "change", "1005"], &["required"]),
         (

@@ -77,13 +77,13 @@ fn entries_go_in_and_out() {
     assert_eq!(said, "1 entries: 0 added, 1 changed, 1 removed\n");
 }
 
-/// Catches a colleague who calls and stays a number, one who is called by another's name because a desk is shared, and an entry
-/// that the subscription overrules.
+/// Catches a colleague who calls and stays a number, one who is called by another's name because a desk is shared, an entry
+/// that the subscription overrules, and a person's own word for an account that others are told.
 #[test]
 fn subscribers_are_known_callers() {
     let house = House::new();
     house.import(
-        "anna,Anna,anna@office.test,en,UTC,yes,+862583091005,desk,1006\n\
+        "anna,Anna,anna@office.test,en,UTC,yes,+862583091005,\"private, do not give out\",1006\n\
          bo,Bo,bo@office.test,en,UTC,no,+862583091007,,\n\
          anna,Anna,anna@office.test,en,UTC,yes,+862583091007,,\n\
          bo,Bo,bo@office.test,en,UTC,no,+862583091008,,\n",
@@ -104,8 +104,8 @@ fn subscribers_are_known_callers() {
     assert_eq!(
         known.into_iter().collect::<Vec<_>>(),
         [
-            ("+862583091005".to_owned(), entry("Anna", "", "desk")),
-            ("+862583091006".to_owned(), entry("Anna", "", "desk")),
+            ("+862583091005".to_owned(), entry("Anna", "", "")),
+            ("+862583091006".to_owned(), entry("Anna", "", "")),
             ("+862583091008".to_owned(), entry("Bo Li", "Sales", "")),
         ]
     );

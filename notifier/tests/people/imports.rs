@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 
-use crate::house::{HEADER, House, octets};
+use crate::house::{HEADER, House, LIMING, octets};
 
 const ANNA: &str = "anna,Anna,anna@office.test,en,UTC,yes,+862583091005,desk,1006\n";
 const BO: &str = "bo,Bo,bo@office.test,en,UTC,yes,+862583091007,,\n";
@@ -45,6 +45,81 @@ fn a_dry_run_tells_all_and_writes_nothing() {
     );
     house.import(rows, &["--replace"]);
     assert_eq!(house.import(rows, &["--dry-run", "--replace"]), "");
+}
+
+/// Catches a dry run that keeps others from writing, or waits for them.
+#[test]
+fn a_dry_run_is_in_nobodys_way() {
+    let house = House::new();
+    house.import(ANNA, &[]);
+    house.write("d.csv", "number,name,department,label\n1001,Li,,\n");
+    let sql = house.sql();
+    sql.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let told = house.import(BO, &["--dry-run", "--replace"]);
+    assert!(
+        told.contains("added\tbo\t") && told.contains("removed\tanna\t"),
+        "{told}"
+    );
+    let told = house.done(&["directory", "import", "d.csv", "--dry-run"]);
+    assert!(told.starts_with("added\t+862583091001\t"), "{told}");
+    sql.execute_batch("ROLLBACK").unwrap();
+}
+
+/// Catches calls, messages, choices and an opt-out of whoever held a key before that go to the one who has it now, an import that does not
+/// tell of that beforehand, and a person who loses them though only the name or only the address is new.
+#[test]
+fn a_key_given_to_another_person() {
+    let house = House::new();
+    let desk = |name: &str, email: &str| {
+        format!("desk1,{name},{email}@office.test,en,Asia/Shanghai,yes,+862583091001,,\n")
+    };
+    house.import(&desk("Anna", "anna"), &[]);
+    house.miss("0a", LIMING);
+    house.done(&["once"]);
+    house
+        .sql()
+        .execute_batch(
+            "INSERT INTO token VALUES (x'0badcafe', 1, 'session', 7, 8);
+             UPDATE outbox SET state = 'pending', done_ms = NULL;
+             UPDATE user SET opted_out_ms = 5, muted = '[\"BUSY\"]', policy = '{\"busy\":false}', channels = 'mail'",
+        )
+        .unwrap();
+    let left = || -> (i64, i64, String) {
+        let kept = "SELECT (SELECT count(*) FROM missed), (SELECT count(*) FROM outbox), \
+                    ifnull(opted_out_ms, '-') || ifnull(muted, '-') || ifnull(policy, '-') || ifnull(channels, '-') FROM user";
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        house.sql().query_row(kept, (), row).unwrap()
+    };
+    let kept = left();
+    assert_eq!((kept.0, kept.1), (1, 1));
+    house.import(&desk("Anna Berg", "anna"), &[]);
+    house.import(&desk("Anna Berg", "anna.berg"), &[]);
+    house.done(&[
+        "user",
+        "change",
+        "desk1",
+        "--name",
+        "Anna",
+        "--email",
+        "anna@office.test",
+    ]);
+    assert_eq!(left(), kept, "the same person");
+    let told = house.import(&desk("Bo", "bo"), &["--dry-run"]);
+    assert!(
+        told.contains("changed\tdesk1\tperson Anna <anna@office.test> → another: "),
+        "{told}"
+    );
+    assert_eq!(left(), kept);
+    let said = house.import(&desk("Bo", "bo"), &[]);
+    assert!(said.contains("1 keys are another person's now"), "{said}");
+    assert_eq!(left(), (0, 0, "----".to_owned()));
+    assert!(house.done(&["audit", "list"]).contains("→ another: "));
+    house.done(&["once"]);
+    assert_eq!(house.sink.mails().len(), 1, "Anna's, and none to Bo");
+    // The word of the one before holds for the address that it was about.
+    let anna = desk("Anna", "anna").replace("desk1", "anna");
+    let said = house.import(&anna, &[]);
+    assert!(said.contains("1 of those added had opted out"), "{said}");
 }
 
 /// Catches an empty file that removes everybody, and a replacement that removes who came another way.

@@ -200,7 +200,8 @@ impl Running {
             .arg(folder.join("journal.db"))
             .arg("--database")
             .arg(folder.join("notifier.db"))
-            .args(["--metrics", "127.0.0.1:0"])
+            // Masked, a number that should not be there could not be found.
+            .args(["--metrics", "127.0.0.1:0", "--log-numbers", "full"])
             .env("RUST_LOG", "trace")
             .stderr(Stdio::piped())
             .spawn()

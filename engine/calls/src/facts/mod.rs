@@ -98,6 +98,11 @@ impl IdentityIndex {
     pub(crate) const fn is_none(self) -> bool {
         self.0 == u8::MAX
     }
+
+    /// Where it stands among the leg's identities; beyond them if it is none.
+    pub(crate) fn place(self) -> usize {
+        usize::from(self.0)
+    }
 }
 
 /// What is known of the caller. The claim of the best header on the best segment counts (semantics.md §3.3).
@@ -138,6 +143,9 @@ impl CallerFacts {
         ringtap_identity::withheld(self.privacy, source, self.from_anonymous)
     }
 }
+
+/// A leg off the table. It is handed on several times, so it stands in a place of its own from then on.
+pub type ClosedLeg = Box<LegFacts>;
 
 impl LegFacts {
     /// A key that puts legs into the same order in every run, whichever message came first.
@@ -234,7 +242,7 @@ impl LegFacts {
 
     /// The identity behind an index.
     pub(crate) fn identity(&self, index: IdentityIndex) -> Option<&Identity> {
-        self.identities.get(usize::from(index.0))
+        self.identities.get(index.place())
     }
 
     fn remember_diversions(&mut self, found: Vec<Diversion>) {

@@ -6,7 +6,10 @@ use ringtap_identity::{
     CalledSource, Contact, Segment, asserted_callee, called, caller, caller_from, diversions,
 };
 use ringtap_record::Time;
-use ringtap_sip::{Header, Message, Method, Start, addr::name_addr};
+use ringtap_sip::addr::name_addr;
+use ringtap_sip::sdp;
+use ringtap_sip::uri::{Uri, uri};
+use ringtap_sip::{Header, Message, Method, Start};
 
 use super::hop::Hop;
 use super::{IdentityIndex, LegFacts};
@@ -184,19 +187,24 @@ impl LegFacts {
         // Where the end of the headers is cut off, Privacy may have stood there: From alone then (§3.4).
         let read_caller = if message.truncated() { caller_from } else { caller };
         let claim = read_caller(message, segment, &rules.plan);
-        self.nature = self.nature.union(Nature::of(
+        let offer = sdp::offer(message);
+        let request_uri = message.request_uri().and_then(uri);
+        let nature = Nature::of(
             message,
+            request_uri.as_ref(),
+            offer.as_ref(),
             target.as_ref(),
             claim.identity.as_ref(),
             rules,
-        ));
+        );
+        self.nature = self.nature.union(nature);
         self.caller.join(claim, segment);
         if message.header(Header::HistoryInfo).is_some() || message.header(Header::Diversion).is_some() {
             self.remember_diversions(diversions(message, &rules.plan, segment));
         }
         let target = target.map_or(IdentityIndex::NONE, |identity| self.remember(identity));
         self.read_to(message, segment, rules);
-        self.ties.read(message, segment, context);
+        self.ties.read(message, offer.as_ref(), segment, context);
         if self.referred_by.is_none()
             && let Some(by) = message.header(Header::ReferredBy).and_then(name_addr)
         {
@@ -207,7 +215,6 @@ impl LegFacts {
         let mut vias = message.vias();
         let parent = vias.nth(1).map_or(0, |via| context.keys.hop(&via));
         let below = if parent == 0 { 1 } else { 2 + vias.count() };
-        let uri = message.request_uri().unwrap_or_default();
         let Some(hop) = self.hop_mut(via, message.cseq()) else {
             return;
         };
@@ -217,8 +224,8 @@ impl LegFacts {
         hop.phone = phone;
         hop.parent = parent;
         hop.depth = u8::try_from(below).unwrap_or(u8::MAX);
-        hop.contact = context.keys.short(uri);
-        if is_voicemail_uri(uri) {
+        hop.contact = context.keys.short(message.request_uri().unwrap_or_default());
+        if request_uri.is_some_and(|uri| is_voicemail(&uri)) {
             hop.mark(Hop::VOICEMAIL_URI);
         }
     }
@@ -458,9 +465,8 @@ fn phone(
 }
 
 /// RFC 4458: a Request-URI with `target=` and `cause=` leads to voicemail.
-fn is_voicemail_uri(uri: &[u8]) -> bool {
-    ringtap_sip::uri::uri(uri)
-        .is_some_and(|uri| uri.params.get(b"target").is_some() && uri.params.get(b"cause").is_some())
+fn is_voicemail(uri: &Uri<'_>) -> bool {
+    uri.params.has(b"target") && uri.params.has(b"cause")
 }
 
 /// Semantics.md §2.6: P-Asserted-Identity or Contact of the 2xx is a machine's, or the Contact says so

@@ -1,7 +1,6 @@
 //! Which hops count, and on whose side they lie.
 
 use ringtap_identity::Segment;
-use smallvec::SmallVec;
 
 use super::LegFacts;
 use super::hop::Hop;
@@ -23,10 +22,9 @@ impl LegFacts {
     /// The hops that tell of the dialog-creating INVITE: neither requests within the dialog (D60; if the
     /// caller sent one, every hop with its CSeq is one) nor bare ACKs.
     pub(crate) fn invite_hops(&self) -> impl Iterator<Item = &Hop> + Clone {
-        let marked = self.hops.iter().filter(|hop| hop.has(Hop::CALLERS_REINVITE));
-        let in_dialog: SmallVec<[u32; 4]> = marked.map(|hop| hop.cseq).collect();
+        let is_reinvited = self.hops.iter().any(|hop| hop.has(Hop::CALLERS_REINVITE));
         self.hops.iter().filter(move |hop| {
-            !(hop.is_bare_ack() || hop.has(Hop::IN_DIALOG) || in_dialog.contains(&hop.cseq))
+            !(hop.is_bare_ack() || hop.has(Hop::IN_DIALOG) || (is_reinvited && self.is_in_dialog(hop.cseq)))
         })
     }
 

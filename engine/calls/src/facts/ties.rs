@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use ringtap_identity::Segment;
 use ringtap_sip::dialog::{DialogRef, replaces};
-use ringtap_sip::sdp::{origin, session_description};
+use ringtap_sip::sdp::Offer;
 use ringtap_sip::{Header, Message, Params};
 use smallvec::SmallVec;
 
@@ -43,8 +43,8 @@ pub(crate) struct Tie(u64);
 impl Tie {
     const KIND_SHIFT: u32 = 62;
 
-    fn new(kind: TieKind, keys: &HashKey, parts: &[&[u8]]) -> Self {
-        Self((kind as u64) << Self::KIND_SHIFT | keys.text(parts.iter().copied()) >> 2)
+    fn new<const N: usize>(kind: TieKind, keys: &HashKey, parts: [&[u8]; N]) -> Self {
+        Self((kind as u64) << Self::KIND_SHIFT | keys.short_text(parts) >> 2)
     }
 
     pub(crate) const fn bits(self) -> u64 {
@@ -71,8 +71,8 @@ pub(crate) struct Ties {
 }
 
 impl Ties {
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Tie> + '_ {
-        self.keys.iter().copied()
+    pub(crate) fn to_small_vec(&self) -> SmallVec<[Tie; 4]> {
+        SmallVec::from_slice(&self.keys)
     }
 
     fn add(&mut self, tie: Tie) {
@@ -83,7 +83,13 @@ impl Ties {
     }
 
     /// Reads an initial INVITE.
-    pub(crate) fn read(&mut self, invite: &Message<'_>, segment: Segment, context: &Context<'_>) {
+    pub(crate) fn read(
+        &mut self,
+        invite: &Message<'_>,
+        offer: Option<&Offer<'_>>,
+        segment: Segment,
+        context: &Context<'_>,
+    ) {
         let keys = context.keys;
         // On Gm the phone could write it itself; there the legs are tied by K1 anyway (§4.1, K2).
         if !matches!(segment, Segment::Go | Segment::Gt)
@@ -94,31 +100,31 @@ impl Ties {
                     .get(name)
                     .filter(|v| v.len() >= ICID_BYTES_MIN)
                 {
-                    self.add(Tie::new(TieKind::Icid, keys, &[icid]));
+                    self.add(Tie::new(TieKind::Icid, keys, [icid]));
                 }
             }
         }
         if let Some(uuid) = invite.header(Header::SessionId).and_then(originator) {
-            self.add(Tie::new(TieKind::Session, keys, &[&uuid]));
+            self.add(Tie::new(TieKind::Session, keys, [&uuid]));
         }
         for name in context.rules.correlation_headers() {
             if let Some(value) = invite.field(name.as_bytes()).filter(|value| !value.is_empty()) {
-                self.add(Tie::new(TieKind::Header, keys, &[name.as_bytes(), value]));
+                self.add(Tie::new(TieKind::Header, keys, [name.as_bytes(), value]));
             }
         }
-        if let Some(offer) = session_description(invite).map(origin) {
+        if let Some(offer) = offer.map(|offer| offer.origin) {
             if let Some([user, id, address]) = offer.session
                 && id.len() >= SDP_ID_BYTES_MIN
                 && !is_nowhere(address)
             {
-                self.add(Tie::new(TieKind::Sdp, keys, &[b"o", user, id, address]));
+                self.add(Tie::new(TieKind::Sdp, keys, [b"o", user, id, address]));
             }
             // Port 9 is what an offer without addresses yet says (RFC 8839 §4.3.1).
             if let Some((address, port)) = offer.stream
                 && !is_nowhere(address)
                 && port != b"9"
             {
-                self.add(Tie::new(TieKind::Sdp, keys, &[b"m", address, port]));
+                self.add(Tie::new(TieKind::Sdp, keys, [b"m", address, port]));
             }
         }
         if let Some(dialog) = invite.header(Header::Replaces).and_then(replaces) {
@@ -127,8 +133,12 @@ impl Ties {
     }
 }
 
-/// An address that is nobody's: unspecified, loopback, or no address.
+/// An address that is nobody's: unspecified or loopback.
 fn is_nowhere(address: &[u8]) -> bool {
+    // Most begin otherwise than `0.0.0.0`, `127.0.0.1`, `::`, `::1` and their longer forms.
+    if !matches!(address, [b'0' | b':', ..] | [b'1', b'2', b'7', ..]) {
+        return false;
+    }
     let parsed = std::str::from_utf8(address)
         .ok()
         .and_then(|text| text.parse::<IpAddr>().ok());
@@ -168,12 +178,35 @@ mod tests {
         assert_eq!(originator(b"ab30317f"), None);
     }
 
+    /// Catches an address of somebody taken for nobody's, and any form of nobody's taken for somebody's.
+    #[test]
+    fn addresses_of_nobody() {
+        for (address, is) in [
+            ("0.0.0.0", true),
+            ("127.0.0.1", true),
+            ("127.9.9.9", true),
+            ("::", true),
+            ("::1", true),
+            ("0:0:0:0:0:0:0:1", true),
+            ("0000:0000:0000:0000:0000:0000:0000:0000", true),
+            ("10.0.0.1", false),
+            ("1270.0.0.1", false),
+            ("0.0.0.1", false),
+            ("::2", false),
+            ("0:0::2", false),
+            ("2001:db8::1", false),
+            ("", false),
+        ] {
+            assert_eq!(is_nowhere(address.as_bytes()), is, "{address}");
+        }
+    }
+
     /// Catches kinds that are mixed up.
     #[test]
     fn a_tie_knows_its_kind() {
         let keys = HashKey::random();
         for kind in [TieKind::Icid, TieKind::Session, TieKind::Header, TieKind::Sdp] {
-            assert_eq!(Tie::new(kind, &keys, &[b"x"]).kind(), kind);
+            assert_eq!(Tie::new(kind, &keys, [b"x"]).kind(), kind);
         }
     }
 }

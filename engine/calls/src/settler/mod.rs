@@ -10,9 +10,11 @@
 //! | `registry` | the legs known, and how they are found |
 //! | `group` | which legs of a neighbourhood are one call: K1 to K7, §4.1a, §4.4 |
 //! | `pickup` | which call a feature code picked up: D49 |
+//! | `hashed` | maps by keyed hashes |
 //! | `past` | calls judged lately: late proofs, and the second net of §4.5 |
 
 pub(crate) mod group;
+mod hashed;
 mod past;
 mod pickup;
 mod registry;
@@ -21,7 +23,7 @@ mod sketch;
 use ringtap_identity::Identity;
 use ringtap_record::Time;
 
-use crate::facts::LegFacts;
+use crate::facts::ClosedLeg;
 use crate::gaps::{Gap, Gaps};
 use crate::hash::HashKey;
 use crate::learner::Learner;
@@ -32,13 +34,13 @@ use group::{Evidence, Groups, Join, group};
 use past::Past;
 use pickup::Pickups;
 use registry::{Registry, Slot};
-pub use sketch::Sketch;
+pub use sketch::{OpenLeg, Sketch};
 
 /// One attempt of one caller to reach somebody: all its legs.
 #[derive(Clone, Debug, Default)]
 pub struct Call {
     /// The one that holds the origin first, then by time.
-    pub(crate) legs: Vec<LegFacts>,
+    pub(crate) legs: Vec<ClosedLeg>,
     /// By what the legs were found to belong together, as indices into `legs`.
     pub(crate) joins: Vec<Join>,
     /// Somebody else took the call over before anybody called answered it (D48, D49).
@@ -56,7 +58,7 @@ impl Call {
     fn gaps(&self, gaps: &Gaps, rules: &Rules) -> Vec<Gap> {
         let (from, until) = self.span(rules);
         let mut found = gaps.within(from, until);
-        found.retain(|gap| gap.from > Time::MIN || self.legs.iter().any(LegFacts::is_partial));
+        found.retain(|gap| gap.from > Time::MIN || self.legs.iter().any(|leg| leg.is_partial()));
         found
     }
 
@@ -77,7 +79,7 @@ impl Call {
 /// A pickup.
 #[derive(Clone, Debug)]
 pub(crate) struct Takeover {
-    pub(crate) leg: Box<LegFacts>,
+    pub(crate) leg: ClosedLeg,
     /// K4, or the feature code.
     pub(crate) by: Option<Evidence>,
 }
@@ -188,8 +190,8 @@ impl Settler {
         for leg in &mut closed {
             self.learner.resolve(leg);
         }
-        news.sort_unstable_by_key(Sketch::order);
-        closed.sort_by_cached_key(LegFacts::order);
+        news.sort_unstable_by_key(|sketch| sketch.order());
+        closed.sort_by_cached_key(|leg| leg.order());
         for sketch in news {
             self.registry.note(sketch);
         }
@@ -262,7 +264,7 @@ impl Settler {
         let (neighbours, is_cut) = self.registry.neighbours(slot, waited);
         let sketches: Vec<&Sketch> = neighbours
             .iter()
-            .filter_map(|slot| Some(&self.registry.entry(*slot)?.sketch))
+            .filter_map(|slot| Some(&*self.registry.entry(*slot)?.sketch))
             .collect();
         let groups = group(&sketches, &rules.timers);
         let Some(own) = neighbours.iter().position(|other| *other == slot) else {
@@ -329,11 +331,13 @@ impl Settler {
     fn judge_group(
         &mut self,
         group: &Group,
-        code: Option<Box<LegFacts>>,
+        code: Option<ClosedLeg>,
         rules: &Rules,
         records: &mut Vec<Judged>,
     ) -> Vec<Slot> {
-        let (mut removed, mut sketches, mut orphans) = (Vec::new(), Vec::new(), Vec::new());
+        let legs = group.legs.len();
+        let (mut removed, mut sketches) = (Vec::with_capacity(legs), Vec::with_capacity(legs));
+        let mut orphans = Vec::new();
         for slot in group.slots() {
             let Some(entry) = self.registry.remove(slot) else {
                 continue;
@@ -361,7 +365,7 @@ impl Settler {
         orphans
     }
 
-    fn judge(&mut self, mut call: Call, sketches: &[Sketch], rules: &Rules, records: &mut Vec<Judged>) {
+    fn judge(&mut self, mut call: Call, sketches: &[OpenLeg], rules: &Rules, records: &mut Vec<Judged>) {
         let heuristic = call.joins.iter().filter(|join| join.by == Evidence::Heuristic);
         self.counters.heuristic_joins += u64::try_from(heuristic.count()).unwrap_or(0);
         self.counters.joined += u64::from(call.legs.len() > 1);
@@ -455,9 +459,9 @@ impl Group {
     }
 
     /// The call of this group, whose legs are all closed; `leg` gives them.
-    fn call(&self, mut leg: impl FnMut(Slot) -> Option<Box<LegFacts>>) -> Option<Call> {
+    fn call(&self, mut leg: impl FnMut(Slot) -> Option<ClosedLeg>) -> Option<Call> {
         let legs = self.legs.iter().filter_map(|slot| leg(*slot));
-        let mut order: Vec<(usize, Box<LegFacts>)> = legs.enumerate().collect();
+        let mut order: Vec<(usize, ClosedLeg)> = legs.enumerate().collect();
         // §4.5: the leg that holds the origin names the call, else the earliest.
         if order.len() > 1 {
             order.sort_by_cached_key(|(_, leg)| (!leg.holds_origin(), leg.order()));
@@ -484,7 +488,7 @@ impl Group {
                 leg,
                 by: Some(Evidence::Replaces),
             });
-        let legs: Vec<LegFacts> = order.into_iter().map(|(_, leg)| *leg).collect();
+        let legs: Vec<ClosedLeg> = order.into_iter().map(|(_, leg)| leg).collect();
         (!legs.is_empty()).then_some(Call {
             legs,
             joins,

@@ -8,9 +8,9 @@ use std::collections::VecDeque;
 
 use ringtap_record::{CallRecord, Time};
 use smallvec::SmallVec;
-use std::collections::HashMap;
 
-use super::sketch::{Roles, Sketch};
+use super::hashed::HashedMap;
+use super::sketch::{OpenLeg, Roles};
 use crate::facts::ties::{Tie, TieKind};
 use crate::hash::HashKey;
 use crate::rules::Rules;
@@ -38,14 +38,20 @@ pub(super) struct Past {
     calls: VecDeque<Told>,
     /// How many calls were dropped from the front: numbers in the indices count from the beginning.
     dropped: u64,
-    by_fingerprint: HashMap<u64, u64>,
-    by_tie: HashMap<Tie, u64>,
+    by_fingerprint: HashedMap<u64, u64>,
+    by_tie: HashedMap<Tie, u64>,
 }
 
 impl Past {
     /// Takes those targets out of a record of which a call judged before has told: same caller and called,
     /// overlapping, begun within T_leg, and seen on the other side of the core. How many there were.
-    pub(super) fn swallow(&self, legs: &[Sketch], judged: &mut Judged, rules: &Rules, keys: &HashKey) -> u64 {
+    pub(super) fn swallow(
+        &self,
+        legs: &[OpenLeg],
+        judged: &mut Judged,
+        rules: &Rules,
+        keys: &HashKey,
+    ) -> u64 {
         let (roles, start) = (roles_of(legs), start_of(legs));
         let leg_us = i64::try_from(rules.timers.leg_ms)
             .unwrap_or(i64::MAX / 1000)
@@ -73,7 +79,7 @@ impl Past {
     }
 
     /// Whether an answered call hangs together with one of which somebody was told (§4.5, 4).
-    pub(super) fn contradicts(&self, legs: &[Sketch], record: &CallRecord) -> bool {
+    pub(super) fn contradicts(&self, legs: &[OpenLeg], record: &CallRecord) -> bool {
         let answered = !record.targets.is_empty() && !record.targets.iter().any(|t| t.outcome.is_missed());
         answered
             && legs
@@ -84,7 +90,7 @@ impl Past {
                 .any(|told| told.caller.is_some() && told.caller == caller_of(legs))
     }
 
-    pub(super) fn remember(&mut self, legs: &[Sketch], record: &CallRecord, keys: &HashKey) {
+    pub(super) fn remember(&mut self, legs: &[OpenLeg], record: &CallRecord, keys: &HashKey) {
         let number = self.dropped + u64::try_from(self.calls.len()).unwrap_or(0);
         let missed: SmallVec<[u64; 2]> = record
             .targets
@@ -151,7 +157,7 @@ impl Past {
 }
 
 /// Both have a Session-ID, and none in common.
-fn differ_in_session(told: &[Tie], legs: &[Sketch]) -> bool {
+fn differ_in_session(told: &[Tie], legs: &[OpenLeg]) -> bool {
     let is_session = |tie: &&Tie| tie.kind() == TieKind::Session;
     let mut own = legs
         .iter()
@@ -161,24 +167,24 @@ fn differ_in_session(told: &[Tie], legs: &[Sketch]) -> bool {
     own.peek().is_some() && theirs.peek().is_some() && !own.any(|tie| told.contains(tie))
 }
 
-fn roles_of(legs: &[Sketch]) -> Roles {
+fn roles_of(legs: &[OpenLeg]) -> Roles {
     legs.iter()
         .fold(Roles::default(), |roles, leg| roles.union(leg.roles))
 }
 
-fn start_of(legs: &[Sketch]) -> Time {
+fn start_of(legs: &[OpenLeg]) -> Time {
     legs.iter().map(|leg| leg.start).min().unwrap_or_default()
 }
 
-fn caller_of(legs: &[Sketch]) -> Option<u64> {
+fn caller_of(legs: &[OpenLeg]) -> Option<u64> {
     let anonymous = legs.iter().find(|leg| leg.is_anonymous);
     let leg = anonymous.or_else(|| legs.iter().find(|leg| leg.caller != 0))?;
     leg.callers().last()
 }
 
 /// Caller and called in one; `None` if the caller is unknown.
-fn fingerprint(legs: &[Sketch], called: &str, keys: &HashKey) -> Option<u64> {
+fn fingerprint(legs: &[OpenLeg], called: &str, keys: &HashKey) -> Option<u64> {
     // All who withhold their number are one here: some legs do not show it at all.
     let caller = caller_of(legs)?;
-    Some(caller.rotate_left(23) ^ keys.text([called.as_bytes()]))
+    Some(caller.rotate_left(23) ^ keys.short_text([called.as_bytes()]))
 }

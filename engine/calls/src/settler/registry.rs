@@ -5,11 +5,10 @@
 
 use ringtap_record::Time;
 use smallvec::SmallVec;
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 
-use super::sketch::Sketch;
-use crate::facts::LegFacts;
+use super::hashed::HashedMap;
+use super::sketch::{OpenLeg, Sketch};
+use crate::facts::ClosedLeg;
 use crate::hash::{HashKey, LegKey};
 use crate::rules::Rules;
 
@@ -40,11 +39,20 @@ pub(super) type Slot = u32;
 /// A leg that is known.
 #[derive(Debug)]
 pub(super) struct Entry {
-    pub(super) sketch: Sketch,
+    pub(super) sketch: OpenLeg,
     /// The whole leg, once it is closed.
-    pub(super) facts: Option<Box<LegFacts>>,
+    pub(super) facts: Option<ClosedLeg>,
     /// Closed legs that wait for this open one.
     pub(super) waiters: Vec<Slot>,
+    /// A list was full, so that it is not found by every key.
+    is_left_out: bool,
+}
+
+impl Entry {
+    /// An open leg that asks for a colleague's call (D49).
+    const fn is_open_code(&self) -> bool {
+        self.sketch.is_pickup && self.facts.is_none()
+    }
 }
 
 /// What legs are found by: a hash of a tie, of caller and called, of a dialog. Two that meet by chance only
@@ -54,35 +62,15 @@ type Key = u64;
 /// Legs with one key, ordered by start.
 type List = SmallVec<[(Time, Slot); 1]>;
 
-/// A hasher for keys that are keyed hashes already.
-#[derive(Clone, Copy, Debug, Default)]
-struct Hashed(u64);
-
-impl Hasher for Hashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for octet in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*octet);
-        }
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-}
-
 #[derive(Debug, Default)]
 pub(super) struct Registry {
     entries: Vec<Option<Entry>>,
     free: Vec<Slot>,
     /// Open legs of pickup codes.
     open_codes: usize,
-    by_id: HashMap<u64, Slot, BuildHasherDefault<Hashed>>,
+    by_id: HashedMap<u64, Slot>,
     /// Legs by key, ordered by start.
-    index: HashMap<Key, List, BuildHasherDefault<Hashed>>,
+    index: HashedMap<Key, List>,
 }
 
 impl Registry {
@@ -104,17 +92,17 @@ impl Registry {
     }
 
     /// Learns of an open leg, or of what is new of it.
-    pub(super) fn note(&mut self, sketch: Sketch) {
+    pub(super) fn note(&mut self, sketch: OpenLeg) {
         self.put(sketch, None);
     }
 
     /// Takes a closed leg in.
-    pub(super) fn close(&mut self, facts: LegFacts, keys: &HashKey, rules: &Rules) -> Slot {
-        let sketch = Sketch::of(&facts, keys, rules, false);
-        self.put(sketch, Some(Box::new(facts)))
+    pub(super) fn close(&mut self, facts: ClosedLeg, keys: &HashKey, rules: &Rules) -> Slot {
+        let sketch = Box::new(Sketch::of(&facts, keys, rules, false));
+        self.put(sketch, Some(facts))
     }
 
-    fn put(&mut self, sketch: Sketch, facts: Option<Box<LegFacts>>) -> Slot {
+    fn put(&mut self, sketch: OpenLeg, facts: Option<ClosedLeg>) -> Slot {
         let known = self.by_id.get(&id(&sketch)).copied();
         // A leg that was closed and still waits keeps what it knows: the table forgot it meanwhile, and a late
         // frame made it anew.
@@ -123,27 +111,44 @@ impl Registry {
         {
             return slot;
         }
+        // Mostly a leg is found by the same keys as before: then the indices stay as they are. Where one was full there may be room by now.
+        if let Some(slot) = known
+            && let Some(entry) = self.entry_mut(slot)
+            && !entry.is_left_out
+            && entry.sketch.start == sketch.start
+            && keys_of(&entry.sketch) == keys_of(&sketch)
+        {
+            let was_open_code = entry.is_open_code();
+            (entry.sketch, entry.facts) = (sketch, facts);
+            let is_open_code = entry.is_open_code();
+            self.open_codes = self.open_codes + usize::from(is_open_code) - usize::from(was_open_code);
+            return slot;
+        }
         let waiters = known.and_then(|slot| self.unlink(slot));
         let slot = known.or_else(|| self.free.pop()).unwrap_or_else(|| {
             self.entries.push(None);
             Slot::try_from(self.entries.len() - 1).unwrap_or(Slot::MAX)
         });
+        let mut is_left_out = false;
         for key in keys_of(&sketch) {
             let list = self.index.entry(key).or_default();
             let place = (sketch.start, slot);
-            if let Err(at) = list.binary_search(&place)
-                && list.len() < LIST_MAX
-            {
-                list.insert(at, place);
+            if let Err(at) = list.binary_search(&place) {
+                if list.len() < LIST_MAX {
+                    list.insert(at, place);
+                } else {
+                    is_left_out = true;
+                }
             }
         }
         self.by_id.insert(id(&sketch), slot);
-        self.open_codes += usize::from(sketch.is_pickup && facts.is_none());
         let entry = Entry {
             sketch,
             facts,
             waiters: waiters.map(|entry| entry.waiters).unwrap_or_default(),
+            is_left_out,
         };
+        self.open_codes += usize::from(entry.is_open_code());
         if let Some(place) = usize::try_from(slot).ok().and_then(|at| self.entries.get_mut(at)) {
             *place = Some(entry);
         }
@@ -163,7 +168,7 @@ impl Registry {
                 }
             }
         }
-        self.open_codes -= usize::from(entry.sketch.is_pickup && entry.facts.is_none());
+        self.open_codes -= usize::from(entry.is_open_code());
         Some(entry)
     }
 
@@ -265,14 +270,21 @@ impl Registry {
 
 /// Under which keys a leg is found.
 fn keys_of(sketch: &Sketch) -> SmallVec<[Key; 12]> {
-    let mut keys: SmallVec<[Key; 12]> = sketch.ties.iter().map(|tie| tie.bits()).collect();
+    // By pushes, which cost a fourth of what `extend` does for so few.
+    let mut keys = SmallVec::new();
+    for tie in &sketch.ties {
+        keys.push(tie.bits());
+    }
     keys.push(dialog(sketch.key));
     for caller in sketch.callers() {
         // Whom History-Info names is among the called.
-        let pair = |callee: &u64| caller.rotate_left(23) ^ callee;
-        keys.extend(sketch.callees.iter().map(pair));
+        for callee in &sketch.callees {
+            keys.push(caller.rotate_left(23) ^ callee);
+        }
     }
-    keys.extend(sketch.takes_over.into_iter().flatten().map(dialog));
+    for taken in sketch.takes_over.into_iter().flatten() {
+        keys.push(dialog(taken));
+    }
     keys
 }
 
@@ -288,4 +300,48 @@ fn id(sketch: &Sketch) -> u64 {
 )]
 const fn dialog(key: LegKey) -> Key {
     key as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use ringtap_config::Config;
+
+    use super::*;
+    use crate::facts::LegFacts;
+
+    /// A leg of the one caller to the one callee, by its sketch.
+    fn sketch(number: u32, keys: &HashKey, rules: &Rules) -> OpenLeg {
+        let mut name = [0; 32];
+        name[..4].copy_from_slice(&number.to_le_bytes());
+        let leg = LegFacts::new(name, keys.leg(&name, b"1"), Time::from_micros(i64::from(number)));
+        let mut sketch = Sketch::of(&leg, keys, rules, true);
+        (sketch.caller, sketch.callees) = (1, SmallVec::from_slice(&[2]));
+        Box::new(sketch)
+    }
+
+    /// Catches a leg that found a list full and is not looked for a place again, when it is told of the next time and there is one.
+    #[test]
+    fn who_found_a_list_full_is_taken_in_later() {
+        let (keys, rules) = (HashKey::random(), Rules::new(&Config::default()));
+        let mut registry = Registry::default();
+        let most = u32::try_from(LIST_MAX).unwrap();
+        let slots: Vec<Slot> = (0..=most)
+            .map(|number| registry.put(sketch(number, &keys, &rules), None))
+            .collect();
+        let listed = |registry: &Registry| {
+            let key = keys_of(&sketch(0, &keys, &rules))[1];
+            let list = registry.index.get(&key).unwrap();
+            (
+                list.len(),
+                list.iter().any(|(_, slot)| Some(slot) == slots.last()),
+            )
+        };
+        assert_eq!(listed(&registry), (LIST_MAX, false));
+        registry.remove(slots[0]).unwrap();
+        registry.put(sketch(most, &keys, &rules), None);
+        assert_eq!(listed(&registry), (LIST_MAX, true));
+        // Who stands in the lists stays there as it is told of again, once.
+        registry.put(sketch(most, &keys, &rules), None);
+        assert_eq!(listed(&registry), (LIST_MAX, true));
+    }
 }

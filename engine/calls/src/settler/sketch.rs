@@ -7,9 +7,9 @@ use ringtap_identity::{Identity, Segment};
 use ringtap_record::Time;
 use smallvec::SmallVec;
 
-use crate::facts::LegFacts;
 use crate::facts::hop::Hop;
 use crate::facts::ties::Tie;
+use crate::facts::{IdentityIndex, LegFacts};
 use crate::hash::{HashKey, LegKey};
 use crate::nature::Nature;
 use crate::rules::Rules;
@@ -64,6 +64,9 @@ impl Roles {
     }
 }
 
+/// What the table tells of an open leg, in a place of its own: it is sorted and handed on.
+pub type OpenLeg = Box<Sketch>;
+
 /// A leg in brief.
 #[derive(Clone, Debug)]
 pub struct Sketch {
@@ -101,7 +104,13 @@ pub struct Sketch {
 impl Sketch {
     /// The sketch of a leg as it is known now.
     pub(crate) fn of(leg: &LegFacts, keys: &HashKey, rules: &Rules, is_open: bool) -> Self {
-        let hash = |identity: &Identity| keys.text([identity.as_str().as_bytes()]);
+        let hash = |identity: &Identity| keys.short_text([identity.as_str().as_bytes()]);
+        // Each once: several hops lead to the same one.
+        let mut hashes: SmallVec<[u64; 4]> = SmallVec::new();
+        for identity in &leg.identities {
+            hashes.push(hash(identity));
+        }
+        let hash_at = |index: IdentityIndex| hashes.get(index.place()).copied();
         let at = |tick: Tick| tick.time(leg.base);
         let mut sketch = Self {
             name: leg.name,
@@ -114,11 +123,11 @@ impl Sketch {
             is_partial: true,
             takes_over: leg.ties.replaced.as_deref().copied(),
             is_pickup: leg.nature.has(Nature::PICKUP_CODE),
-            ties: leg.ties.iter().collect(),
+            ties: leg.ties.to_small_vec(),
             targets: SmallVec::new(),
             callees: SmallVec::new(),
             named: SmallVec::new(),
-            to: leg.identity(leg.to).map_or(0, hash),
+            to: hash_at(leg.to).unwrap_or(0),
             ends: SmallVec::new(),
         };
         // A queue's caller is there until the BYE; where none was seen, for as long as anybody may know.
@@ -133,7 +142,7 @@ impl Sketch {
             }
             let end = at(hop.end());
             last = last.max(end);
-            if let Some(target) = leg.identity(hop.target).map(hash) {
+            if let Some(target) = hash_at(hop.target) {
                 add(&mut sketch.targets, target);
                 add(&mut sketch.callees, target);
                 if let Some(end) = end.filter(|_| !hop.segment.is_originating()) {

@@ -9,10 +9,10 @@ use sha2::{Digest, Sha256};
 
 use super::{Observation, TableCounters};
 use crate::facts::observe::{Ack, Context};
-use crate::facts::{Closing, LegFacts};
+use crate::facts::{ClosedLeg, Closing, LegFacts};
 use crate::hash::{HashKey, LegKey};
 use crate::rules::Rules;
-use crate::settler::Sketch;
+use crate::settler::{OpenLeg, Sketch};
 use crate::tick::Tick;
 use crate::wheel::{Linked, Links, Wheel};
 
@@ -163,7 +163,7 @@ impl Shard {
         known: Option<u32>,
         visit: Visit<'_, '_>,
         context: &Context<'_>,
-        evicted: &mut Vec<LegFacts>,
+        evicted: &mut Vec<ClosedLeg>,
     ) -> Found {
         let Visit {
             seen,
@@ -236,7 +236,7 @@ impl Shard {
         key: LegKey,
         seen: &Observation<'_>,
         rules: &Rules,
-        evicted: &mut Vec<LegFacts>,
+        evicted: &mut Vec<ClosedLeg>,
     ) -> u32 {
         if self.slab.free.is_empty() && self.slab.slots.len() >= self.legs_max {
             self.evict(rules, evicted);
@@ -273,7 +273,7 @@ impl Shard {
     /// Makes room for one leg (design decision 3). In this order: the oldest finished one without an INVITE; an idle open one that lacks an INVITE or a
     /// response, if one is near by; the oldest finished one; an idle open one, first such as lack either. A flood makes legs that lack
     /// something, and of a call that is over it has to be known that it is.
-    fn evict(&mut self, rules: &Rules, evicted: &mut Vec<LegFacts>) {
+    fn evict(&mut self, rules: &Rules, evicted: &mut Vec<ClosedLeg>) {
         if self.forget_finished(UNINVITED)
             || self.evict_open(LOOKED_MAX, LOOKED_MAX, rules, evicted)
             || self.forget_finished(INVITED)
@@ -308,7 +308,7 @@ impl Shard {
         slots: usize,
         mut to_spare: usize,
         rules: &Rules,
-        evicted: &mut Vec<LegFacts>,
+        evicted: &mut Vec<ClosedLeg>,
     ) -> bool {
         for _ in 0..slots {
             let index = self.hand;
@@ -336,19 +336,19 @@ impl Shard {
     }
 
     /// Sketches of the open legs that have changed since the last time.
-    pub(super) fn tell_news(&mut self, keys: &HashKey, rules: &Rules, news: &mut Vec<Sketch>) {
+    pub(super) fn tell_news(&mut self, keys: &HashKey, rules: &Rules, news: &mut Vec<OpenLeg>) {
         for index in self.news.drain(..) {
             let Some(slot) = self.slab.slot_mut(index) else {
                 continue;
             };
             slot.listed = false;
             if slot.state == State::Open && std::mem::take(&mut slot.facts.has_news) {
-                news.push(Sketch::of(&slot.facts, keys, rules, true));
+                news.push(Box::new(Sketch::of(&slot.facts, keys, rules, true)));
             }
         }
     }
 
-    pub(super) fn expire(&mut self, now: Time, rules: &Rules, closed: &mut Vec<LegFacts>) {
+    pub(super) fn expire(&mut self, now: Time, rules: &Rules, closed: &mut Vec<ClosedLeg>) {
         while let Some(index) = self.wheel.pop(&mut self.slab, now) {
             let Some(slot) = self.slab.slot(index) else {
                 continue;
@@ -377,7 +377,7 @@ impl Shard {
         }
     }
 
-    pub(super) fn close_all(&mut self, rules: &Rules, closed: &mut Vec<LegFacts>) {
+    pub(super) fn close_all(&mut self, rules: &Rules, closed: &mut Vec<ClosedLeg>) {
         for index in 0..u32::try_from(self.slab.slots.len()).unwrap_or(u32::MAX) {
             let Some(slot) = self.slab.slot(index) else {
                 continue;
@@ -407,12 +407,12 @@ impl Shard {
     }
 
     /// Gives the leg's facts away and keeps its tombstone.
-    fn close(&mut self, index: u32, rules: &Rules, closing: Closing, closed: &mut Vec<LegFacts>) {
+    fn close(&mut self, index: u32, rules: &Rules, closing: Closing, closed: &mut Vec<ClosedLeg>) {
         let Some(slot) = self.slab.slot_mut(index) else {
             return;
         };
         let emptied = LegFacts::new(slot.facts.name, slot.facts.key, slot.facts.base);
-        let mut facts = std::mem::replace(&mut slot.facts, emptied);
+        let mut facts = Box::new(std::mem::replace(&mut slot.facts, emptied));
         facts.closing = closing;
         self.counters.legs_overflowed += u64::from(facts.overflowed);
         let deadline = facts.deadline(rules).at;

@@ -1,6 +1,7 @@
 //! From a judged call to the story of its verdict: the facts that `ringtap explain` shows.
 
 use compact_str::CompactString;
+use data_encoding::HEXLOWER;
 use ringtap_record::{Explanation, GapStory, HopStory, LegStory, PickupStory, Ruling, Time};
 
 use super::Verdict;
@@ -60,9 +61,9 @@ fn of_leg(leg: &LegFacts, started: Time) -> LegStory {
     let at = |tick: Tick| tick.time(leg.base).map(|time| (time - started) / 1000);
     let mut hops: Vec<&Hop> = leg.invite_hops().collect();
     hops.sort_by_key(|hop| (hop.segment.rank(), hop.depth, hop.cseq, hop.started()));
-    let name = leg.name.iter().take(8).map(|octet| format!("{octet:02x}"));
+    let (name, _) = leg.name.split_at(8);
     LegStory {
-        name: name.collect(),
+        name: HEXLOWER.encode(name),
         closing: match leg.closing {
             Closing::Complete => "complete",
             Closing::Expired => "expired",

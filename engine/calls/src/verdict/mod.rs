@@ -10,6 +10,7 @@ mod explain;
 mod target;
 
 use compact_str::CompactString;
+use data_encoding::HEXLOWER;
 use ringtap_identity::{Diversion, Identity, NameFrom, Segment};
 use ringtap_record::{CallRecord, Caller, Explanation, Flag, NameSource, Outcome, Target, Time};
 
@@ -81,7 +82,7 @@ pub fn judge(call: &Call, rules: &Rules, explains_all: bool) -> Option<Judged> {
     let ended = targets.iter().map(|target| target.ended).max().unwrap_or(started);
     let flags = flags(call, &case, &targets);
     let record = CallRecord {
-        call: hex(&origin.name),
+        call: HEXLOWER.encode(&origin.name),
         // Of two capture queues the one that brings the end may be ahead of the one that brings the INVITE.
         started: started.min(ended),
         ended,
@@ -440,7 +441,7 @@ fn flags(call: &Call, case: &Case<'_>, targets: &[Target]) -> Vec<Flag> {
     let is_undetermined = targets
         .iter()
         .any(|target| target.outcome == Outcome::Undetermined);
-    let partial = legs().all(LegFacts::is_partial);
+    let partial = legs().all(|leg| leg.is_partial());
     [
         (Flag::Partial, partial),
         (
@@ -466,14 +467,6 @@ fn flags(call: &Call, case: &Case<'_>, targets: &[Target]) -> Vec<Flag> {
     .filter(|(_, holds)| *holds)
     .map(|(flag, _)| flag)
     .collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or_default();
-    bytes
-        .iter()
-        .flat_map(|byte| [digit(byte >> 4), digit(byte & 0xF)])
-        .collect()
 }
 
 /// A target's verdict and how good its evidence is; none without a branch of its own.

@@ -10,7 +10,7 @@ use super::branch::{Branch, Seen};
 use super::codes::{self, Refusal, Ruling, by};
 use super::{Case, Verdict, is_unanswered_ringing};
 use crate::facts::hop::Hop;
-use crate::facts::{Closing, LegFacts};
+use crate::facts::{ClosedLeg, Closing};
 use crate::nature::Nature;
 use crate::reason::ReasonLine;
 
@@ -423,7 +423,7 @@ impl<'a> Case<'a> {
 
     /// The row by which the INVITE is no call attempt to its target, or one whose failure is not told.
     pub(super) fn no_attempt(&self) -> Option<&'static str> {
-        let of = |leg: &LegFacts| leg.nature.no_attempt(leg.holds_origin());
+        let of = |leg: &ClosedLeg| leg.nature.no_attempt(leg.holds_origin());
         self.call.legs.iter().find_map(of)
     }
 

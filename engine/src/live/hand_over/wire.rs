@@ -9,11 +9,11 @@ use std::io::{self, IoSlice, IoSliceMut, Write as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, recvmsg, sendmsg,
+    SendFlags, recvmsg, sendmsg, sockopt,
 };
 use serde::{Deserialize, Serialize};
 
@@ -33,25 +33,29 @@ pub(super) const DESCRIPTORS_MAX: usize = 253;
 /// Who does not take what is said to it for so long is gone.
 const SEND_PATIENCE: Duration = Duration::from_secs(10);
 
+/// Room for what waits to be taken, which the kernel doubles: about a minute of what is said now and then, whatever the machine is set to.
+const SEND_ROOM_BYTES: usize = 104 << 10;
+
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum Message {
-    /// The heir's first.
+    /// The heir's first. What proves that it may capture comes with this (`licence`).
     Hello(Hello),
-    /// The predecessor's answer.
+    /// The predecessor's answer. One feed for each of its readers comes with this, then the socket that heirs knock at.
     Welcome(Welcome),
     /// Its other answer.
     Refused {
         /// For people.
         why: String,
     },
-    /// The heir's: one socket for each reader comes with this.
-    Feed,
     /// The predecessor's, now and then.
     State {
         /// When the oldest call began that it has not judged, in microseconds of the common clock.
         oldest_us: Option<i64>,
+        /// It was told to end: the heir is to ask for the queues at once.
+        #[serde(default)]
+        is_ending: bool,
     },
     /// The predecessor's: something was missed. A kind that the heir does not know counts as frames lost.
     Gap {
@@ -64,25 +68,24 @@ pub(super) enum Message {
     },
     /// The heir's: take no more frames.
     LetGo,
-    /// The predecessor's: it takes no more. One link for each of `links` comes with this, then the socket that heirs knock at, if
-    /// `door` says so.
+    /// The predecessor's: it takes no more. One link for each of `links` comes with this. On other interfaces it has no program any more.
     Gone {
         /// Interfaces whose programs' links come, in that order.
         links: Vec<LinkOf>,
-        /// Whether the socket comes.
-        door: bool,
         /// Up to when it has judged calls, in microseconds.
         settled_us: i64,
     },
-    /// The heir's: it cannot take the link of this interface over; the predecessor's program is to go.
-    Detach {
-        /// Its name.
-        interface: String,
-    },
-    /// The predecessor's: it is gone.
-    Detached,
     /// The heir's: it captures.
     Done,
+    /// The predecessor's, after that: its journal is written, and it ends.
+    Written,
+    /// The predecessor's: it captures no more, though nothing was handed over. Its connection ends when its journal is written.
+    Leaving,
+    /// The predecessor's: it goes on, and the heir is to end.
+    Farewell {
+        /// For people.
+        why: String,
+    },
     /// What another version says.
     #[serde(other)]
     Unknown,
@@ -164,15 +167,29 @@ pub(super) struct Connection {
     stream: UnixStream,
     inbox: Vec<u8>,
     descriptors: VecDeque<OwnedFd>,
+    descriptors_max: usize,
+    knowledge_bytes_max: usize,
 }
 
 impl Connection {
     pub(super) fn new(stream: UnixStream) -> io::Result<Self> {
         stream.set_write_timeout(Some(SEND_PATIENCE))?;
+        sockopt::set_socket_send_buffer_size(&stream, SEND_ROOM_BYTES)?;
         Ok(Self {
             stream,
             inbox: Vec::new(),
             descriptors: VecDeque::new(),
+            descriptors_max: DESCRIPTORS_MAX,
+            knowledge_bytes_max: KNOWLEDGE_BYTES_MAX,
+        })
+    }
+
+    /// One with a visitor, who has one thing to show and nothing to teach: no more of what it sends is held.
+    pub(super) fn with_visitor(stream: UnixStream) -> io::Result<Self> {
+        Ok(Self {
+            descriptors_max: 1,
+            knowledge_bytes_max: 0,
+            ..Self::new(stream)?
         })
     }
 
@@ -185,20 +202,29 @@ impl Connection {
         &self.stream
     }
 
-    /// The next that comes; `None` if nothing does for so long.
+    /// The next that comes; `None` if nothing does for so long, and nothing waits: who stands still itself wakes up after its time, with all that was said
+    /// meanwhile unread.
     ///
     /// # Errors
     /// At its end, if the other is gone (`UnexpectedEof`), and if what comes cannot be understood (`InvalidData`).
     pub(super) fn receive(&mut self, patience: Duration) -> io::Result<Option<Received>> {
-        self.stream.set_read_timeout(Some(patience))?;
+        let until = Instant::now() + patience;
         loop {
             if let Some(received) = self.whole()? {
                 return Ok(Some(received));
             }
-            match self.read() {
+            let left = until.saturating_duration_since(Instant::now());
+            let flags = if left.is_zero() {
+                RecvFlags::DONTWAIT
+            } else {
+                self.stream.set_read_timeout(Some(left))?;
+                RecvFlags::empty()
+            };
+            match self.read(flags) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                // As after a signal to stop and one to go on, whatever lies there.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
@@ -225,7 +251,7 @@ impl Connection {
         let len = usize::try_from(u32::from_le_bytes([a, b, c, d])).unwrap_or(usize::MAX);
         let most = match kind {
             KIND_MESSAGE => MESSAGE_BYTES_MAX,
-            KIND_KNOWLEDGE => KNOWLEDGE_BYTES_MAX,
+            KIND_KNOWLEDGE => self.knowledge_bytes_max,
             _ => return Err(fault("what comes is of no kind that is known")),
         };
         if len > most {
@@ -243,9 +269,11 @@ impl Connection {
         Ok(Some(received))
     }
 
-    fn read(&mut self) -> io::Result<usize> {
+    fn read(&mut self, flags: RecvFlags) -> io::Result<usize> {
         let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
-        let mut ancillary = RecvAncillaryBuffer::new(&mut room);
+        // What does not fit the kernel closes.
+        let space = rustix::cmsg_space!(ScmRights(self.descriptors_max));
+        let mut ancillary = RecvAncillaryBuffer::new(room.get_mut(..space).unwrap_or_default());
         let began = self.inbox.len();
         self.inbox.resize(began + READ_BYTES, 0);
         let part = self.inbox.get_mut(began..).unwrap_or_default();
@@ -253,7 +281,7 @@ impl Connection {
             &self.stream,
             &mut [IoSliceMut::new(part)],
             &mut ancillary,
-            RecvFlags::CMSG_CLOEXEC,
+            flags | RecvFlags::CMSG_CLOEXEC,
         );
         self.inbox
             .truncate(began + read.as_ref().map_or(0, |read| read.bytes));
@@ -262,7 +290,7 @@ impl Connection {
                 self.descriptors.extend(descriptors);
             }
         }
-        if self.descriptors.len() > DESCRIPTORS_MAX {
+        if self.descriptors.len() > self.descriptors_max {
             return Err(fault("too many descriptors"));
         }
         Ok(read?.bytes)
@@ -275,11 +303,15 @@ pub(super) struct Talker(UnixStream);
 
 impl Talker {
     pub(super) fn send(&self, message: &Message) -> io::Result<()> {
-        self.put(KIND_MESSAGE, &serde_json::to_vec(message)?)
+        let body = serde_json::to_vec(message)?;
+        // In one piece: one that is not taken leaves no half behind.
+        let octets = [&head(KIND_MESSAGE, body.len())?[..], &body].concat();
+        (&self.0).write_all(&octets)
     }
 
     pub(super) fn send_knowledge(&self, octets: &[u8]) -> io::Result<()> {
-        self.put(KIND_KNOWLEDGE, octets)
+        (&self.0).write_all(&head(KIND_KNOWLEDGE, octets.len())?)?;
+        (&self.0).write_all(octets)
     }
 
     /// Sends a message with descriptors. In a confined process only the keeper may.
@@ -300,12 +332,6 @@ impl Talker {
         )?;
         let rest = octets.get(sent..).unwrap_or_default();
         (&self.0).write_all(rest)
-    }
-
-    fn put(&self, kind: u8, body: &[u8]) -> io::Result<()> {
-        let head = head(kind, body.len())?;
-        (&self.0).write_all(&head)?;
-        (&self.0).write_all(body)
     }
 }
 
@@ -344,7 +370,6 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         let gone = Message::Gone {
             links: Vec::new(),
-            door: true,
             settled_us: 7,
         };
         talker.send(&Message::LetGo).unwrap();
@@ -361,6 +386,17 @@ mod tests {
         assert_eq!(end.kind(), io::ErrorKind::UnexpectedEof);
     }
 
+    /// Catches a process that stood still, finds its time over, and leaves unread what was said to it meanwhile: it would take the queues back from an
+    /// heir that captures.
+    #[test]
+    fn what_lies_there_is_read_when_the_time_is_over() {
+        let (talker, mut connection) = pair();
+        talker.send(&Message::Done).unwrap();
+        let received = connection.receive(Duration::ZERO).unwrap();
+        assert_eq!(received, Some(Received::Message(Message::Done)));
+        assert_eq!(connection.receive(Duration::ZERO).unwrap(), None);
+    }
+
     /// Catches another version that is not understood although it says something known, or ends the conversation by something new.
     #[test]
     fn what_is_new_is_passed_over() {
@@ -369,12 +405,41 @@ mod tests {
             r#"{"type":"state","oldest_us":3,"mood":"fine"}"#,
             r#"{"type":"sing","what":"song"}"#,
         ] {
-            talker.put(KIND_MESSAGE, text.as_bytes()).unwrap();
+            let head = head(KIND_MESSAGE, text.len()).unwrap();
+            (&talker.0).write_all(&head).unwrap();
+            (&talker.0).write_all(text.as_bytes()).unwrap();
         }
         let mut next = || connection.receive(PATIENCE).unwrap().unwrap();
-        let state = Message::State { oldest_us: Some(3) };
+        let state = Message::State {
+            oldest_us: Some(3),
+            is_ending: false,
+        };
         assert_eq!(next(), Received::Message(state));
         assert_eq!(next(), Received::Message(Message::Unknown));
+    }
+
+    /// Catches a visitor who has a gigabyte held for it by announcing knowledge, or descriptors up to the limit of the process.
+    #[test]
+    fn of_a_visitor_little_is_held() {
+        let (one, other) = UnixStream::pair().unwrap();
+        let talker = Connection::new(one).unwrap().sender().unwrap();
+        let mut connection = Connection::with_visitor(other).unwrap();
+        talker.send(&Message::LetGo).unwrap();
+        talker.send_knowledge(b"a").unwrap();
+        let first = connection.receive(PATIENCE).unwrap();
+        assert_eq!(first, Some(Received::Message(Message::LetGo)));
+        let error = connection.receive(PATIENCE).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+
+        let (one, other) = UnixStream::pair().unwrap();
+        let talker = Connection::new(one).unwrap().sender().unwrap();
+        let mut connection = Connection::with_visitor(other).unwrap();
+        let file = tempfile::tempfile().unwrap();
+        for _ in 0..2 {
+            talker.send_with(&Message::LetGo, &[file.as_fd()]).unwrap();
+        }
+        let received: Vec<_> = (0..2).map(|_| connection.receive(PATIENCE)).collect();
+        assert!(received.iter().any(Result::is_err), "{received:?}");
     }
 
     /// Catches a stranger who has memory reserved at will, or is waited for in vain: lengths beyond all bounds, kinds that are none, and what

@@ -2,11 +2,15 @@
 //!
 //! memchr is the better searcher of long text. Most of what is looked for within a header value lies less
 //! than 40 octets away, where the call costs more than the search, and where these few instructions are
-//! compiled in place. Whether a chunk has the octet at all is asked in a form that compilers turn into one
-//! vector comparison; where it stands is then told by words.
+//! compiled in place. Where every line of a message ends is asked of 64 octets at a time, so that a line costs
+//! no search of its own. `wide` compares with what every processor of the target has (SSE2, NEON), and octet by octet where there is nothing.
+
+use wide::u8x16;
 
 /// Octets compared at once.
 const CHUNK: usize = 16;
+/// Octets of which [`Positions`] knows at once: a bit of a word for each.
+const BLOCK: usize = 64;
 
 /// Position of the first `octet` in `text`.
 #[inline]
@@ -23,24 +27,81 @@ pub(crate) fn find2(one: u8, other: u8, text: &[u8]) -> Option<usize> {
 /// Position of the first `octet` among the eight of a word in little-endian order.
 #[inline(always)]
 pub(crate) fn first_in_word(octet: u8, word: u64) -> Option<usize> {
-    match hits(word, [octet]) {
+    match hits_in_word(word, [octet]) {
         0 => None,
-        hits => Some(lowest(hits)),
+        hits => Some(lowest_octet(hits)),
     }
 }
 
-/// Position of the first of the `wanted` octets in a chunk.
-#[inline(always)]
-fn first_in<const N: usize>(chunk: &[u8; CHUNK], wanted: [u8; N]) -> Option<usize> {
-    let any = wanted.iter().fold(false, |any, octet| any | holds(chunk, *octet));
-    if any { Some(position(chunk, wanted)) } else { None }
+/// The positions of an octet in a text, in order.
+#[derive(Clone, Debug)]
+pub(crate) struct Positions<'a> {
+    text: &'a [u8],
+    octet: u8,
+    /// Where the block begins that `hits` are of.
+    begin: usize,
+    /// A bit for each octet of the block that is one and was not given yet.
+    hits: u64,
 }
 
-/// Whether `octet` is among those of a chunk. No early end, and one octet at a time: that is what makes it
-/// one comparison of vectors.
+impl<'a> Positions<'a> {
+    #[inline]
+    pub(crate) fn of(octet: u8, text: &'a [u8]) -> Self {
+        Self {
+            text,
+            octet,
+            begin: 0,
+            hits: hits_in_block(text, octet),
+        }
+    }
+}
+
+impl Iterator for Positions<'_> {
+    type Item = usize;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<usize> {
+        while self.hits == 0 {
+            self.begin += BLOCK;
+            self.hits = hits_in_block(
+                self.text.get(self.begin..).filter(|rest| !rest.is_empty())?,
+                self.octet,
+            );
+        }
+        let at = self.begin + self.hits.trailing_zeros() as usize;
+        self.hits &= self.hits - 1;
+        Some(at)
+    }
+}
+
+/// Which of the first 64 octets are `octet`, the first in the lowest bit.
+#[inline]
+fn hits_in_block(text: &[u8], octet: u8) -> u64 {
+    let padded;
+    let block = match text.first_chunk::<BLOCK>() {
+        Some(block) => block,
+        None => {
+            let mut last = [!octet; BLOCK];
+            last.iter_mut().zip(text).for_each(|(to, from)| *to = *from);
+            padded = last;
+            &padded
+        }
+    };
+    let (chunks, _) = block.as_chunks::<CHUNK>();
+    (0..).zip(chunks).fold(0, |hits, (n, chunk)| {
+        hits | u64::from(hits_in(chunk, [octet])) << (n * CHUNK)
+    })
+}
+
+/// Which octets of a chunk are one of those `wanted`, the first in the lowest bit.
 #[inline(always)]
-fn holds(chunk: &[u8; CHUNK], octet: u8) -> bool {
-    chunk.iter().fold(false, |any, found| any | (*found == octet))
+fn hits_in<const N: usize>(chunk: &[u8; CHUNK], wanted: [u8; N]) -> u32 {
+    let chunk = u8x16::new(*chunk);
+    let equal = wanted.map(|octet| chunk.simd_eq(u8x16::splat(octet)));
+    equal
+        .into_iter()
+        .fold(u8x16::splat(0), |any, equal| any | equal)
+        .to_bitmask()
 }
 
 /// The search itself. The last chunk overlaps the one before it, where nothing was found; only a text
@@ -49,8 +110,9 @@ fn holds(chunk: &[u8; CHUNK], octet: u8) -> bool {
 fn first<const N: usize>(text: &[u8], wanted: [u8; N]) -> Option<usize> {
     let mut rest = text;
     while let Some((chunk, behind)) = rest.split_first_chunk() {
-        if let Some(within) = first_in(chunk, wanted) {
-            return Some(text.len() - rest.len() + within);
+        let hits = hits_in(chunk, wanted);
+        if hits != 0 {
+            return Some(text.len() - rest.len() + hits.trailing_zeros() as usize);
         }
         rest = behind;
     }
@@ -58,7 +120,10 @@ fn first<const N: usize>(text: &[u8], wanted: [u8; N]) -> Option<usize> {
         return None;
     }
     match text.last_chunk() {
-        Some(last) => first_in(last, wanted).map(|within| text.len() - CHUNK + within),
+        Some(last) => match hits_in(last, wanted) {
+            0 => None,
+            hits => Some(text.len() - CHUNK + hits.trailing_zeros() as usize),
+        },
         None => first_of_few(text, wanted),
     }
 }
@@ -69,36 +134,25 @@ fn first_of_few<const N: usize>(text: &[u8], wanted: [u8; N]) -> Option<usize> {
     let (Some(front), Some(back)) = (text.first_chunk(), text.last_chunk()) else {
         return text.iter().position(|found| wanted.contains(found));
     };
-    match hits(u64::from_le_bytes(*front), wanted) {
-        0 => match hits(u64::from_le_bytes(*back), wanted) {
+    match hits_in_word(u64::from_le_bytes(*front), wanted) {
+        0 => match hits_in_word(u64::from_le_bytes(*back), wanted) {
             0 => None,
-            back => Some(text.len() - 8 + lowest(back)),
+            back => Some(text.len() - 8 + lowest_octet(back)),
         },
-        front => Some(lowest(front)),
-    }
-}
-
-/// Position of the first of the `wanted` octets in a chunk that has one.
-#[inline(always)]
-fn position<const N: usize>(chunk: &[u8; CHUNK], wanted: [u8; N]) -> usize {
-    let (words, _) = chunk.as_chunks::<8>();
-    let [front, back] = words else { return 0 };
-    match hits(u64::from_le_bytes(*front), wanted) {
-        0 => 8 + lowest(hits(u64::from_le_bytes(*back), wanted)),
-        front => lowest(front),
+        front => Some(lowest_octet(front)),
     }
 }
 
 /// The octet that the lowest bit of `hits` stands in.
 #[inline(always)]
-const fn lowest(hits: u64) -> usize {
+const fn lowest_octet(hits: u64) -> usize {
     hits.trailing_zeros() as usize / 8
 }
 
 /// The top bits of the `wanted` octets among the eight of a word in little-endian order: the classic test
 /// for a zero octet, whose lowest hit is exact.
 #[inline(always)]
-fn hits<const N: usize>(word: u64, wanted: [u8; N]) -> u64 {
+fn hits_in_word<const N: usize>(word: u64, wanted: [u8; N]) -> u64 {
     const ONES: u64 = u64::from_le_bytes([0x01; 8]);
     const TOPS: u64 = u64::from_le_bytes([0x80; 8]);
     wanted.iter().fold(0, |hits, octet| {
@@ -119,7 +173,7 @@ mod tests {
         fn same_as_looking_at_each(
             octet in any::<u8>(),
             second in any::<u8>(),
-            text in prop::collection::vec(any::<u8>(), 0..70),
+            text in prop::collection::vec(any::<u8>(), 0..200),
             bits in any::<u32>(),
         ) {
             // Octets that differ from the wanted one in one bit are what a trick could mistake.
@@ -131,6 +185,8 @@ mod tests {
             for text in [text, near, rare] {
                 let wanted = text.iter().position(|other| *other == octet);
                 prop_assert_eq!(find(octet, &text), wanted);
+                let each = (0..).zip(&text).filter(|(_, other)| **other == octet);
+                prop_assert!(Positions::of(octet, &text).eq(each.map(|(at, _)| at)));
                 let either = text.iter().position(|other| [octet, second].contains(other));
                 prop_assert_eq!(find2(octet, second, &text), either);
                 prop_assert_eq!(find2(second, octet, &text), either);
