@@ -2,10 +2,10 @@
 # How many frames miss capture when one engine takes over from another: a chain of engines on a line of its own, each of which takes over
 # from the one before, while frames come at a steady rate. What was sent has to be what all of them took together, off their queues and over the bridge.
 #
-#   scripts/hand_over.sh [--changes N] [--rate R] [--modes LIST] [--queues Q]
+#   scripts/hand_over.sh [--changes N] [--rate R] [--modes LIST] [--queues Q] [--user NAME]
 #
-# N changes (5) for each of the modes native and generic (`native,generic`), at R frames in a second (5000), on Q queues (2). It prints a line for
-# each mode: frames sent, taken off queues, over the bridge, missed (the difference), lost as the engines tell it, and how long queues were with nobody at
+# N changes (5) for each of the modes native and generic (`native,generic`), at R frames in a second (5000), on Q queues (2). Engines become the user NAME (root).
+# It prints a line for each mode: frames sent, taken off queues, over the bridge, missed (the difference), lost as the engines tell it, and how long queues were with nobody at
 # the least and at the most. Exit 1 if a frame was missed. Needs root, for network namespaces of its own; RINGTAP and RINGTAP_TESTKIT name programs, else those of
 # the last release build are taken.
 set -euo pipefail
@@ -18,6 +18,7 @@ CHANGES=5
 RATE=5000
 MODES=native,generic
 QUEUES=2
+ENGINE_USER=root
 
 usage() {
     sed -n 's/^#   //p' "$0" >&2
@@ -31,6 +32,7 @@ while [[ $# -gt 0 ]]; do
         --rate) RATE=$2 ;;
         --modes) MODES=$2 ;;
         --queues) QUEUES=$2 ;;
+        --user) ENGINE_USER=$2 ;;
         *) usage ;;
     esac
     shift 2
@@ -43,6 +45,8 @@ export RINGTAP_TESTKIT
 
 LAB=rt-hand-over-$$
 WORK=$(mktemp -d)
+# For the journal, which it makes there.
+chown "$ENGINE_USER" "$WORK"
 ENGINES=()
 PLAYER=
 
@@ -77,7 +81,7 @@ start() {
     local number=$1 mode=$2
     shift 2
     ip netns exec "$LAB-tap" "$RINGTAP" run --interface mirror0 --config "$WORK/ringtap.toml" --journal "$WORK/journal.db" \
-        --hand-over "$WORK" --user root --xdp-mode "$mode" --stats "$@" 2>"$WORK/engine-$number" &
+        --hand-over "$WORK" --user "$ENGINE_USER" --xdp-mode "$mode" --stats "$@" 2>"$WORK/engine-$number" &
     ENGINES+=($!)
 }
 
