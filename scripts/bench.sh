@@ -2,7 +2,7 @@
 # All benchmarks, beside other people's programs in the same run, and one report: target/bench/report/report.md, with plots, and report.json.
 #
 #   scripts/bench.sh                       # all; an hour or more, on a machine that does nothing else
-#   scripts/bench.sh --only parsers,replay # some sections: parsers stages instructions replay journal notifier xdp growth
+#   scripts/bench.sh --only parsers,replay # some sections: parsers stages instructions replay journal notifier xdp growth scale
 #   scripts/bench.sh --runs 9 --calls 50000
 #   scripts/bench.sh --growth-calls-max 1000000
 #   scripts/bench.sh --smoke               # everything tiny, with the debug build: only that it works
@@ -107,7 +107,7 @@ peer_crate() {
 }
 
 need_peers() {
-    command -v pkg-config >/dev/null || install_debian pkg-config || true
+    command -v pkg-config >/dev/null || [[ -z $INSTALL ]] || install_debian pkg-config || true
     peer_in_c osip osip.c libosip2-dev libosip2
     peer_in_c sofia sofia.c libsofia-sip-ua-dev sofia-sip-ua
     peer_in_c pcap-count pcap_count.c libpcap-dev libpcap
@@ -122,6 +122,12 @@ need_peers() {
 
 build_all
 need_peers
-need_matplotlib
+if [[ -n $INSTALL ]]; then
+    need_matplotlib
+else
+    # Whatever can draw, or a report without plots.
+    PLOT_PYTHON=python3
+    [[ ! -x $BENCH_DIR/python/bin/python ]] || PLOT_PYTHON=$BENCH_DIR/python/bin/python
+fi
 exec "$PLOT_PYTHON" scripts/bench --out "${OUT:-$BENCH_DIR/${SMOKE:+smoke-}report}" --programs "$PROGRAMS" --benches "$MESSAGES" \
     "${PEERS[@]}" "${ABSENT[@]}" "${PASSED[@]}"

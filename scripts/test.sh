@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All checks: format, lints, documentation, tests, a little fuzzing, the sample, the demo; as root also live capture, in network
+# All checks: format, lints, documentation, tests, benchmarks that only have to run, a little fuzzing, the sample, the demo; as root also live capture, in network
 # namespaces of its own. Installs what they need.
 #
 #   scripts/test.sh
@@ -88,6 +88,11 @@ xdp_object() {
     elif [[ $status -ne 0 ]]; then
         return 1
     fi
+}
+
+# Every benchmark runs, on tiny inputs. Its figures say nothing, and none makes it fail.
+benchmarks() {
+    scripts/bench.sh --smoke --out "$SCRATCH/bench"
 }
 
 # A few seconds of coverage-guided fuzzing of each target. That they hold what they promise near their seeds has been
@@ -201,6 +206,7 @@ step "documentation" documentation
 step "live trial" try_live
 step "tests" cargo nextest run --workspace --locked
 step "documentation tests" cargo test --workspace --doc --locked
+step "benchmarks" benchmarks
 step "fuzzing" fuzzing
 step "XDP program" xdp_object
 step "samples" samples

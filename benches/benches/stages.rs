@@ -104,6 +104,7 @@ fn stages(criterion: &mut Criterion) {
                 cores: Vec::new(),
                 legs_max: 1_000_000,
                 keep_all: false,
+                time_batches: false,
             };
             let shared = Shared {
                 table: table(&options),

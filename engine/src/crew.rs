@@ -12,6 +12,7 @@ use ringtap_calls::{EarlyAcks, Harvest};
 use ringtap_record::Time;
 
 use crate::asides::Asides;
+use crate::batches::BatchTimes;
 use crate::capture::Chunk;
 use crate::cores;
 use crate::decode::Decoder;
@@ -38,7 +39,7 @@ enum Workers {
 struct Hand {
     jobs: Sender<Job>,
     done: Receiver<Done>,
-    thread: thread::JoinHandle<WorkerCounters>,
+    thread: thread::JoinHandle<Box<Worker>>,
 }
 
 enum Job {
@@ -58,9 +59,15 @@ struct Done {
 
 impl Crew {
     /// One worker on each of these cores; none named: one worker in this thread, not pinned.
-    pub(crate) fn new(shared: &Arc<Shared>, decoder: &Decoder, cores: &[usize]) -> Result<Self, ReplayError> {
+    /// `timed`: how long batches take is wanted.
+    pub(crate) fn new(
+        shared: &Arc<Shared>,
+        decoder: &Decoder,
+        cores: &[usize],
+        timed: bool,
+    ) -> Result<Self, ReplayError> {
         Ok(Self {
-            workers: Workers::new(shared, decoder, cores)?,
+            workers: Workers::new(shared, decoder, cores, timed)?,
             asides: Asides::new(decoder),
             early_acks: EarlyAcks::default(),
         })
@@ -104,22 +111,28 @@ impl Crew {
         harvest
     }
 
-    /// Ends the threads. What all workers counted.
-    pub(crate) fn finish(self) -> WorkerCounters {
-        let mut sum = self.workers.finish();
+    /// Ends the threads. What all workers counted, and how long their batches took, if that was wanted.
+    pub(crate) fn finish(self) -> (WorkerCounters, Option<BatchTimes>) {
+        let (mut sum, times) = self.workers.finish();
         self.asides.add_to(&mut sum);
-        sum
+        (sum, times)
     }
 }
 
 impl Workers {
-    fn new(shared: &Arc<Shared>, decoder: &Decoder, cores: &[usize]) -> Result<Self, ReplayError> {
+    fn new(
+        shared: &Arc<Shared>,
+        decoder: &Decoder,
+        cores: &[usize],
+        timed: bool,
+    ) -> Result<Self, ReplayError> {
         let workers = cores.len();
         if workers <= 1 {
             if let Some(core) = cores.first() {
                 cores::pin(*core)?;
             }
-            return Ok(Self::One(Box::new(Worker::new(decoder.clone()))));
+            let worker = Worker::new(decoder.clone()).timed(timed);
+            return Ok(Self::One(Box::new(worker)));
         }
         let once = decoder.clone().with_duplicates(0);
         let hands = cores.iter().enumerate().map(|(share, core)| {
@@ -127,7 +140,7 @@ impl Workers {
                 share,
                 workers,
                 *core,
-                Worker::new(once.clone()),
+                Worker::new(once.clone()).timed(timed),
                 Arc::clone(shared),
             )
         });
@@ -171,23 +184,30 @@ impl Workers {
         }
     }
 
-    fn finish(self) -> WorkerCounters {
+    fn finish(self) -> (WorkerCounters, Option<BatchTimes>) {
         let mut sum = WorkerCounters::default();
+        let mut times: Option<BatchTimes> = None;
+        let mut add = |worker: &Worker| {
+            sum.merge(worker.counters());
+            if let Some(its) = worker.times() {
+                times.get_or_insert_default().merge(its);
+            }
+        };
         match self {
-            Self::One(worker) => sum.merge(worker.counters()),
+            Self::One(worker) => add(&worker),
             Self::Many(sieve, hands) => {
-                sum.frames.merge(sieve.counters());
-                sum.bytes += sieve.bytes();
                 for hand in hands {
                     drop(hand.jobs);
                     match hand.thread.join() {
-                        Ok(counters) => sum.merge(&counters),
+                        Ok(worker) => add(&worker),
                         Err(panic) => std::panic::resume_unwind(panic),
                     }
                 }
+                sum.frames.merge(sieve.counters());
+                sum.bytes += sieve.bytes();
             }
         }
-        sum
+        (sum, times)
     }
 }
 
@@ -220,7 +240,7 @@ impl Hand {
                         break;
                     }
                 }
-                worker.counters().clone()
+                Box::new(worker)
             })?;
         match is_pinned.recv() {
             Ok(Err(error)) => Err(error.into()),
@@ -296,7 +316,7 @@ mod tests {
             let table = LegTable::new(100, 1);
             let shared = Arc::new(Shared { table, rules });
             let decoder = Decoder::new([5060].into_iter().collect());
-            let mut crew = Crew::new(&shared, &decoder, &[]).unwrap();
+            let mut crew = Crew::new(&shared, &decoder, &[], false).unwrap();
             // Backwards, so that the ACKs come first.
             let mut harvest = Harvest::default();
             for at in (0..wires.len()).rev() {

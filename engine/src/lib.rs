@@ -8,6 +8,7 @@
 //! is what the process may still do once it captures; [`cli`] is the command line.
 
 mod asides;
+pub mod batches;
 pub mod capture;
 pub mod cli;
 pub mod clock;

@@ -18,6 +18,7 @@ use ringtap_calls::{Gap, GapKind, Harvest, Learner, LegTable};
 use ringtap_record::Time;
 use thiserror::Error;
 
+use crate::batches::BatchTimes;
 use crate::capture::Chunk;
 use crate::capture::pcap::{CaptureError, CaptureFile};
 use crate::clock::{Clock, ClockCounters, Step};
@@ -54,6 +55,8 @@ pub struct Options {
     pub legs_max: usize,
     /// Record answered calls too.
     pub keep_all: bool,
+    /// Tell how long batches took.
+    pub time_batches: bool,
 }
 
 /// A replay failed.
@@ -88,6 +91,8 @@ pub struct Outcome {
     pub clock: ClockCounters,
     /// First and last stamp, wild ones too.
     pub span: Option<(Time, Time)>,
+    /// How long batches took, if that was asked for.
+    pub batches: Option<BatchTimes>,
     /// Time on the wall.
     pub elapsed: Duration,
 }
@@ -131,7 +136,7 @@ pub fn replay(
     let began = Instant::now();
     check(options)?;
     let shared = Arc::new(shared);
-    let crew = Crew::new(&shared, decoder, &options.cores)?;
+    let crew = Crew::new(&shared, decoder, &options.cores, options.time_batches)?;
     let settler = SettlerThread::spawn(
         Arc::clone(&shared),
         Learner::default(),
@@ -164,7 +169,8 @@ pub fn replay(
     }
     let last = run.clock.end();
     run.end(last);
-    let (span, clock, seen) = (run.span, run.clock.counters(), run.crew.finish());
+    let (span, clock) = (run.span, run.clock.counters());
+    let (seen, batches) = run.crew.finish();
     drop(run.lots);
     // What was read before a damaged block is settled and kept all the same.
     let settled = settler.finish()?;
@@ -177,6 +183,7 @@ pub fn replay(
             truncated,
             clock,
             span,
+            batches,
             elapsed: began.elapsed(),
         }),
     }

@@ -9,6 +9,7 @@ use ringtap_sip::{Fault, Method};
 use ringtap_xdp::Action;
 use ringtap_xsk::Statistics;
 
+use crate::batches::BatchTimes;
 use crate::clock::ClockCounters;
 use crate::live::{self, PortReport};
 use crate::replay;
@@ -26,6 +27,8 @@ pub struct Summary<'a> {
     span: Option<(Time, Time)>,
     /// Of a replay.
     clock: ClockCounters,
+    /// Of a replay.
+    batches: Option<&'a BatchTimes>,
     /// Of a live capture.
     ports: &'a [PortReport],
     given_up: u64,
@@ -40,6 +43,7 @@ impl<'a> From<&'a replay::Outcome> for Summary<'a> {
             settled: &outcome.settled,
             span: outcome.span,
             clock: outcome.clock,
+            batches: outcome.batches.as_ref(),
             ports: &[],
             given_up: 0,
         }
@@ -55,6 +59,7 @@ impl<'a> From<&'a live::Outcome> for Summary<'a> {
             settled: &outcome.settled,
             span: None,
             clock: ClockCounters::default(),
+            batches: None,
             ports: &outcome.ports,
             given_up: outcome.given_up,
         }
@@ -113,6 +118,7 @@ impl Display for Summary<'_> {
             .map(|fault| fault.as_str())
             .zip(outcome.seen.faults.iter().copied());
         self.counts(f, "  no message", faults)?;
+        self.batches(f)?;
         let table = outcome.table;
         writeln!(f, "legs            {}", table.legs_made)?;
         self.counts(
@@ -212,6 +218,24 @@ impl Summary<'_> {
             self.counts(f, "  nic", [("lost", port.nic_lost)])?;
         }
         Ok(())
+    }
+
+    /// How long a worker took for messages that it read and joined at once.
+    fn batches(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Some(batches) = self.batches.filter(|batches| batches.count() > 0) else {
+            return Ok(());
+        };
+        let (count, messages) = (batches.count(), batches.messages());
+        #[expect(clippy::cast_precision_loss, reason = "a mean for people")]
+        let mean = messages as f64 / count as f64;
+        let us = |took: Duration| took.as_secs_f64() * 1e6;
+        writeln!(f, "batches         {count}  ({mean:.1} messages each)")?;
+        let [p50, p99, p999] = [50.0, 99.0, 99.9].map(|percent| us(batches.percentile(percent)));
+        writeln!(
+            f,
+            "  batch         p50 {p50:.1} us, p99 {p99:.1} us, p99.9 {p999:.1} us, longest {:.1} us",
+            us(batches.longest())
+        )
     }
 
     /// What became of TCP segments and SCTP packets on SIP ports.

@@ -3,12 +3,15 @@
 //! Nothing here allocates or copies per message: a batch of parsed messages borrows from the frames and
 //! lives on the stack until it has been joined into the table.
 
+use std::time::Instant;
+
 use arrayvec::ArrayVec;
 use ringtap_calls::table::{BATCH_MAX, Routing};
 use ringtap_calls::{Applied, EarlyAcks, Harvest, LegTable, Observation, Rules};
 use ringtap_record::Time;
 use ringtap_sip::{Fault, Message, Method, Start};
 
+use crate::batches::BatchTimes;
 use crate::capture::Frame;
 use crate::decode::duplicates::Duplicates;
 use crate::decode::{Around, DecodeCounters, Decoded, Decoder, Payload};
@@ -129,6 +132,8 @@ pub struct Worker {
     routing: Routing,
     counters: WorkerCounters,
     asides: Vec<usize>,
+    /// If they are asked for.
+    times: Option<BatchTimes>,
 }
 
 impl Worker {
@@ -141,7 +146,15 @@ impl Worker {
             routing: Routing::default(),
             counters: WorkerCounters::default(),
             asides: Vec::new(),
+            times: None,
         }
+    }
+
+    /// Tells how long its batches take.
+    #[must_use]
+    pub(crate) fn timed(mut self, timed: bool) -> Self {
+        self.times = timed.then(BatchTimes::default);
+        self
     }
 
     /// Joins all messages of these frames into the table. What makes sense only with other frames is left to whoever sees
@@ -149,6 +162,7 @@ impl Worker {
     pub fn process<'c>(&mut self, frames: impl Iterator<Item = Frame<'c>>, shared: &Shared) {
         let mut batch: ArrayVec<Observation<'c>, BATCH_MAX> = ArrayVec::new();
         self.asides.clear();
+        let mut began = self.times.as_ref().map(|_| Instant::now());
         for (at, frame) in frames.enumerate() {
             self.counters.bytes += frame.bytes.len() as u64;
             let counters = &mut self.counters.frames;
@@ -162,10 +176,18 @@ impl Worker {
             batch.extend(self.parse(&payload));
             if batch.is_full() {
                 self.apply(&batch, shared);
+                self.time(&mut began, batch.len());
                 batch.clear();
             }
         }
         self.apply(&batch, shared);
+        self.time(&mut began, batch.len());
+    }
+
+    fn time(&mut self, began: &mut Option<Instant>, messages: usize) {
+        if let (Some(times), Some(began)) = (&mut self.times, began) {
+            *began = times.end(*began, messages);
+        }
     }
 
     /// What a frame is that was put together. Counts it.
@@ -233,6 +255,11 @@ impl Worker {
         for shard in (share..shared.table.shards()).step_by(of.max(1)) {
             shared.table.expire(shard, now, &shared.rules, harvest);
         }
+    }
+
+    /// How long batches took, if that was asked for.
+    pub(crate) const fn times(&self) -> Option<&BatchTimes> {
+        self.times.as_ref()
     }
 
     /// What was counted so far.

@@ -75,6 +75,7 @@ fn path_of_one_capture(path: &Path) -> (u64, u64, u64) {
         cores: Vec::new(),
         legs_max: 10_000,
         keep_all: true,
+        time_batches: false,
     };
     let shared = Shared {
         table: table(&options),

@@ -57,6 +57,7 @@ fn options() -> Options {
         cores: Vec::new(),
         legs_max: LEGS_MAX,
         keep_all: true,
+        time_batches: false,
     }
 }
 

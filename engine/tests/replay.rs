@@ -89,6 +89,37 @@ fn copies_are_the_same_on_any_number_of_cores() {
     }
 }
 
+/// Catches batches that leave messages out, or that are those of one worker only.
+#[test]
+fn stats_tell_how_long_batches_took() {
+    let lab = Lab::new();
+    let capture = lab.write("corpus.pcap", &corpus(Format::Pcap));
+    for more in [&[][..], &["--cores", "0,1"]] {
+        let fixed = [
+            "replay",
+            "--stats",
+            "--records",
+            "/dev/null",
+            capture.to_str().unwrap(),
+        ];
+        let said = text(&ringtap(&[&fixed, more].concat()).stderr);
+        let number = |line: &str, after: &str| -> f64 {
+            let line = said.lines().find(|told| told.starts_with(line)).expect("told");
+            let rest = line.split_once(after).expect("told").1;
+            let end = rest
+                .find(|c: char| c != '.' && !c.is_ascii_digit())
+                .unwrap_or(rest.len());
+            rest[..end].parse().expect("a number")
+        };
+        let messages = number("sip messages", "sip messages    ");
+        let in_batches = number("batches", "batches         ") * number("batches", "  (");
+        // The mean is told to a tenth.
+        assert!((in_batches / messages - 1.0).abs() < 0.05, "{said}");
+        let times = ["p50 ", "p99 ", "p99.9 ", "longest "].map(|name| number("  batch ", name));
+        assert!(times[0] > 0.0 && times.is_sorted(), "{said}");
+    }
+}
+
 /// Catches a second replay that adds rows: the names of calls are the same each time.
 #[test]
 fn replaying_twice_into_a_journal_adds_nothing() {

@@ -11,6 +11,7 @@ import growth
 import instructions
 import programs
 import report
+import scale
 import stages
 from setup import Setup, load_average, machine, said
 
@@ -45,11 +46,13 @@ def main() -> None:
     parser.add_argument("--calls", type=int)
     parser.add_argument("--runs", type=int)
     parser.add_argument("--growth-calls-max", type=int, default=4_000_000)
-    parser.add_argument("--only", help="sections, with commas between: " + ", ".join(SECTIONS))
+    parser.add_argument("--only", help="sections, with commas between: " + ", ".join([*SECTIONS, "scale"]))
     arguments = parser.parse_args()
-    chosen = arguments.only.split(",") if arguments.only else list(SECTIONS)
-    if unknown := [name for name in chosen if name not in SECTIONS]:
-        parser.error(f"no section {', '.join(unknown)}: there are {', '.join(SECTIONS)}")
+    # Made of the others.
+    known = [*SECTIONS, "scale"]
+    chosen = arguments.only.split(",") if arguments.only else known
+    if unknown := [name for name in chosen if name not in known]:
+        parser.error(f"no section {', '.join(unknown)}: there are {', '.join(known)}")
     setup = Setup(
         out=arguments.out.resolve(),
         is_smoke=arguments.smoke,
@@ -63,17 +66,17 @@ def main() -> None:
     )
     shutil.rmtree(setup.scratch, ignore_errors=True)
     facts = {"machine": machine(), "is_smoke": setup.is_smoke, "runs": setup.runs}
-    sections = []
+    done: dict[str, dict] = {}
     for name in chosen:
         print(f"== {name}", flush=True)
         before, began = load_average(), time.monotonic()
-        section = SECTIONS[name](setup)
+        section = SECTIONS[name](setup) if name in SECTIONS else scale.scale(setup, done)
         section["load"] = [before, load_average()]
         section["seconds"] = time.monotonic() - began
-        sections.append(section)
+        done[name] = section
         facts |= {"peers": versions(setup), "absent": setup.absent, "commands": setup.commands}
         # After each, so that a run which is interrupted leaves what it has.
-        report.write(setup.out, facts, sections)
+        report.write(setup.out, facts, list(done.values()))
     shutil.rmtree(setup.scratch, ignore_errors=True)
     print(f"report: {setup.out / 'report.md'}")
 

@@ -46,6 +46,7 @@ def one(setup: Setup, bench: str, env: dict[str, str]) -> dict[str, float]:
         elements = (facts.get("throughput") or {}).get("Elements", 1)
         mean = json.loads(file.read_text())
         estimate = mean.get("median") or mean["mean"]
+        setup.units[facts["full_id"]] = elements
         figures[facts["full_id"]] = estimate["point_estimate"] / elements
     return figures
 

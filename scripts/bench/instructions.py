@@ -28,7 +28,7 @@ STAGES = [
     ("table, join", r"ringtap_benches::pipeline::Calls::join\b", "messages", "message"),
     ("table, expire", r"ringtap_benches::pipeline::Calls::expire\b", "legs", "leg"),
     ("settler", r"ringtap_benches::pipeline::Calls::settle\b", "legs", "leg"),
-    ("journal, the writer's thread", r"ringtap_journal::writer::Work::run\b", "records", "record"),
+    ("journal, the writer's thread", r"ringtap_journal::work::Work::run\b", "records", "record"),
 ]
 # The allocator's doors.
 ALLOCATORS = r"\b(mi_malloc_aligned|mi_zalloc_aligned|mi_realloc_aligned|mi_malloc|mi_zalloc|mi_calloc|mi_realloc|malloc|calloc|realloc)\b"

@@ -2,7 +2,9 @@
 
 import os
 import pathlib
+import re
 
+from scale import records_told
 from setup import Failed, Setup, Usage, cores, measured, median, packets
 
 
@@ -24,8 +26,10 @@ def replay(setup: Setup) -> dict:
     one_core = f"{cores()[-1]}"
     limit = str(setup.calls * 2)
     base = "ringtap to the journal, 1 core"
+    timed = "ringtap to the journal, 1 core, batches timed"
     commands = {
         base: lambda: one + ours + ["--cores", one_core] + journal(),
+        timed: lambda: one + ours + ["--stats", "--cores", one_core] + journal(),
         "ringtap to JSON lines, 1 core": lambda: one + ours + ["--cores", one_core, "--records", "/dev/null", str(file)],
     }
     if len(cores()) > 1:
@@ -78,7 +82,7 @@ def replay(setup: Setup) -> dict:
     for name, why in setup.absent.items():
         notes.append(f"{name} is absent: {why}.")
     notes.append(
-        "Not measured: latency a batch, which `ringtap replay --stats` does not tell. What becomes of the capture differs: "
+        "What becomes of the capture differs: "
         "the libpcap loop and tcpdump look into no packet, sngrep and sipmon keep dialogs, sipgrep prints messages, tshark dissects. "
         "A peak below some 17 MiB is that of the process that started the program."
     )
@@ -87,7 +91,24 @@ def replay(setup: Setup) -> dict:
         ("ratio", "CPU, of ringtap's"), ("peak_mib", "peak MiB"),
     ]
     plot = {"kind": "bars", "label": "name", "value": "packets_per_cpu_s", "unit": "packets a CPU second", "log": True}
-    return {"title": "Whole programs", "tables": [{"title": "", "columns": columns, "rows": rows, "plot": plot}], "notes": notes}
+    setup.told["records"] = [records_told(run.said) for run in results[timed]]
+    tables = [{"title": "", "columns": columns, "rows": rows, "plot": plot}, batches([run.said for run in results[timed]])]
+    return {"title": "Whole programs", "tables": tables, "notes": notes}
+
+
+def batches(told: list[str]) -> dict:
+    """How long a worker took for messages that it read and joined at once, as `--stats` tells it."""
+    pattern = r"^batches +(\d+) +\(([\d.]+) messages each\)\n +batch +p50 ([\d.]+) us, p99 ([\d.]+) us, p99.9 ([\d.]+) us, longest ([\d.]+) us$"
+    found = [re.search(pattern, text, re.MULTILINE) for text in told]
+    if not all(found):
+        raise SystemExit("ringtap replay --stats tells no batches")
+    names = ("count", "messages", "p50", "p99", "p999", "longest")
+    row = {name: median([float(match[at]) for match in found if match]) for at, name in enumerate(names, 1)}
+    columns = [
+        ("name", "run"), ("count", "batches"), ("messages", "messages each"), ("p50", "p50 µs"), ("p99", "p99 µs"),
+        ("p999", "p99.9 µs"), ("longest", "longest µs"),
+    ]
+    return {"title": "How long a batch takes", "columns": columns, "rows": [{"name": "1 core"} | row]}
 
 
 def pinned(on: list[int]) -> list[str]:

@@ -33,8 +33,10 @@ class Setup:
     peers: dict[str, str]
     absent: dict[str, str]
     commands: list[str] = dataclasses.field(default_factory=list)
-    told: dict[str, list[str]] = dataclasses.field(default_factory=dict)
-    """What a benchmark said that belongs into the report."""
+    told: dict[str, list] = dataclasses.field(default_factory=dict)
+    """What a program said that the report or another section wants."""
+    units: dict[str, int] = dataclasses.field(default_factory=dict)
+    """How many of its units a round of a benchmark holds."""
 
     @property
     def scratch(self) -> pathlib.Path:
@@ -82,6 +84,8 @@ class Usage:
     cpu_s: float
     wall_s: float
     peak_mib: float
+    said: str
+    """What it wrote to standard error."""
 
 
 class Failed(Exception):
@@ -94,12 +98,12 @@ def measured(command: list[str], env: dict[str, str] | None = None) -> Usage:
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ | (env or {})
     )
-    said = process.stderr.read() if process.stderr else b""
+    said = (process.stderr.read() if process.stderr else b"").decode(errors="replace")
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
-        raise Failed(f"{command[0]}: {said.decode(errors='replace').strip()[-500:]}")
-    return Usage(usage.ru_utime + usage.ru_stime, time.monotonic() - began, usage.ru_maxrss / 1024)
+        raise Failed(f"{command[0]}: {said.strip()[-500:]}")
+    return Usage(usage.ru_utime + usage.ru_stime, time.monotonic() - began, usage.ru_maxrss / 1024, said)
 
 
 def median(values: list[float]) -> float:

@@ -88,7 +88,7 @@ def journal(setup: Setup) -> dict:
     """Records to the disk, with commits that wait for the disk and without."""
     records, single = (2_000, 10) if setup.is_smoke else (200_000, 500)
     policies = {"each commit waits for the disk (as it is)": {}}
-    notes = ["A commit holds up to 4,096 records. One that comes alone waits 20 ms for company first."]
+    notes = ["A commit holds up to 16,384 records. One that comes alone waits 20 ms for company first."]
     library = shutil.which("eatmydata")
     if library:
         policies["no commit waits (eatmydata)"] = {"LD_PRELOAD": "libeatmydata.so"}

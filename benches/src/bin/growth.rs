@@ -2,7 +2,7 @@
 //! each has memory of its own; prints one JSON object.
 //!
 //! ```text
-//! growth calls OPEN PACKETS        # packets of calls picked at random, while OPEN are open
+//! growth calls OPEN PACKETS [LEGS] # packets of calls picked at random, while OPEN are open, of LEGS legs each (1); what they occupy
 //! growth legs LEGS CALLS           # calls of LEGS legs each, from INVITE to verdict
 //! growth journal FOLDER RECORDS STEP   # the time of each STEP records, until there are RECORDS
 //! ```
@@ -24,7 +24,7 @@ use ringtap_record::Time;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const USAGE: &str = "usage: growth calls OPEN PACKETS | legs LEGS CALLS | journal FOLDER RECORDS STEP";
+const USAGE: &str = "usage: growth calls OPEN PACKETS [LEGS] | legs LEGS CALLS | journal FOLDER RECORDS STEP";
 const BEGIN_US: i64 = 1_714_962_221_000_000;
 /// All calls begin within this time, and are still open after it: an INVITE waits longer for its first response (Timer B).
 const BEGIN_SPAN_US: u64 = 10_000_000;
@@ -37,7 +37,8 @@ fn main() {
     let number = |text: &str| text.parse::<u64>().expect("a number");
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
-        ["calls", open, packets] => open_calls(number(open), number(packets)),
+        ["calls", open, packets] => open_calls(number(open), number(packets), 1),
+        ["calls", open, packets, legs] => open_calls(number(open), number(packets), number(legs).max(1)),
         ["legs", legs, calls] => legs_of_a_call(number(legs), number(calls)),
         ["journal", folder, records, step] => {
             journal(Path::new(folder), number(records), number(step));
@@ -50,18 +51,25 @@ fn main() {
 }
 
 /// Packets of random calls, half of them new to the call and half sent again, in the midst of many.
-fn open_calls(open: u64, packets: u64) {
+fn open_calls(open: u64, packets: u64, legs_each: u64) {
+    // The number of a leg: that of its call and, in it, its own.
+    let legs = open * legs_each;
+    let of = |leg: u64| (leg / legs_each, leg % legs_each);
     // A shard is full before the table is: keys do not fall evenly.
-    let legs_max = usize::try_from(open + open / 4 + 1_000).expect("as many as fit");
+    let legs_max = usize::try_from(legs + legs / 4 + 1_000).expect("as many as fit");
+    let before = kib("VmRSS:");
     let mut calls = Calls::new(legs_max);
     let mut judged = Vec::new();
     let mut texts = vec![String::new(); BATCH_MAX];
     let batch_max = BATCH_MAX as u64;
     let filling = Instant::now();
-    for first in (0..open).step_by(BATCH_MAX) {
-        let numbers: Vec<u64> = (first..open.min(first + batch_max)).collect();
-        write_all(&mut texts, &numbers, |text, n| invite(text, n, 0));
-        let began = |n: u64| time(n * BEGIN_SPAN_US / open.max(1));
+    for first in (0..legs).step_by(BATCH_MAX) {
+        let numbers: Vec<u64> = (first..legs.min(first + batch_max)).collect();
+        write_all(&mut texts, &numbers, |text, leg| {
+            let (n, leg) = of(leg);
+            invite(text, n, leg);
+        });
+        let began = |leg: u64| time(leg * BEGIN_SPAN_US / legs.max(1));
         let batch = read(&texts, &numbers, began);
         calls.take(&batch, &mut judged);
     }
@@ -70,15 +78,17 @@ fn open_calls(open: u64, packets: u64) {
     let harvest = calls.expire(now);
     calls.settle(now, harvest, &mut judged);
     let filled = filling.elapsed();
+    let bytes_per_leg = kib("VmRSS:").saturating_sub(before) * 1024 / legs.max(1);
     let mut random = fastrand::Rng::with_seed(1);
     let (mut took, mut seen) = (Duration::ZERO, 0);
     while seen < packets {
         let numbers: Vec<u64> = (0..batch_max / 2)
-            .map(|_| random.u64(0..open.max(1)))
+            .map(|_| random.u64(0..legs.max(1)))
             .flat_map(|n| [n, n])
             .collect();
-        write_all(&mut texts, &numbers, |text, n| {
-            response(text, n, 0, 180, "Ringing")
+        write_all(&mut texts, &numbers, |text, leg| {
+            let (n, leg) = of(leg);
+            response(text, n, leg, 180, "Ringing");
         });
         let began = Instant::now();
         let batch = read(&texts, &numbers, |_| now);
@@ -96,9 +106,9 @@ fn open_calls(open: u64, packets: u64) {
         calls.settle(now, harvest, &mut judged);
     }
     let counters = calls.table.counters();
-    assert_eq!((counters.legs_open, counters.evicted_open), (open, 0));
+    assert_eq!((counters.legs_open, counters.evicted_open), (legs, 0));
     println!(
-        "{{\"open\":{open},\"packets\":{seen},\"ns_per_packet\":{:.1},\"tick_us\":{:.1},\"fill_ns_per_call\":{:.1},\"peak_mib\":{}}}",
+        "{{\"open\":{open},\"legs\":{legs_each},\"packets\":{seen},\"ns_per_packet\":{:.1},\"tick_us\":{:.1},\"fill_ns_per_call\":{:.1},\"bytes_per_leg\":{bytes_per_leg},\"peak_mib\":{}}}",
         per(took, seen),
         per(ticks, u64::from(TICKS)) / 1e3,
         per(filled, open),
@@ -202,10 +212,15 @@ fn per(took: Duration, count: u64) -> f64 {
 
 /// The most memory that this process has had, in MiB.
 fn peak_mib() -> u64 {
+    kib("VmHWM:") / 1024
+}
+
+/// What the kernel says of this process's memory under that name, in KiB.
+fn kib(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-    kib.unwrap_or(0) / 1024
+    kib.unwrap_or(0)
 }
 
 fn write_all(texts: &mut [String], numbers: &[u64], write: impl Fn(&mut String, u64)) {

@@ -2,6 +2,7 @@
 
 use ringtap_config::MediaRequired;
 use ringtap_identity::Identity;
+use ringtap_sip::addr::{NameAddr, is_only_uri, name_addr};
 use ringtap_sip::dialog::replaces;
 use ringtap_sip::sdp::Offer;
 use ringtap_sip::uri::Uri;
@@ -107,9 +108,10 @@ impl Nature {
                 invite.header(Header::Replaces).and_then(replaces).is_some(),
             ),
         ]
-        .into_iter()
-        .filter(|(_, holds)| *holds)
-        .fold(Self::default(), |all, (mark, _)| all.union(mark))
+        .iter()
+        .fold(Self::default(), |all, (mark, holds)| {
+            Self(all.0 | (mark.0 * u16::from(*holds)))
+        })
     }
 }
 
@@ -144,10 +146,17 @@ fn is_recall(invite: &Message<'_>, request_uri: Option<&Uri<'_>>) -> bool {
     };
     by_uri()
         || invite.values(Header::CallInfo).any(|value| {
-            ringtap_sip::addr::name_addr(value)
+            name_addr(value)
                 .and_then(|info| info.params.get(b"purpose"))
                 .is_some_and(|purpose| purpose.eq_ignore_ascii_case(b"call-completion"))
         })
+}
+
+/// The addresses of the Contacts if any of them has parameters, in which feature tags stand.
+pub(crate) fn tagged_contacts<'a>(message: &Message<'a>) -> impl Iterator<Item = NameAddr<'a>> {
+    let none = message.lines(Header::Contact).all(is_only_uri);
+    let values = (!none).then(|| message.values(Header::Contact));
+    values.into_iter().flatten().filter_map(name_addr)
 }
 
 /// What the feature tags of the Contacts say of the sender.
@@ -162,10 +171,7 @@ struct Contacts {
 impl Contacts {
     fn of(invite: &Message<'_>) -> Self {
         let mut found = Self::default();
-        for address in invite
-            .values(Header::Contact)
-            .filter_map(ringtap_sip::addr::name_addr)
-        {
+        for address in tagged_contacts(invite) {
             found.is_focus |= address.params.has(b"isfocus");
             found.is_recorder |= address.params.has(b"+sip.src");
         }

@@ -1,7 +1,7 @@
 //! The Reason header on CANCEL, BYE and final responses (semantics.md §2.2, RFC 3326, RFC 6432).
 
-use ringtap_sip::Message;
 use ringtap_sip::reason::{Protocol, reasons};
+use ringtap_sip::{Header, Message};
 
 /// The line of semantics.md §2.2's table that a Reason value matches. The first matching line decides,
 /// so among several values the smallest counts, whatever their order on the wire.
@@ -43,6 +43,10 @@ pub(crate) fn read(message: &Message<'_>, q850_13_elsewhere: bool) -> Reasons {
         line: ReasonLine::Plain,
         q850: 0,
     };
+    // Most messages give none.
+    if message.header(Header::Reason).is_none() {
+        return said;
+    }
     for reason in reasons(message) {
         let line = match reason.protocol {
             Protocol::Sip => sip_line(reason.cause, reason.text),

@@ -1,15 +1,19 @@
 //! What the operator configured, ready for use per message: who is who on the network, which numbers
 //! are special, how long to wait.
 
-use std::collections::HashSet;
 use std::net::IpAddr;
 
 use compact_str::CompactString;
+use foldhash::fast::FixedState;
+use hashbrown::HashSet;
 use ipnet::IpNet;
 use ringtap_config::{Config, Learn, MediaRequired, Timers};
 use ringtap_identity::{Identity, Plan, Segment};
 use ringtap_sip::percent_decode;
 use ringtap_sip::uri::uri;
+
+/// Identities that the operator listed: nobody else chooses what is in it, so that it needs no secret.
+type Identities = HashSet<Identity, FixedState>;
 
 /// A party of the mirrored network (semantics.md §0).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +28,53 @@ pub enum Node {
     Ue,
 }
 
+/// Who is at which addresses, ready for two questions a message: a mask and a comparison for each prefix.
+#[derive(Debug)]
+struct Nodes {
+    v4: Vec<(u32, u32, Node)>,
+    v6: Vec<(u128, u128, Node)>,
+}
+
+impl Nodes {
+    /// Of two prefixes that hold an address, the one named first decides.
+    fn of(nodes: &[(IpNet, Node)]) -> Self {
+        let mut found = Self {
+            v4: Vec::new(),
+            v6: Vec::new(),
+        };
+        for (net, node) in nodes {
+            match net {
+                IpNet::V4(net) => found
+                    .v4
+                    .push((net.network().to_bits(), net.netmask().to_bits(), *node)),
+                IpNet::V6(net) => found
+                    .v6
+                    .push((net.network().to_bits(), net.netmask().to_bits(), *node)),
+            }
+        }
+        found
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.v4.is_empty() && self.v6.is_empty()
+    }
+
+    fn at(&self, address: IpAddr) -> Option<Node> {
+        match address {
+            IpAddr::V4(address) => {
+                let bits = address.to_bits();
+                let holds = |(net, mask, _): &&(u32, u32, Node)| bits & mask == *net;
+                self.v4.iter().find(holds).map(|(_, _, node)| *node)
+            }
+            IpAddr::V6(address) => {
+                let bits = address.to_bits();
+                let holds = |(net, mask, _): &&(u128, u128, Node)| bits & mask == *net;
+                self.v6.iter().find(holds).map(|(_, _, node)| *node)
+            }
+        }
+    }
+}
+
 /// Everything that the tracker must know beside the messages.
 #[derive(Debug)]
 pub struct Rules {
@@ -33,14 +84,14 @@ pub struct Rules {
     pub timers: Timers,
     /// D01: an answer shorter than this is to be told from others; 0 is off.
     pub short_answer_ms: u64,
-    nodes: Vec<(IpNet, Node)>,
-    service_callers: HashSet<Identity>,
-    voicemail_numbers: HashSet<Identity>,
-    machine_numbers: HashSet<Identity>,
-    voicemail_hosts: HashSet<CompactString>,
-    emergency_numbers: HashSet<Identity>,
-    paging_numbers: HashSet<Identity>,
-    group_numbers: HashSet<Identity>,
+    nodes: Nodes,
+    service_callers: Identities,
+    voicemail_numbers: Identities,
+    machine_numbers: Identities,
+    voicemail_hosts: HashSet<CompactString, FixedState>,
+    emergency_numbers: Identities,
+    paging_numbers: Identities,
+    group_numbers: Identities,
     pickup_codes: Vec<String>,
     pickup_groups: Vec<Vec<Identity>>,
     correlation_headers: Vec<String>,
@@ -74,7 +125,7 @@ impl Rules {
             plan: config.plan.clone(),
             timers: config.timers.clone(),
             short_answer_ms: u64::from(config.policy.short_answer_s) * 1000,
-            nodes,
+            nodes: Nodes::of(&nodes),
             service_callers: set(&identities.service_callers),
             voicemail_numbers: set(&identities.voicemail_numbers),
             machine_numbers: set(&identities.machine_numbers),
@@ -97,13 +148,6 @@ impl Rules {
         }
     }
 
-    fn node(&self, address: IpAddr) -> Option<Node> {
-        self.nodes
-            .iter()
-            .find(|(net, _)| net.contains(&address))
-            .map(|(_, node)| *node)
-    }
-
     /// The segment on which a dialog-creating request from `source` to `destination` travels
     /// (semantics.md §0). For a response swap the addresses.
     #[must_use]
@@ -111,7 +155,7 @@ impl Rules {
         if self.nodes.is_empty() {
             return Segment::Unknown;
         }
-        match (self.node(source), self.node(destination)) {
+        match (self.nodes.at(source), self.nodes.at(destination)) {
             (Some(Node::Ue), Some(Node::Pcscf)) => Segment::Go,
             (Some(Node::Pcscf), Some(Node::Core)) => Segment::Mo,
             (Some(Node::Core), Some(Node::Pcscf)) => Segment::Mt,
@@ -125,7 +169,7 @@ impl Rules {
     /// Whether what this node says of registrations is believed: only the network's own nodes are, once any
     /// of them is known. A phone could claim anybody's number otherwise.
     pub(crate) fn is_registrar(&self, source: IpAddr) -> bool {
-        self.nodes.is_empty() || matches!(self.node(source), Some(Node::Pcscf | Node::Core))
+        self.nodes.is_empty() || matches!(self.nodes.at(source), Some(Node::Pcscf | Node::Core))
     }
 
     /// Whether an identity is a group's, a machine's or a service's rather than a person's.
@@ -251,5 +295,54 @@ impl Rules {
     /// Whether an identity is a machine's.
     pub(crate) fn is_machine_identity(&self, identity: &Identity) -> bool {
         self.voicemail_numbers.contains(identity) || self.machine_numbers.contains(identity)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Catches a prefix that holds an address too many or too few, and the wrong one of two that hold it.
+    #[test]
+    fn nodes_as_prefixes_have_them() {
+        let nets = [
+            "0.0.0.0/0",
+            "10.0.0.0/8",
+            "10.1.0.0/16",
+            "10.1.2.3/32",
+            "10.1.2.3/24",
+            "2001:db8::/32",
+            "2001:db8::1/64",
+            "2001:db8::1/128",
+            "::/0",
+        ];
+        let kinds = [Node::Pcscf, Node::Mgcf, Node::Core, Node::Ue];
+        let addresses = [
+            "10.1.2.3",
+            "10.1.2.4",
+            "10.1.3.4",
+            "10.2.0.1",
+            "11.0.0.1",
+            "0.0.0.0",
+            "2001:db8::1",
+            "2001:db8::2",
+            "2001:db9::",
+            "::1",
+        ];
+        for _ in 0..200 {
+            let nodes: Vec<(IpNet, Node)> = (0..fastrand::usize(0..5))
+                .filter_map(|_| Some((fastrand::choice(nets)?.parse().ok()?, fastrand::choice(kinds)?)))
+                .collect();
+            let quick = Nodes::of(&nodes);
+            assert_eq!(quick.is_empty(), nodes.is_empty());
+            for address in addresses {
+                let address: IpAddr = address.parse().expect("an address");
+                let wanted = nodes
+                    .iter()
+                    .find(|(net, _)| net.contains(&address))
+                    .map(|(_, node)| *node);
+                assert_eq!(quick.at(address), wanted, "{address} {nodes:?}");
+            }
+        }
     }
 }

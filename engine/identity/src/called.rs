@@ -1,10 +1,10 @@
 //! Who is called: the precedence of semantics.md §3.2, for one message on one segment.
 
-use ringtap_sip::addr::name_addr;
-use ringtap_sip::{Header, Message};
+use ringtap_sip::{Global, Header, Message};
 
 use crate::diversion::last_called;
-use crate::{Identity, Plan, Segment};
+use crate::party::Party;
+use crate::{Identity, Named, Plan, Segment};
 
 /// A called identity and how it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +59,12 @@ pub fn dialled(msg: &Message<'_>, segment: Segment, plan: &Plan) -> Option<Ident
 /// caller's to know.
 #[must_use]
 pub fn asserted_callee(response: &Message<'_>, segment: Segment, plan: &Plan) -> Option<Identity> {
+    callee(response, segment, plan)?.into_identity()
+}
+
+/// As [`asserted_callee`], not yet made an identity.
+#[must_use]
+pub fn callee<'a>(response: &Message<'a>, segment: Segment, plan: &Plan) -> Option<Named<'a>> {
     crate::caller::of_pair(response, Header::PAssertedIdentity, segment, plan).0
 }
 
@@ -67,17 +73,30 @@ pub(crate) fn called_party(msg: &Message<'_>, segment: Segment, plan: &Plan) -> 
     if segment.is_originating() {
         return None;
     }
-    let address = name_addr(msg.header(Header::PCalledPartyId)?)?;
-    plan.identify(address.uri, segment)
+    party(msg.header(Header::PCalledPartyId)?, segment, plan)?.into_identity()
 }
 
 pub(crate) fn request_uri(msg: &Message<'_>, segment: Segment, plan: &Plan) -> Option<Identity> {
-    let uri = ringtap_sip::uri::uri(msg.request_uri()?)?;
+    let text = msg.request_uri()?;
+    if let Some(global) = Global::of_uri(text) {
+        let is_public = plan.is_public_global(&global);
+        return plan
+            .named_global(&global, segment)
+            .filter(|_| is_public)?
+            .into_identity();
+    }
+    let uri = ringtap_sip::uri::uri(text)?;
     plan.is_public_uri(&uri)
         .then(|| plan.identify_uri(&uri, segment))
         .flatten()
 }
 
 fn to(msg: &Message<'_>, segment: Segment, plan: &Plan) -> Option<Identity> {
-    plan.identify(name_addr(msg.to())?.uri, segment)
+    party(msg.to(), segment, plan)?.into_identity()
+}
+
+/// The identity in one value of a header field: To, Referred-By, ...
+#[must_use]
+pub fn party<'a>(value: &'a [u8], segment: Segment, plan: &Plan) -> Option<Named<'a>> {
+    Party::of(value)?.named(segment, plan)
 }

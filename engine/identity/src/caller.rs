@@ -6,10 +6,11 @@
 
 use compact_str::CompactString;
 use ringtap_sip::addr::{NameAddr, name_addr};
-use ringtap_sip::uri::{Scheme, Uri, uri};
-use ringtap_sip::{Header, Message};
+use ringtap_sip::uri::{Scheme, uri};
+use ringtap_sip::{Global, Header, Message};
 
-use crate::{Identity, Plan, Privacy, Segment, name};
+use crate::party::{Party, is_anonymous, is_invalid};
+use crate::{Identity, Named, Plan, Privacy, Segment, name};
 
 /// What one request of the caller says about the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,9 +63,22 @@ impl CallerClaim {
     pub fn is_withheld(&self) -> bool {
         crate::withheld(self.privacy, self.source, self.from_anonymous)
     }
+}
 
+/// A claim that is still being read.
+#[derive(Default)]
+struct Reading<'a> {
+    identity: Option<Named<'a>>,
+    name: Option<CompactString>,
+    source: ClaimSource,
+    name_source: NameFrom,
+    privacy: Privacy,
+    from_anonymous: bool,
+}
+
+impl<'a> Reading<'a> {
     /// Takes over what a header better than those before says.
-    fn upgrade(&mut self, identity: Option<Identity>, source: ClaimSource) {
+    fn upgrade(&mut self, identity: Option<Named<'a>>, source: ClaimSource) {
         if identity.is_some() && (self.identity.is_none() || source > self.source) {
             self.identity = identity;
             self.source = source;
@@ -77,6 +91,17 @@ impl CallerClaim {
             self.name_source = source;
         }
     }
+
+    fn claim(self) -> CallerClaim {
+        CallerClaim {
+            identity: self.identity.and_then(Named::into_identity),
+            name: self.name,
+            source: self.source,
+            name_source: self.name_source,
+            privacy: self.privacy,
+            from_anonymous: self.from_anonymous,
+        }
+    }
 }
 
 /// What a request of the caller says about the caller.
@@ -84,7 +109,7 @@ impl CallerClaim {
 /// Never for a request that the callee sends in the dialog: its From is the callee.
 #[must_use]
 pub fn caller(msg: &Message<'_>, segment: Segment, plan: &Plan) -> CallerClaim {
-    let mut claim = caller_from(msg, segment, plan);
+    let mut claim = from(msg, segment, plan);
     claim.privacy = Privacy::read(msg);
     if matches!(segment, Segment::Go | Segment::Unknown) {
         preferred(msg, segment, plan, &mut claim);
@@ -94,41 +119,37 @@ pub fn caller(msg: &Message<'_>, segment: Segment, plan: &Plan) -> CallerClaim {
         remote_party(msg, segment, plan, &mut claim);
         asserted(msg, segment, plan, &mut claim);
     }
-    claim
+    claim.claim()
 }
 
 /// What From alone says of the caller: all there is in a response or a CANCEL, which is never enriched from
 /// other headers (semantics.md §3.4; the P-Asserted-Identity of a response is the callee's).
 #[must_use]
 pub fn caller_from(msg: &Message<'_>, segment: Segment, plan: &Plan) -> CallerClaim {
-    let mut claim = CallerClaim {
-        identity: None,
-        name: None,
-        source: ClaimSource::From,
-        name_source: NameFrom::None,
-        privacy: Privacy::default(),
-        from_anonymous: false,
-    };
-    let Some(address) = name_addr(msg.from()) else {
+    from(msg, segment, plan).claim()
+}
+
+fn from<'a>(msg: &Message<'a>, segment: Segment, plan: &Plan) -> Reading<'a> {
+    let mut claim = Reading::default();
+    let Some(party) = Party::of(msg.from()) else {
         return claim;
     };
-    let Some(uri) = uri(address.uri) else { return claim };
-    if is_anonymous(&uri) {
+    if party.is_anonymous() {
         claim.from_anonymous = true;
     } else {
-        claim.upgrade(plan.identify_uri(&uri, segment), ClaimSource::From);
-        claim.upgrade_name(display(&address), NameFrom::From);
+        claim.upgrade(party.named(segment, plan), ClaimSource::From);
+        claim.upgrade_name(party.name(), NameFrom::From);
     }
     claim
 }
 
-fn preferred(msg: &Message<'_>, segment: Segment, plan: &Plan, claim: &mut CallerClaim) {
+fn preferred<'a>(msg: &Message<'a>, segment: Segment, plan: &Plan, claim: &mut Reading<'a>) {
     let (identity, name) = of_pair(msg, Header::PPreferredIdentity, segment, plan);
     claim.upgrade(identity, ClaimSource::Preferred);
     claim.upgrade_name(name, NameFrom::From);
 }
 
-fn asserted(msg: &Message<'_>, segment: Segment, plan: &Plan, claim: &mut CallerClaim) {
+fn asserted<'a>(msg: &Message<'a>, segment: Segment, plan: &Plan, claim: &mut Reading<'a>) {
     let (identity, name) = of_pair(msg, Header::PAssertedIdentity, segment, plan);
     claim.upgrade(identity, ClaimSource::Asserted);
     claim.upgrade_name(name, NameFrom::Asserted);
@@ -136,39 +157,53 @@ fn asserted(msg: &Message<'_>, segment: Segment, plan: &Plan, claim: &mut Caller
 
 /// The first `tel:` and the first `sip:` value of a header that may have one of each (RFC 3325
 /// §9.1): the number of the `tel:` value, the name of whichever has one.
-pub(crate) fn of_pair(
-    msg: &Message<'_>,
+pub(crate) fn of_pair<'a>(
+    msg: &Message<'a>,
     header: Header,
     segment: Segment,
     plan: &Plan,
-) -> (Option<Identity>, Option<CompactString>) {
-    // Most INVITEs have one of these headers or none.
-    if msg.header(header).is_none() {
-        return (None, None);
+) -> (Option<Named<'a>>, Option<CompactString>) {
+    if let Some(pair) = plain_pair(msg, header) {
+        let named = |global: &Global<'a>| plan.named_global(global, segment);
+        return (pair.iter().flatten().find_map(named), None);
     }
     let (mut tel, mut sip) = (None, None);
-    for address in msg.values(header).filter_map(name_addr) {
-        let Some(uri) = uri(address.uri).filter(|uri| !is_anonymous(uri)) else {
-            continue;
-        };
-        let place = match uri.scheme {
+    for party in msg.values(header).filter_map(Party::of) {
+        let place = match party.scheme() {
             Scheme::Tel => &mut tel,
             Scheme::Sip | Scheme::Sips => &mut sip,
             Scheme::Urn | Scheme::Other => continue,
         };
-        place.get_or_insert((address, uri));
+        if place.is_none() && !party.is_anonymous() {
+            *place = Some(party);
+        }
     }
     let both = [tel, sip];
-    let identity = both
-        .iter()
-        .flatten()
-        .find_map(|(_, uri)| plan.identify_uri(uri, segment));
-    let name = both.iter().flatten().find_map(|(address, _)| display(address));
+    let identity = both.iter().flatten().find_map(|party| party.named(segment, plan));
+    let name = both.iter().flatten().find_map(Party::name);
     (identity, name)
 }
 
+/// The first `tel:` and the first `sip:` value where every line is one plain number without a name, as nearly always; `None` where one is not.
+fn plain_pair<'a>(msg: &Message<'a>, header: Header) -> Option<[Option<Global<'a>>; 2]> {
+    let (mut tel, mut sip) = (None, None);
+    for line in msg.lines(header) {
+        let (global, behind) = Global::of_address(line)?;
+        if !behind.is_empty() || is_invalid(global.host) {
+            return None;
+        }
+        let place = if global.scheme == Scheme::Tel {
+            &mut tel
+        } else {
+            &mut sip
+        };
+        place.get_or_insert(global);
+    }
+    Some([tel, sip])
+}
+
 /// Remote-Party-ID of the calling party, a screened one before others (draft-ietf-sip-privacy-04 §4.2).
-fn remote_party(msg: &Message<'_>, segment: Segment, plan: &Plan, claim: &mut CallerClaim) {
+fn remote_party<'a>(msg: &Message<'a>, segment: Segment, plan: &Plan, claim: &mut Reading<'a>) {
     let is = |address: &NameAddr<'_>, name: &[u8], wanted: &[u8]| {
         address
             .params
@@ -197,7 +232,8 @@ fn remote_party(msg: &Message<'_>, segment: Segment, plan: &Plan, claim: &mut Ca
         claim.from_anonymous = true;
     }
     if !is_anonymous(&uri) {
-        claim.upgrade(plan.identify_uri(&uri, segment), ClaimSource::RemoteParty);
+        let identity = plan.identify_uri(&uri, segment).map(Named::made);
+        claim.upgrade(identity, ClaimSource::RemoteParty);
         claim.upgrade_name(display(&address), NameFrom::Asserted);
     }
 }
@@ -208,21 +244,6 @@ fn is_hiding(value: &[u8]) -> bool {
     ["full", "name", "uri"]
         .iter()
         .any(|hiding| value.eq_ignore_ascii_case(hiding.as_bytes()))
-}
-
-/// The forms in which a URI says that it names nobody (RFC 3323 §4.1.1.3, TS 24.607).
-fn is_anonymous(uri: &Uri<'_>) -> bool {
-    if !matches!(uri.scheme, Scheme::Sip | Scheme::Sips) {
-        return false;
-    }
-    let user = uri.user.unwrap_or_default();
-    let nobody = ["anonymous", "unavailable", "restricted"];
-    let host = uri.host.strip_suffix(b".").unwrap_or(uri.host);
-    let label = host.rsplit(|byte| *byte == b'.').next().unwrap_or_default();
-    label.eq_ignore_ascii_case(b"invalid")
-        || nobody
-            .iter()
-            .any(|name| user.eq_ignore_ascii_case(name.as_bytes()))
 }
 
 fn display(address: &NameAddr<'_>) -> Option<CompactString> {

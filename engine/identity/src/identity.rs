@@ -81,6 +81,13 @@ impl Identity {
         Self(CompactString::new(number))
     }
 
+    /// A text that is canonical, which is for the caller to know.
+    pub(crate) fn plain(text: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(text).ok()?;
+        debug_assert!(Self::from_canonical(text).is_some());
+        Some(Self(CompactString::new(text)))
+    }
+
     /// `svc:` and the code.
     pub(crate) fn service(code: &str) -> Option<Self> {
         let printable = !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_graphic());

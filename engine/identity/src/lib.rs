@@ -19,6 +19,7 @@ mod identity;
 mod mask;
 pub mod name;
 mod numbering;
+mod party;
 mod plan;
 mod privacy;
 mod reginfo;
@@ -27,13 +28,14 @@ mod rules;
 mod segment;
 mod tail;
 
-pub use called::{Called, CalledSource, asserted_callee, called, dialled};
+pub use called::{Called, CalledSource, asserted_callee, called, callee, dialled, party};
 pub use caller::{CallerClaim, ClaimSource, NameFrom, caller, caller_from};
 pub use contact::{CONTACT_BYTES_MAX, Contact};
 pub use diversion::{Diversion, HISTORY_ENTRIES_MAX, diversions, history_targets};
 pub use identity::{IDENTITY_BYTES_MAX, Identity, Kind};
 pub use mask::{LogNumbers, mask};
 pub use numbering::{Numbering, NumberingRule, PlanError, RuleKind, Scope, Then};
+pub use party::Named;
 pub use plan::{Plan, dialled_user};
 pub use privacy::{Privacy, withheld};
 pub use registration::{

@@ -9,14 +9,14 @@ use std::ops::Deref;
 use arrayvec::{ArrayString, ArrayVec};
 use compact_str::CompactString;
 use ipnet::IpNet;
-use ringtap_sip::percent_decode;
 use ringtap_sip::uri::{Scheme, Uri, uri};
+use ringtap_sip::{Global, percent_decode};
 
 use crate::identity::IDENTITY_BYTES_MAX;
 use crate::numbering::{Numbering, PlanError};
 use crate::rules::{Ruled, Rules, Surroundings};
 use crate::tail::{Habits, Meaning, PublicPlan};
-use crate::{Identity, Segment};
+use crate::{Identity, Named, Segment};
 
 /// Longest number read, separators removed. E.164 has 15 digits, private and feature codes a few more.
 const NUMBER_BYTES_MAX: usize = 64;
@@ -88,7 +88,41 @@ impl Plan {
     /// unusable number, something that is too long, or no URI.
     #[must_use]
     pub fn identify(&self, uri_bytes: &[u8], segment: Segment) -> Option<Identity> {
-        self.identify_uri(&uri(uri_bytes)?, segment)
+        match Global::of_uri(uri_bytes) {
+            Some(global) => self.named_global(&global, segment)?.into_identity(),
+            None => self.identify_uri(&uri(uri_bytes)?, segment),
+        }
+    }
+
+    /// The identity that a global number is.
+    pub(crate) fn named_global<'a>(&self, global: &Global<'a>, segment: Segment) -> Option<Named<'a>> {
+        self.canonical(global)
+            .map(Named::as_is)
+            .or_else(|| self.identify_uri(&uri(global.raw)?, segment).map(Named::made))
+    }
+
+    /// The part of a plain URI that is the identity's canonical form: the number if that is one here, else the address; `None` if some rule or
+    /// bound may make another identity of it, or none.
+    fn canonical<'a>(&self, global: &Global<'a>) -> Option<&'a [u8]> {
+        if global.address().len() > IDENTITY_BYTES_MAX {
+            return None;
+        }
+        if !self.is_public_global(global) {
+            return (global.host.last() != Some(&b'.')).then_some(global.address());
+        }
+        let (_, digits) = global.number.split_first()?;
+        let is_final = global.number.len() <= NUMBER_BYTES_MAX
+            && !self.public.may_repair(digits)
+            && !self.rules.concern_any(global.number);
+        is_final.then_some(global.number)
+    }
+
+    /// As [`is_public_uri`](Self::is_public_uri), of a global number: whether it is a number of this network rather than an address.
+    pub(crate) fn is_public_global(&self, global: &Global<'_>) -> bool {
+        global.scheme == Scheme::Tel
+            || global.says_phone
+            || self.is_home(global.host)
+            || (!self.gateways.is_empty() && host(global.host).is_some_and(|host| self.is_gateway(&host)))
     }
 
     pub(crate) fn identify_uri(&self, uri: &Uri<'_>, segment: Segment) -> Option<Identity> {
@@ -503,4 +537,66 @@ fn opaque(uri: &Uri<'_>) -> Option<Identity> {
     canonical.try_push(':').ok()?;
     canonical.try_push_str(rest).ok()?;
     Identity::from_canonical(&canonical).filter(|identity| !identity.is_service())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const RULES: &str = r#"
+        country = "86"
+        area = "25"
+        trunk_prefix = "0"
+        [[rule]]
+        name = "private"
+        match = '^\+?(95\d{7})$'
+        to = "+$1"
+        kind = "private"
+        [[rule]]
+        name = "renumbered"
+        match = '^\+8625(\d{4})$'
+        to = "+8610$1"
+    "#;
+
+    fn plans() -> Vec<Plan> {
+        let ruled: Numbering = toml::from_str(RULES).expect("rules");
+        let home = ["ims.office.test".to_owned()];
+        let plan = |numbering: &Numbering, home: &[String], any_case| {
+            Plan::new(numbering, home, any_case).expect("a plan")
+        };
+        vec![
+            Plan::default(),
+            plan(&Numbering::default(), &home, true),
+            plan(&ruled, &home, false).with_gateways(&["10.0.0.0/8".parse().expect("a prefix")]),
+        ]
+    }
+
+    proptest! {
+        /// Catches a plain URI that is somebody else by the short way than by the long one, or nobody, or public by one of them only.
+        #[test]
+        fn plain_uris_are_what_they_mean(
+            digits in "(86|860|8601|8625|95|44|)[0-9]{1,11}|95[0-9]{7}|8625[0-9]{4}|[0-9]{50,70}",
+            host in r"@(ims\.office\.test|10\.0\.0\.1|11\.0\.0\.1|else\.test|[a-z]{108,126})\.?(:5060)?(;user=phone)?|",
+        ) {
+            let scheme = if host.is_empty() { "tel:" } else { "sip:" };
+            let text = format!("{scheme}+{digits}{host}");
+            let global = Global::of_uri(text.as_bytes()).expect("a plain URI");
+            let uri = uri(text.as_bytes()).expect("a URI");
+            for plan in plans() {
+                for segment in [Segment::Unknown, Segment::Gt] {
+                    let long = plan.identify_uri(&uri, segment);
+                    let short = plan.named_global(&global, segment);
+                    if let Some((short, long)) = short.as_ref().zip(long.as_ref()) {
+                        prop_assert!(short.is(long), "{}", text);
+                        let longer = Identity::from_canonical(&format!("{long}0"));
+                        prop_assert!(!longer.is_some_and(|longer| short.is(&longer)), "{}", text);
+                    }
+                    prop_assert_eq!(short.and_then(Named::into_identity), long, "{}", text);
+                }
+                prop_assert_eq!(plan.is_public_global(&global), plan.is_public_uri(&uri), "{}", text);
+            }
+        }
+    }
 }

@@ -74,6 +74,13 @@ impl Rules {
         self.any.as_ref().is_some_and(|any| any.is_match(number))
     }
 
+    /// As [`concern`](Self::concern), of a number in ASCII.
+    pub(crate) fn concern_any(&self, number: &[u8]) -> bool {
+        self.any
+            .as_ref()
+            .is_some_and(|any| std::str::from_utf8(number).map_or(true, |number| any.is_match(number)))
+    }
+
     /// Runs `dialled` (separators removed) through the rules.
     pub(crate) fn apply<'a>(&self, dialled: &'a str, around: &Surroundings<'_>) -> Ruled<'a> {
         if !self.concern(dialled) {

@@ -145,6 +145,15 @@ impl PublicPlan {
         }
     }
 
+    /// Whether there may be a trunk prefix to take out of a global number, `+` already taken off.
+    pub(crate) fn may_repair(&self, digits: &[u8]) -> bool {
+        let prefixes = [&self.country, &self.trunk_prefix];
+        prefixes.iter().all(|prefix| !prefix.is_empty())
+            && digits
+                .strip_prefix(self.country.as_bytes())
+                .is_some_and(|national| national.starts_with(self.trunk_prefix.as_bytes()))
+    }
+
     /// The national part of a global number with a trunk prefix behind its country code.
     fn repaired<'a>(&self, number: &'a str) -> Option<&'a str> {
         let national = self.behind_trunk(self.behind_country(number)?)?;

@@ -11,12 +11,18 @@
 mod backup;
 mod error;
 mod examine;
+mod insert;
 mod place;
 mod reader;
 mod row;
 pub mod schema;
 mod sets;
+mod state;
+mod story;
+mod sweep;
+mod wait;
 mod watch;
+mod work;
 mod writer;
 
 pub use backup::{BackupError, Copy};
@@ -26,8 +32,9 @@ pub use reader::{Found, Reader};
 pub use ringtap_record::{
     CallRecord, Caller, Explanation, Flag, ImplicitSet, NameSource, Outcome, Target, Time,
 };
+pub use state::Totals;
 pub use watch::{Durations, Latency, Moments, Watch};
-pub use writer::{Options, Totals, Writer};
+pub use writer::{Options, Writer};
 
 use schema::{Draft, Schema};
 

@@ -1,4 +1,4 @@
-//! A record as rows of `call` and `target`, both ways.
+//! Rows of `call`, `target` and `explanation` into records, and where they stand.
 
 use std::path::Path;
 
@@ -9,72 +9,10 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use crate::error::JournalError;
 use crate::reader::Found;
 
-const INSERT_CALL: &str = "INSERT INTO call (seq, call, started, ended, caller, caller_name, name_source, withheld, \
-     dialled, answered_by, machine, legs, flags, written, talk_ms, referred_by) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) ON CONFLICT (call) DO NOTHING";
-const INSERT_TARGET: &str = "INSERT INTO target (seq, rank, identity, outcome, base, alerted, ring_ms, \
-     diverted_to, group_number, started, ended) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
-const INSERT_STORY: &str = "INSERT INTO explanation (seq, story) VALUES (?1, ?2)";
 const CALL: &str = "SELECT seq, call, started, ended, caller, caller_name, name_source, withheld, dialled, \
      answered_by, machine, legs, flags, talk_ms, referred_by FROM call";
 const TARGETS: &str = "SELECT identity, outcome, base, alerted, ring_ms, diverted_to, group_number, started, \
      ended FROM target WHERE seq = ?1 ORDER BY rank";
-
-/// Inserts `record` under the cursor `seq`; false if a record of that name is there already.
-pub(crate) fn insert(
-    connection: &Connection,
-    seq: i64,
-    record: &CallRecord,
-    story: Option<&Explanation>,
-    written_us: i64,
-) -> rusqlite::Result<bool> {
-    let caller = &record.caller;
-    let added = connection.prepare_cached(INSERT_CALL)?.execute(params![
-        seq,
-        record.call,
-        record.started.as_micros(),
-        record.ended.as_micros(),
-        caller.identity.as_deref(),
-        caller.name.as_deref(),
-        source_word(caller.name_source),
-        caller.withheld,
-        record.dialled.as_deref(),
-        record.answered_by.as_deref(),
-        record.machine,
-        record.legs,
-        flag_words(&record.flags),
-        written_us,
-        record.talk_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)),
-        record.referred_by.as_deref(),
-    ])?;
-    if added == 0 {
-        return Ok(false);
-    }
-    let mut insert = connection.prepare_cached(INSERT_TARGET)?;
-    for (rank, target) in (0_i64..).zip(&record.targets) {
-        insert.execute(params![
-            seq,
-            rank,
-            target.identity.as_str(),
-            target.outcome.as_str(),
-            target.base.map(Outcome::as_str),
-            target.alerted,
-            i64::try_from(target.ring_ms).unwrap_or(i64::MAX),
-            target.diverted_to.as_deref(),
-            target.group.as_deref(),
-            target.started.as_micros(),
-            target.ended.as_micros(),
-        ])?;
-    }
-    if let Some(story) = story {
-        let text = serde_json::to_string(story)
-            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
-        connection
-            .prepare_cached(INSERT_STORY)?
-            .execute(params![seq, text])?;
-    }
-    Ok(true)
-}
 
 /// The records after `seq`, oldest first, at most `limit`; damaged ones in their place.
 pub(crate) fn after(
@@ -273,7 +211,7 @@ fn outcome_of(word: &str) -> Result<Outcome, String> {
         .map_err(|unknown: ringtap_record::UnknownOutcome| unknown.to_string())
 }
 
-const fn source_word(source: NameSource) -> &'static str {
+pub(crate) const fn source_word(source: NameSource) -> &'static str {
     match source {
         NameSource::Asserted => "asserted",
         NameSource::From => "from",
@@ -286,14 +224,6 @@ fn source_of(word: &str) -> Result<NameSource, String> {
         .into_iter()
         .find(|source| source_word(*source) == word)
         .ok_or_else(|| format!("unknown name source {word:?}"))
-}
-
-fn flag_words(flags: &[Flag]) -> String {
-    flags
-        .iter()
-        .map(|flag| flag.as_str())
-        .collect::<Vec<_>>()
-        .join(" ")
 }
 
 fn flag_of(word: &str) -> Result<Flag, String> {

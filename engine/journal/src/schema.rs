@@ -10,7 +10,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+mod error;
+
+pub use error::SchemaError;
+pub(crate) use error::is_no_access;
 
 /// How long a statement waits for another process's lock before it fails.
 const BUSY: Duration = Duration::from_secs(5);
@@ -38,141 +43,6 @@ pub struct Draft {
     pub is: &'static str,
     /// What makes the file one of its version.
     pub mend: &'static str,
-}
-
-/// Why a file cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum SchemaError {
-    /// Nothing at that path.
-    #[error("{what} {path}: no such file", path = path.display())]
-    Missing {
-        /// Kind of file.
-        what: &'static str,
-        /// The path asked for.
-        path: PathBuf,
-    },
-    /// The file is there but has no tables yet.
-    #[error("{what} {path}: still empty", path = path.display())]
-    Empty {
-        /// Kind of file.
-        what: &'static str,
-        /// The path asked for.
-        path: PathBuf,
-    },
-    /// Others may read or write it.
-    #[error(
-        "{what} {path}: others may read or write it (mode {mode:03o}); `chmod {wanted:03o} {path}`, and see who did while they could",
-        path = path.display()
-    )]
-    Exposed {
-        /// Kind of file.
-        what: &'static str,
-        /// The file: the database, or one of those beside it.
-        path: PathBuf,
-        /// What it has.
-        mode: u32,
-        /// What it may have.
-        wanted: u32,
-    },
-    /// Some other file.
-    #[error("{what} {path}: not a Ringtap {what}; name another file", path = path.display())]
-    Foreign {
-        /// Kind of file.
-        what: &'static str,
-        /// The path asked for.
-        path: PathBuf,
-    },
-    /// Written by a later program.
-    #[error(
-        "{what} {path}: has schema version {found}, this program knows up to {known}; upgrade this program",
-        path = path.display()
-    )]
-    Newer {
-        /// Kind of file.
-        what: &'static str,
-        /// The path asked for.
-        path: PathBuf,
-        /// The file's version.
-        found: usize,
-        /// The newest version this program knows.
-        known: usize,
-    },
-    /// Written by an earlier program and opened for reading only.
-    #[error(
-        "{what} {path}: has schema version {found}, this program wants {known}; \
-         start the program that writes it once, it will bring it up to date",
-        path = path.display()
-    )]
-    Older {
-        /// Kind of file.
-        what: &'static str,
-        /// The path asked for.
-        path: PathBuf,
-        /// The file's version.
-        found: usize,
-        /// The version that is wanted.
-        known: usize,
-    },
-    /// Made by a program from before its version was settled, and opened for reading only.
-    #[error(
-        "{what} {path}: was made by an early build of schema version {found}; \
-         start the program that writes it once, it will bring it up to date",
-        path = path.display()
-    )]
-    Draft {
-        /// Kind of file.
-        what: &'static str,
-        /// The path asked for.
-        path: PathBuf,
-        /// The version that the file says it has.
-        found: usize,
-    },
-    /// Whoever made it died in the midst of it, and opened for reading only: what is half done has to be undone first.
-    #[error(
-        "{what} {path}: the program that made it ended in the midst of that; start it again, it will begin anew",
-        path = path.display()
-    )]
-    HalfMade {
-        /// Kind of file.
-        what: &'static str,
-        /// The path asked for.
-        path: PathBuf,
-    },
-    /// The file system refused.
-    #[error("{what} {path}: {source}", path = path.display())]
-    Io {
-        /// Kind of file.
-        what: &'static str,
-        /// The path asked for.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// The files that SQLite keeps beside it cannot be made or written, which takes even reading away.
-    #[error(
-        "{what} {path}: {source}: reading needs {path}-wal and {path}-shm as well, and this user may not make or \
-         write them; give it write access to {folder} and to these files, or run both programs as the same user",
-        path = path.display(),
-        folder = folder(path)
-    )]
-    NoAccess {
-        /// Kind of file.
-        what: &'static str,
-        /// The path asked for.
-        path: PathBuf,
-        /// SQLite's reason.
-        source: rusqlite::Error,
-    },
-    /// SQLite refused.
-    #[error("{what} {path}: {source}", path = path.display())]
-    Sqlite {
-        /// Kind of file.
-        what: &'static str,
-        /// The path asked for.
-        path: PathBuf,
-        /// SQLite's reason.
-        source: rusqlite::Error,
-    },
 }
 
 impl Schema {
@@ -360,16 +230,6 @@ impl Schema {
         self.migrate(&fresh)?;
         outline(&fresh)
     }
-
-    pub(crate) fn sqlite(&self, path: &Path, source: rusqlite::Error) -> SchemaError {
-        let (what, path) = (self.what, path.to_owned());
-        match source.sqlite_error_code() {
-            Some(ErrorCode::NotADatabase) => SchemaError::Foreign { what, path },
-            _ if is_half_made(&source) => SchemaError::HalfMade { what, path },
-            _ if is_no_access(&source) => SchemaError::NoAccess { what, path, source },
-            _ => SchemaError::Sqlite { what, path, source },
-        }
-    }
 }
 
 /// What a file lacks when it is opened.
@@ -398,51 +258,30 @@ pub fn outline(connection: &Connection) -> rusqlite::Result<Vec<String>> {
         .collect()
 }
 
-/// Pages that are given back in one go, so that nobody waits long for the lock.
-const GIVE_BACK_PAGES: i64 = 1000;
+/// Octets that are given back in one go, so that nobody waits long for the lock.
+const GIVE_BACK_BYTES: i64 = 4_096_000;
 
 /// Gives unused pages back to the file system, if there are many: more than an eighth of the file. Fewer are used
 /// again soon, as what is swept out makes room for what comes. Gives how many went.
 ///
 /// Files that were made before this program did so keep their pages (`PRAGMA auto_vacuum`).
 pub fn give_back(connection: &Connection) -> rusqlite::Result<u64> {
+    let some = GIVE_BACK_BYTES / pragma(connection, "page_size")?.max(1);
     let mut given = 0;
     loop {
         let (free, all) = (
             pragma(connection, "freelist_count")?,
             pragma(connection, "page_count")?,
         );
-        if free < GIVE_BACK_PAGES || free < all / 8 {
+        if free < some || free < all / 8 {
             return Ok(given);
         }
-        connection.execute_batch(&format!("PRAGMA incremental_vacuum({GIVE_BACK_PAGES})"))?;
+        connection.execute_batch(&format!("PRAGMA incremental_vacuum({some})"))?;
         let gone = all - pragma(connection, "page_count")?;
         if gone <= 0 {
             return Ok(given);
         }
         given += gone.unsigned_abs();
-    }
-}
-
-/// Whether there is a rollback journal beside the file, which readers may not play back. Our files have one only until they
-/// are in WAL mode, which is the first thing that is done to them.
-fn is_half_made(fault: &rusqlite::Error) -> bool {
-    let code = fault.sqlite_error().map(|fault| fault.extended_code);
-    code == Some(rusqlite::ffi::SQLITE_READONLY_ROLLBACK)
-}
-
-/// Whether SQLite lacks the right to use the file or what it keeps beside it.
-pub(crate) fn is_no_access(fault: &rusqlite::Error) -> bool {
-    matches!(
-        fault.sqlite_error_code(),
-        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied)
-    )
-}
-
-fn folder(path: &Path) -> String {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.display().to_string(),
-        _ => "the current folder".to_owned(),
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crossbeam::channel::Receiver;
 use hdrhistogram::Histogram;
 
-use crate::writer::{Entry, State, Totals};
+use crate::state::{Entry, State, Totals};
 
 /// Longest time that is told apart: what took longer counts as this.
 const LONGEST_US: u64 = 24 * 3_600_000_000;

@@ -155,6 +155,53 @@ fn a_locked_journal_costs_the_oldest_unsaved_records() {
     assert_eq!(kept.last().unwrap().1, record(49), "the newest must survive");
 }
 
+/// Catches a commit that fails between its tables and leaves calls without their explanations, counts them, or does not write them all once it
+/// can; and rows that refer to nothing.
+#[test]
+fn what_fails_between_the_tables_is_written_whole_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    write(&path, (0..5).map(record));
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other
+        .execute_batch(
+            "CREATE TRIGGER broken BEFORE INSERT ON explanation WHEN (SELECT count(*) FROM explanation) >= 20
+             BEGIN SELECT RAISE(ABORT, 'no more of them'); END",
+        )
+        .unwrap();
+    let writer = Writer::spawn(&path, Options::default()).unwrap();
+    let watch = writer.watch();
+    // A name that is known among them, so that some rows are inserted many at once and some one by one.
+    for n in (0..40).chain([3]).chain(40..80) {
+        writer.send_explained(record(n), Explanation::default()).unwrap();
+    }
+    while watch.fault().is_none() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let reader = Reader::open(&path).unwrap();
+    assert_eq!(
+        reader.after(0, 1000).unwrap().len() as u64,
+        5 + watch.totals().written
+    );
+    other.execute_batch("DROP TRIGGER broken").unwrap();
+    while watch.fault().is_some() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let totals = writer.finish().unwrap();
+    assert_eq!((totals.written, totals.already_there, totals.lost), (75, 6, 0));
+    let read = reader.after(0, 1000).unwrap();
+    assert!(
+        read.iter()
+            .map(|(_, found)| found)
+            .eq(&(0..80).map(record).collect::<Vec<_>>())
+    );
+    for (_, found) in read.iter().skip(5) {
+        assert_eq!(reader.story(&found.call).unwrap(), Some(Explanation::default()));
+    }
+    let mut check = other.prepare("PRAGMA foreign_key_check").unwrap();
+    assert!(!check.exists(()).unwrap(), "rows that refer to nothing");
+}
+
 /// Catches times that are not counted from when the call ended or was due, are counted before the record is saved, or of records that tell
 /// none.
 #[test]
@@ -249,7 +296,7 @@ fn what_is_swept_out_makes_the_file_smaller() {
     writer.finish().unwrap();
     sql.execute_batch("PRAGMA wal_checkpoint(truncate)").unwrap();
     let left = std::fs::metadata(&path).unwrap().len();
-    // A thousand free pages are kept for what comes.
+    // Four million free octets are kept for what comes.
     assert!(full > 7_000_000 && left < 4_500_000, "{left} of {full}");
     assert_eq!(Reader::open(&path).unwrap().after(0, 10).unwrap().len(), 1);
 }
@@ -444,4 +491,26 @@ fn one_that_waits_looks_whether_it_may_write() {
     let refused = waits_as_nobody(&path).unwrap_err().to_string();
     assert!(refused.contains("may not be written"), "{refused}");
     set_mode(dir.path(), 0o777);
+}
+
+/// Catches a journal of another page size than new ones have that is not written or read any more: those that were made before.
+#[test]
+fn a_journal_of_other_pages_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.db");
+    let page_bytes = || -> i64 {
+        let sql = rusqlite::Connection::open(&path).unwrap();
+        sql.pragma_query_value(None, "page_size", |row| row.get(0))
+            .unwrap()
+    };
+    write(&path, (0..200).map(record));
+    assert_eq!(page_bytes(), 4096);
+    let sql = rusqlite::Connection::open(&path).unwrap();
+    sql.execute_batch("PRAGMA journal_mode = delete; PRAGMA page_size = 8192; VACUUM")
+        .unwrap();
+    drop(sql);
+    write(&path, (100..300).map(record));
+    assert_eq!(page_bytes(), 8192);
+    let read = Reader::open(&path).unwrap().after(0, 1000).unwrap();
+    assert!(read.into_iter().map(|(_, found)| found).eq((0..300).map(record)));
 }

@@ -37,6 +37,12 @@ pub fn name_addr(value: &[u8]) -> Option<NameAddr<'_>> {
     (!address.uri.is_empty()).then_some(address)
 }
 
+/// Whether a list holds one URI in `<>` and nothing else, neither a name nor parameters, as most Contacts do.
+#[must_use]
+pub fn is_only_uri(list: &[u8]) -> bool {
+    list.first() == Some(&b'<') && find(b'>', list).is_some_and(|at| at + 1 == list.len())
+}
+
 /// Where the address's `<` stands. Quotes are looked at only if some stand before it.
 fn open_angle(value: &[u8]) -> Option<usize> {
     if value.first() == Some(&b'<') {

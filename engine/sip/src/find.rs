@@ -5,7 +5,7 @@
 //! compiled in place. Where every line of a message ends is asked of 64 octets at a time, so that a line costs
 //! no search of its own. `wide` compares with what every processor of the target has (SSE2, NEON), and octet by octet where there is nothing.
 
-use wide::u8x16;
+use wide::{u8x16, u8x32};
 
 /// Octets compared at once.
 const CHUNK: usize = 16;
@@ -24,12 +24,62 @@ pub(crate) fn find2(one: u8, other: u8, text: &[u8]) -> Option<usize> {
     first(text, [one, other])
 }
 
-/// Position of the first `octet` among the eight of a word in little-endian order.
+/// Position of the first `octet` in `text` from `from` up to `to`. Looks at 32 octets at a time, at what follows `to` too, so that nothing
+/// is to be done for a last few.
 #[inline(always)]
-pub(crate) fn first_in_word(octet: u8, word: u64) -> Option<usize> {
-    match hits_in_word(word, [octet]) {
-        0 => None,
-        hits => Some(lowest_octet(hits)),
+pub(crate) fn find_between(octet: u8, text: &[u8], from: usize, to: usize) -> Option<usize> {
+    let mut at = from;
+    while at < to {
+        let Some(chunk) = text.get(at..).and_then(<[u8]>::first_chunk) else {
+            return find_in_last(octet, text, at, to);
+        };
+        let hits = hits_in_32(chunk, octet);
+        if hits != 0 {
+            let found = at + hits.trailing_zeros() as usize;
+            return (found < to).then_some(found);
+        }
+        at += 32;
+    }
+    None
+}
+
+/// The same where the text has no 32 octets left.
+#[cold]
+fn find_in_last(octet: u8, text: &[u8], from: usize, to: usize) -> Option<usize> {
+    Some(from + find(octet, text.get(from..to)?)?)
+}
+
+/// Octets of a line within which its end is looked for at once: few lines are longer, so that it is no question
+/// where to look next.
+pub(crate) const FRONT: usize = 96;
+
+/// Position of the first `octet` in the front of a line.
+#[inline(always)]
+pub(crate) fn first_in_front(octet: u8, front: &[u8; FRONT]) -> Option<usize> {
+    let [low, high, far] = front.as_chunks::<32>().0 else {
+        return None;
+    };
+    let near = u64::from(hits_in_32(low, octet)) | u64::from(hits_in_32(high, octet)) << 32;
+    let far = hits_in_32(far, octet).trailing_zeros() as usize;
+    let at = match near.trailing_zeros() as usize {
+        64 => 64 + far,
+        at => at,
+    };
+    (at < FRONT).then_some(at)
+}
+
+/// Which of 32 octets are `octet`, the first in the lowest bit.
+#[inline(always)]
+pub(crate) fn hits_in_32(chunk: &[u8; 32], octet: u8) -> u32 {
+    u8x32::new(*chunk).simd_eq(u8x32::splat(octet)).to_bitmask()
+}
+
+/// Which of 64 octets are `octet`, the first in the lowest bit.
+#[inline(always)]
+pub(crate) fn hits_in_64(block: &[u8; 64], octet: u8) -> u64 {
+    match block.as_chunks::<32>().0 {
+        [low, high] => u64::from(hits_in_32(low, octet)) | u64::from(hits_in_32(high, octet)) << 32,
+        _ => 0,
     }
 }
 
@@ -45,13 +95,14 @@ pub(crate) struct Positions<'a> {
 }
 
 impl<'a> Positions<'a> {
+    /// Those from `begin` on.
     #[inline]
-    pub(crate) fn of(octet: u8, text: &'a [u8]) -> Self {
+    pub(crate) fn from(octet: u8, text: &'a [u8], begin: usize) -> Self {
         Self {
             text,
             octet,
-            begin: 0,
-            hits: hits_in_block(text, octet),
+            begin,
+            hits: hits_in_block(text.get(begin..).unwrap_or_default(), octet),
         }
     }
 }
@@ -87,10 +138,7 @@ fn hits_in_block(text: &[u8], octet: u8) -> u64 {
             &padded
         }
     };
-    let (chunks, _) = block.as_chunks::<CHUNK>();
-    (0..).zip(chunks).fold(0, |hits, (n, chunk)| {
-        hits | u64::from(hits_in(chunk, [octet])) << (n * CHUNK)
-    })
+    hits_in_64(block, octet)
 }
 
 /// Which octets of a chunk are one of those `wanted`, the first in the lowest bit.
@@ -175,6 +223,7 @@ mod tests {
             second in any::<u8>(),
             text in prop::collection::vec(any::<u8>(), 0..200),
             bits in any::<u32>(),
+            begin in 0..210usize,
         ) {
             // Octets that differ from the wanted one in one bit are what a trick could mistake.
             let near = |other: &u8| if other.is_multiple_of(3) { octet ^ 1 << (bits % 8) } else { *other };
@@ -186,7 +235,7 @@ mod tests {
                 let wanted = text.iter().position(|other| *other == octet);
                 prop_assert_eq!(find(octet, &text), wanted);
                 let each = (0..).zip(&text).filter(|(_, other)| **other == octet);
-                prop_assert!(Positions::of(octet, &text).eq(each.map(|(at, _)| at)));
+                prop_assert!(Positions::from(octet, &text, begin).eq(each.map(|(at, _)| at).filter(|at| *at >= begin)));
                 let either = text.iter().position(|other| [octet, second].contains(other));
                 prop_assert_eq!(find2(octet, second, &text), either);
                 prop_assert_eq!(find2(second, octet, &text), either);

@@ -12,11 +12,15 @@
 
 pub mod addr;
 pub mod dialog;
+mod digits;
 mod fault;
+mod fields;
 mod find;
 pub mod framing;
+mod global;
 mod header;
 mod lex;
+mod lines;
 mod message;
 mod method;
 mod name;
@@ -28,9 +32,11 @@ pub mod sdp;
 mod span;
 mod start;
 pub mod uri;
+mod usual;
 mod via;
 
 pub use fault::Fault;
+pub use global::Global;
 pub use header::Header;
 pub use lex::percent_decode;
 pub use message::{ContentLength, Message, Start};

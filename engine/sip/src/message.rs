@@ -2,11 +2,9 @@
 
 use std::fmt;
 
-use arrayvec::ArrayVec;
-
 use crate::header::Header;
 use crate::lex::CommaList;
-use crate::limits::KNOWN_HEADERS_MAX;
+use crate::lines::Lines;
 use crate::method::Method;
 use crate::span::Span;
 use crate::via::Via;
@@ -58,13 +56,6 @@ pub(crate) enum StartSpan {
     Response { status: u16, reason: Span },
 }
 
-/// One header field of interest: its name and where its value is.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Line {
-    pub(crate) name: Header,
-    pub(crate) value: Span,
-}
-
 /// A SIP message whose start line, Call-ID, CSeq, From, To and top Via are known to be there and unambiguous.
 /// Borrows the frame; nothing of it was copied.
 #[derive(Clone)]
@@ -75,53 +66,20 @@ pub struct Message<'a> {
     pub(crate) call_id: Span,
     pub(crate) from: Span,
     pub(crate) to: Span,
-    pub(crate) from_tag: Option<Span>,
-    pub(crate) to_tag: Option<Span>,
+    /// Empty if there is none, as are the To tag and the branch.
+    pub(crate) from_tag: Span,
+    pub(crate) to_tag: Span,
     pub(crate) cseq: u32,
     pub(crate) method: Method,
     pub(crate) method_token: Span,
     pub(crate) via_value: Span,
     pub(crate) via_sent_by: Span,
-    pub(crate) via_branch: Option<Span>,
+    pub(crate) via_branch: Span,
     pub(crate) content_length: ContentLength,
     pub(crate) body: Span,
     pub(crate) body_truncated: bool,
     pub(crate) truncated: bool,
     pub(crate) lines: Lines,
-}
-
-/// The header fields of interest in order, and which names are among them: most questions are for a header
-/// that is not there.
-#[derive(Clone, Default)]
-pub(crate) struct Lines {
-    fields: ArrayVec<Line, KNOWN_HEADERS_MAX>,
-    /// One bit for each name.
-    present: u64,
-}
-
-const _: () = assert!(Header::ALL.len() <= u64::BITS as usize, "a bit for each name");
-
-impl Lines {
-    /// Adds a field; false if there are too many.
-    #[inline]
-    pub(crate) fn push(&mut self, line: Line) -> bool {
-        self.present |= Self::bit(line.name);
-        self.fields.try_push(line).is_ok()
-    }
-
-    /// The fields among which that name has to be looked for: none if it is not there.
-    #[inline]
-    fn with(&self, name: Header) -> &[Line] {
-        if self.present & Self::bit(name) == 0 {
-            &[]
-        } else {
-            &self.fields
-        }
-    }
-
-    const fn bit(name: Header) -> u64 {
-        1 << name as u32
-    }
 }
 
 impl<'a> Message<'a> {
@@ -191,13 +149,13 @@ impl<'a> Message<'a> {
     /// The From tag; `None` if there is none or it is empty (RFC 2543).
     #[must_use]
     pub fn from_tag(&self) -> Option<&'a [u8]> {
-        self.from_tag.map(|tag| tag.of(self.frame))
+        self.from_tag.some_of(self.frame)
     }
 
     /// The To tag; `None` if there is none or it is empty.
     #[must_use]
     pub fn to_tag(&self) -> Option<&'a [u8]> {
-        self.to_tag.map(|tag| tag.of(self.frame))
+        self.to_tag.some_of(self.frame)
     }
 
     /// The From value; [`name_addr`](crate::addr::name_addr) reads it.
@@ -217,7 +175,7 @@ impl<'a> Message<'a> {
     pub fn top_via(&self) -> Via<'a> {
         Via {
             sent_by: self.via_sent_by.of(self.frame),
-            branch: self.via_branch.map(|branch| branch.of(self.frame)),
+            branch: self.via_branch.some_of(self.frame),
             value: self.via_value.of(self.frame),
         }
     }
@@ -226,6 +184,11 @@ impl<'a> Message<'a> {
     /// passed over.
     pub fn vias(&self) -> impl Iterator<Item = Via<'a>> {
         self.values(Header::Via).filter_map(Via::of)
+    }
+
+    /// The Via values below the topmost, which is the first and is one.
+    pub fn vias_below(&self) -> impl Iterator<Item = Via<'a>> {
+        self.values(Header::Via).skip(1).filter_map(Via::of)
     }
 
     /// The value of the first field of that name, trimmed, not split. It may hold folds.
@@ -242,21 +205,13 @@ impl<'a> Message<'a> {
 
     /// The values of all fields of that name, trimmed, not split (Privacy, Subject, ...).
     pub fn lines(&self, name: Header) -> impl Iterator<Item = &'a [u8]> {
-        let frame = self.frame;
-        self.lines
-            .with(name)
-            .iter()
-            .filter(move |line| line.name == name)
-            .map(move |line| line.value.of(frame))
+        let mut named = self.lines.named(name);
+        std::iter::from_fn(move || named.next_in(self.frame))
     }
 
     /// The header fields of interest in order: name and value.
     pub fn headers(&self) -> impl Iterator<Item = (Header, &'a [u8])> {
-        let frame = self.frame;
-        self.lines
-            .fields
-            .iter()
-            .map(move |line| (line.name, line.value.of(frame)))
+        self.lines.all(self.frame)
     }
 
     /// The trimmed value of the first header field of this name, in any case, for names that are no
@@ -321,7 +276,7 @@ impl fmt::Debug for Message<'_> {
                 &format_args!("{} {}", self.cseq, self.method_token().escape_ascii()),
             )
             .field("call_id", &format_args!("{}", self.call_id().escape_ascii()))
-            .field("headers", &self.lines.fields.len())
+            .field("headers", &self.headers().count())
             .field("body_bytes", &self.body().len())
             .finish_non_exhaustive()
     }

@@ -1,44 +1,45 @@
 //! Which header a field name means: the dispatch that every header line goes through.
 //!
-//! A hand-made look-up instead of combinators. A name is taken as three words of eight octets, its letters
-//! folded to one case at once; first letter and length lead to the one or two headers it can be, and words
-//! are compared. A field that does not matter for calls costs a table entry and no comparison.
+//! A hand-made look-up instead of combinators. First and last letter and length lead to the one header that a
+//! name can be, and 32 octets are compared with it at once, the name's and its colon's octets counting: what it
+//! costs does not depend on the name.
 
-use crate::find::first_in_word;
+use wide::u8x32;
+
+use crate::find::hits_in_32;
 use crate::header::Header;
 
-/// Octets looked at: more than the longest name of interest, and whole words.
-const HEAD: usize = 24;
+/// Octets looked at: more than the longest name of interest and its colon.
+pub(crate) const HEAD: usize = 32;
 
-/// A name folded to lower case and padded with zero octets, and its length.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Folded {
-    words: [u64; HEAD / 8],
-    len: usize,
-}
+/// Octets within which the colon stands of a field whose name has no white space around it.
+const NEAR: usize = 24;
 
-/// The name at the start of `text`, if its colon directly follows it within [`HEAD`] octets: the header it
+/// The name at the start of `text`, if its colon directly follows it within [`NEAR`] octets: the header it
 /// means, if any, and the colon's position. `None` if the name has to be looked for.
 #[inline]
 pub(crate) fn at_start(text: &[u8]) -> Option<(Option<Header>, usize)> {
-    let words = match text.first_chunk() {
-        Some(head) => words_of(head),
-        None => words_of(&padded(text)),
+    let padded_head;
+    let head = match text.first_chunk() {
+        Some(head) => head,
+        None => {
+            padded_head = padded(text);
+            &padded_head
+        }
     };
-    let colon = colon(words)?;
-    let header = header(words, colon);
-    if header.is_none() && matches!(text.get(..colon), Some([.., b' ' | b'\t'])) {
+    let colon = colon(head).filter(|colon| *colon < NEAR)?;
+    let header = header(head, colon);
+    if header.is_none() && matches!(head.get(..colon), Some([.., b' ' | b'\t'])) {
         return None;
     }
     Some((header, colon))
 }
 
 /// Position of the first colon.
-#[inline]
-fn colon([a, b, c]: [u64; HEAD / 8]) -> Option<usize> {
-    first_in_word(b':', a)
-        .or_else(|| first_in_word(b':', b).map(|at| 8 + at))
-        .or_else(|| first_in_word(b':', c).map(|at| 16 + at))
+#[inline(always)]
+pub(crate) fn colon(head: &[u8; HEAD]) -> Option<usize> {
+    let hits = hits_in_32(head, b':');
+    (hits != 0).then_some(hits.trailing_zeros() as usize)
 }
 
 /// The octets of a text shorter than [`HEAD`], and zero octets behind it.
@@ -50,175 +51,100 @@ fn padded(text: &[u8]) -> [u8; HEAD] {
 
 /// The header of a whole name.
 pub(crate) fn whole(name: &[u8]) -> Option<Header> {
-    if name.len() > HEAD {
+    let mut head = padded(name);
+    *head.get_mut(name.len())? = b':';
+    if colon(&head)? != name.len() {
         return None;
     }
-    header(words_of(&padded(name)), name.len())
+    header(&head, name.len())
 }
 
-/// Octets as words.
-#[inline]
-const fn words_of(head: &[u8; HEAD]) -> [u64; HEAD / 8] {
-    match head.as_chunks::<8>().0 {
-        [a, b, c] => [
-            u64::from_le_bytes(*a),
-            u64::from_le_bytes(*b),
-            u64::from_le_bytes(*c),
-        ],
-        _ => [0; HEAD / 8],
-    }
-}
-
-/// A word with its letters in lower case. Octets from 0x40 on get the bit that tells `a` from `A`; no other
-/// octet becomes a letter or a hyphen by it.
-const fn fold(word: u64) -> u64 {
-    word | (word & u64::from_le_bytes([0x40; 8])) >> 1
-}
-
-/// The header whose name is the first `len` octets of `words`, not folded yet.
+/// The header whose name is the first octets of `head`, in any case, up to the first colon, which stands at
+/// `colon`.
 #[inline(always)]
-fn header([a, b, c]: [u64; HEAD / 8], len: usize) -> Option<Header> {
-    let a = fold(a);
-    let first = a.to_le_bytes()[0];
-    let mut next = *TABLE.slots.get(slot(first, len))?;
-    while let Some(known) = TABLE.known.get(usize::from(next)) {
-        let ([name_a, name_b, name_c], [mask_a, mask_b, mask_c]) = (known.name.words, known.masks);
-        // Most names end within the first word.
-        let same = a & mask_a == name_a
-            && known.name.len == len
-            && (len <= 8 || fold(b) & mask_b == name_b)
-            && (len <= 16 || fold(c) & mask_c == name_c);
-        if same {
-            return Some(known.header);
-        }
-        next = known.next;
+pub(crate) fn header(head: &[u8; HEAD], colon: usize) -> Option<Header> {
+    let [first, ..] = *head;
+    // No name is empty, so what is taken for the last octet of an empty one does not matter.
+    let last = *head.get(colon.wrapping_sub(1) % HEAD)?;
+    let slot = slot(first, last, colon);
+    let (name, bits) = (TABLE.names.get(slot)?, TABLE.bits.get(slot)?);
+    let differing = (u8x32::new(*head) ^ u8x32::new(*name)) & u8x32::new(*bits);
+    if differing.simd_eq(u8x32::splat(0)).to_bitmask() == u32::MAX {
+        TABLE.headers.get(slot).copied()
+    } else {
+        None
     }
-    None
 }
 
-/// Where the table keeps the names of this first letter and length.
-const fn slot(first: u8, len: usize) -> usize {
-    (first as usize & 31) << 5 | len & 31
+/// Where the table keeps the name of these letters, in any case, and this length. The factor is such that no
+/// two names of interest share a slot.
+#[inline(always)]
+const fn slot(first: u8, last: u8, len: usize) -> usize {
+    let letters = (first as usize | (last as usize) << 8) & 0x1f1f;
+    (((letters * 69) >> 4) ^ len) % SLOTS
 }
 
-/// A name of interest, long or compact.
-#[derive(Clone, Copy)]
-struct Known {
-    name: Folded,
-    /// The octets of the words that are the name's.
-    masks: [u64; HEAD / 8],
-    header: Header,
-    /// The next name in the same slot, [`END`] if there is none.
-    next: u8,
-}
+/// Places in the table: a power of two, few of them taken.
+const SLOTS: usize = 512;
 
-/// The end of a slot's chain: no position in [`Table::known`].
-const END: u8 = u8::MAX;
-
-/// Names by slot.
+/// Names of interest by slot.
 struct Table {
-    slots: [u8; 1024],
-    known: [Known; NAMES],
+    /// The name, long or compact, in lower case, and its colon. A slot without one has a name that no name is.
+    names: [[u8; HEAD]; SLOTS],
+    /// The bits of the name's and the colon's octets that count: all but that which tells `a` from `A`.
+    bits: [[u8; HEAD]; SLOTS],
+    headers: [Header; SLOTS],
 }
-
-/// How many names of interest there are.
-#[allow(
-    clippy::indexing_slicing,
-    reason = "runs in the compiler only: an index out of bounds does not build"
-)]
-const NAMES: usize = {
-    let mut count = Header::ALL.len();
-    let mut at = 0;
-    while at < Header::ALL.len() {
-        if Header::ALL[at].compact().is_some() {
-            count += 1;
-        }
-        at += 1;
-    }
-    count
-};
-const _: () = assert!(NAMES < END as usize);
 
 static TABLE: Table = Table::build();
 
 impl Table {
     /// Built by the compiler.
-    #[allow(
-        clippy::indexing_slicing,
-        reason = "runs in the compiler only: an index out of bounds does not build"
-    )]
-    #[allow(clippy::cast_possible_truncation, reason = "positions are below END")]
     const fn build() -> Self {
-        let none = Known {
-            name: Folded {
-                words: [0; 3],
-                len: 0,
-            },
-            masks: [0; 3],
-            header: Header::Via,
-            next: END,
-        };
         let mut table = Self {
-            slots: [END; 1024],
-            known: [none; NAMES],
+            names: [[0; HEAD]; SLOTS],
+            bits: [[u8::MAX; HEAD]; SLOTS],
+            headers: [Header::Via; SLOTS],
         };
-        let (mut at, mut count) = (0, 0);
-        while at < 2 * Header::ALL.len() {
-            let header = Header::ALL[at / 2];
-            let name = if at % 2 == 0 {
-                Some(header.as_str())
-            } else {
-                header.compact()
-            };
-            if let Some(name) = name {
-                let name = folded_name(name.as_bytes());
-                let slot = slot(name.words[0].to_le_bytes()[0], name.len);
-                table.known[count] = Known {
-                    name,
-                    masks: masks(name.len),
-                    header,
-                    next: table.slots[slot],
-                };
-                table.slots[slot] = count as u8;
-                count += 1;
+        let mut at = 0;
+        while at < Header::ALL.len() {
+            #[allow(
+                clippy::indexing_slicing,
+                reason = "runs in the compiler only: an index out of bounds does not build"
+            )]
+            let header = Header::ALL[at];
+            table.put(header.as_str().as_bytes(), header);
+            if let Some(compact) = header.compact() {
+                table.put(compact.as_bytes(), header);
             }
             at += 1;
         }
         table
     }
-}
 
-/// The masks of a name's length.
-#[allow(
-    clippy::indexing_slicing,
-    reason = "runs in the compiler only: an index out of bounds does not build"
-)]
-const fn masks(len: usize) -> [u64; HEAD / 8] {
-    let mut masks = [0; HEAD / 8];
-    let mut at = 0;
-    while at < len {
-        masks[at / 8] |= 0xff << (8 * (at % 8));
-        at += 1;
-    }
-    masks
-}
-
-/// A name of the table.
-#[allow(
-    clippy::indexing_slicing,
-    reason = "runs in the compiler only: an index out of bounds does not build"
-)]
-const fn folded_name(name: &[u8]) -> Folded {
-    let mut words = [0; HEAD / 8];
-    let mut at = 0;
-    while at < name.len() {
-        words[at / 8] |= (name[at] as u64) << (8 * (at % 8));
-        at += 1;
-    }
-    let [a, b, c] = words;
-    Folded {
-        words: [fold(a), fold(b), fold(c)],
-        len: name.len(),
+    /// Puts a name into its slot.
+    #[allow(
+        clippy::indexing_slicing,
+        reason = "runs in the compiler only: an index out of bounds does not build"
+    )]
+    const fn put(&mut self, name: &[u8], header: Header) {
+        let slot = slot(name[0], name[name.len() - 1], name.len());
+        assert!(self.names[slot][0] == 0, "two names share a slot");
+        self.headers[slot] = header;
+        self.bits[slot] = [0; HEAD];
+        let mut at = 0;
+        while at < name.len() {
+            let octet = name[at].to_ascii_lowercase();
+            self.names[slot][at] = octet;
+            self.bits[slot][at] = if octet.is_ascii_lowercase() {
+                !0x20
+            } else {
+                u8::MAX
+            };
+            at += 1;
+        }
+        self.names[slot][at] = b':';
+        self.bits[slot][at] = u8::MAX;
     }
 }
 
@@ -257,6 +183,12 @@ mod tests {
                 };
                 name
             }),
+            // What looks like a name and its colon, and goes on.
+            (
+                prop::sample::select(Header::ALL),
+                prop::collection::vec(any::<u8>(), 0..24)
+            )
+                .prop_map(|(header, rest)| [header.as_str().as_bytes(), b":", &rest].concat()),
             prop::collection::vec(any::<u8>(), 0..30),
         ]
     }
@@ -276,7 +208,7 @@ mod tests {
             let line = [&name[..], b":", &rest].concat();
             let colon = line.iter().position(|octet| *octet == b':').unwrap();
             let before = &line[..colon];
-            if colon < HEAD && !before.ends_with(b" ") && !before.ends_with(b"\t") {
+            if colon < NEAR && !before.ends_with(b" ") && !before.ends_with(b"\t") {
                 prop_assert_eq!(at_start(&line), Some((oracle(before), colon)));
             } else {
                 prop_assert_eq!(at_start(&line), None);

@@ -71,7 +71,7 @@ fn step<'a>(rest: &'a [u8], wanted: &[u8]) -> Step<'a> {
         return Step::Next(behind);
     }
     if let Some((name, [b'=', text @ ..])) = rest.split_at_checked(wanted.len())
-        && name.eq_ignore_ascii_case(wanted)
+        && (name == wanted || name.eq_ignore_ascii_case(wanted))
         && let Ok((_, value)) = value(text)
     {
         return Step::Is(value);
@@ -82,11 +82,21 @@ fn step<'a>(rest: &'a [u8], wanted: &[u8]) -> Step<'a> {
     {
         match find2(b';', b'"', rest) {
             None => return Step::Next(&[]),
-            Some(end) => {
-                if let Some([b';', behind @ ..]) = rest.get(end..) {
-                    return Step::Next(behind);
+            Some(end) => match rest.get(end..) {
+                Some([b';', behind @ ..]) => return Step::Next(behind),
+                // Within this parameter only: each of thousands would look through all that follow.
+                Some(quoted)
+                    if rest
+                        .get(..end)
+                        .and_then(|name| find(b'=', name))
+                        .is_some_and(|equals| equals + 1 == end) =>
+                {
+                    if let Some((_, behind)) = usual_quoted(quoted) {
+                        return Step::Next(behind.get(1..).unwrap_or_default());
+                    }
                 }
-            }
+                _ => {}
+            },
         }
     }
     let Ok((behind, (name, value))) = param(rest) else {
@@ -141,9 +151,22 @@ fn param(input: &[u8]) -> Parsed<'_, (&[u8], Option<&[u8]>)> {
 /// A value in either form. A quoted string that never closes is none: then the value ends at the semicolon.
 fn value(input: &[u8]) -> Parsed<'_, &[u8]> {
     match trim_start(input) {
-        [b'"', ..] => alt((quoted_value, plain_value)).parse(input),
+        text @ [b'"', ..] => match usual_quoted(text) {
+            Some((value, rest)) => Ok((rest, value)),
+            None => alt((quoted_value, plain_value)).parse(input),
+        },
         _ => plain_value(input),
     }
+}
+
+/// A quoted string without escapes, which most are, behind which the next parameter begins or nothing stands: what is between the quotes, and the
+/// rest from the semicolon on.
+#[inline]
+fn usual_quoted(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let inner = text.strip_prefix(b"\"")?;
+    let (value, rest) = inner.split_at_checked(find2(b'"', b'\\', inner)?)?;
+    let rest = rest.strip_prefix(b"\"")?;
+    matches!(rest, [] | [b';', ..]).then_some((value, rest))
 }
 
 /// What stands before `=` or `;`.

@@ -1,10 +1,8 @@
-//! The one pass over a message: start line, header lines, where the body begins.
+//! The pass over a message in every form that it may have: start line, header lines, where the body begins.
 //!
-//! Line ends and names are found sixteen octets at a time instead of by combinators: every octet of the
-//! mirror comes through here. Values that every message needs are tried in the form that everybody sends
-//! first; combinators read the other forms of their grammar.
+//! What nearly every message looks like is read by [`usual`]; this way reads all, is what the other must agree
+//! with, and alone says what is wrong with a message.
 
-use memchr::memchr;
 use nom::Parser;
 use nom::bytes::complete::take_while1;
 use nom::combinator::all_consuming;
@@ -12,16 +10,18 @@ use nom::sequence::separated_pair;
 
 use crate::addr::name_addr;
 use crate::fault::Fault;
-use crate::find::{Positions, find};
+use crate::fields::{Fields, Step, known};
+use crate::find::find;
 use crate::header::Header;
-use crate::lex::{CommaList, Parsed, is_lws, number, split_around, token, trim};
+use crate::lex::{CommaList, Parsed, is_lws, number, token, trim};
 use crate::limits::{HEADERS_MAX, KNOWN_HEADERS_MAX, LINE_BYTES_MAX, MESSAGE_BYTES_MAX, VIAS_MAX};
-use crate::message::{ContentLength, Line, Lines, Message, Start, StartSpan};
+use crate::lines::Lines;
+use crate::message::{ContentLength, Message, Start, StartSpan};
 use crate::method::Method;
-use crate::name;
 use crate::recognise::{other_than_sip, without_line_ends};
 use crate::span::Span;
 use crate::start::start_line;
+use crate::usual;
 use crate::via::Via;
 
 const _: () = assert!(
@@ -39,6 +39,16 @@ const _: () = assert!(VIAS_MAX < KNOWN_HEADERS_MAX && KNOWN_HEADERS_MAX <= HEADE
 /// A [`Fault`] if it is no SIP message, or one whose essential fields are missing or ambiguous (semantics.md
 /// §6).
 pub fn parse(bytes: &[u8]) -> Result<Message<'_>, Fault> {
+    match usual::parse(bytes) {
+        Some(message) => Ok(message),
+        None => in_general(bytes),
+    }
+}
+
+/// The same, whatever the message looks like.
+#[cold]
+#[inline(never)]
+pub(crate) fn in_general(bytes: &[u8]) -> Result<Message<'_>, Fault> {
     let frame = without_line_ends(bytes);
     if let Some(fault) = other_than_sip(frame) {
         return Err(fault);
@@ -46,17 +56,16 @@ pub fn parse(bytes: &[u8]) -> Result<Message<'_>, Fault> {
     if frame.len() > MESSAGE_BYTES_MAX {
         return Err(Fault::TooLong);
     }
-    let mut ends = Positions::of(b'\n', frame);
-    let (line, fields_at) = first_line(frame, &mut ends)?;
+    let (line, fields_at) = first_line(frame)?;
     let (start, request_method) = start_line(line)?;
     let mut lines = Lines::default();
-    let essentials = Essentials::collect(frame, fields_at, &mut ends, &mut lines)?;
+    let essentials = Essentials::collect(frame, fields_at, &mut lines)?;
     essentials.message(frame, start, request_method, lines)
 }
 
 /// The start line, trimmed, and where the next one begins.
-fn first_line<'a>(frame: &'a [u8], ends: &mut Positions<'_>) -> Result<(&'a [u8], usize), Fault> {
-    let Some(end) = ends.next() else {
+fn first_line(frame: &[u8]) -> Result<(&[u8], usize), Fault> {
+    let Some(end) = find(b'\n', frame) else {
         // Half a start line: of SIP, if what is there says so.
         let sip = crate::is_sip_start(frame) || frame.starts_with(b"SIP/2.0");
         return Err(if sip { Fault::Truncated } else { Fault::NotSip });
@@ -87,26 +96,19 @@ const _: () = assert!(
 );
 
 impl<'a> Essentials<'a> {
-    /// The pass, from where the first field begins; `ends` gives the line ends from there on. A last field that does not end within the
-    /// frame is not believed: its value may be cut.
-    fn collect(
-        frame: &'a [u8],
-        fields_at: usize,
-        ends: &mut Positions<'a>,
-        lines: &mut Lines,
-    ) -> Result<Self, Fault> {
+    /// The pass, from where the first field begins.
+    fn collect(frame: &'a [u8], fields_at: usize, lines: &mut Lines) -> Result<Self, Fault> {
         let mut found = Self::default();
-        let mut next = fields_at;
-        let mut count = 0;
+        let mut fields = Fields::from(frame, fields_at);
+        let (mut count, mut known_count) = (0, 0);
         loop {
-            let at = next;
-            let rest = frame.get(at..).unwrap_or_default();
-            if let [b'\n', body @ ..] | [b'\r', b'\n', body @ ..] = rest {
-                found.rest = Some(body);
-                return Ok(found);
-            }
-            let Some(end) = field_end(frame, ends) else {
-                return Ok(found);
+            let (at, end) = match fields.step() {
+                Step::Field { at, end } => (at, end),
+                Step::Body(rest) => {
+                    found.rest = Some(rest);
+                    return Ok(found);
+                }
+                Step::Cut => return Ok(found),
             };
             if end - at >= LINE_BYTES_MAX {
                 return Err(Fault::LineTooLong);
@@ -115,45 +117,35 @@ impl<'a> Essentials<'a> {
             if count > HEADERS_MAX {
                 return Err(Fault::TooManyHeaders);
             }
-            next = end + 1;
-            let (name, colon) = match name::at_start(rest) {
-                Some((Some(name), colon)) => (name, at + colon),
-                Some((None, _)) => continue,
-                None => match unusual_name(frame.get(at..end).unwrap_or_default()) {
-                    Some((name, colon)) => (name, at + colon),
-                    None => continue,
-                },
-            };
-            let Some(value) = frame.get(colon + 1..end) else {
+            let Some((name, value_at)) = known(frame, at, end) else {
                 continue;
             };
-            let value = trim_line(value);
-            let line = Line {
-                name,
-                value: Span::within(frame, value),
-            };
-            if !lines.push(line) {
+            let value = Span::between(value_at, end);
+            if known_count == KNOWN_HEADERS_MAX {
                 return Err(Fault::TooManyHeaders);
             }
-            found.note(line, value)?;
+            if lines.put(known_count, name, value).is_none() {
+                lines.leave(name, at);
+            }
+            known_count += 1;
+            found.note(name, value.trimmed(frame), frame)?;
         }
     }
 
     /// Takes down a field that every message must have.
-    #[inline(always)]
-    fn note(&mut self, line: Line, value: &'a [u8]) -> Result<(), Fault> {
-        let place = (line.name as usize).wrapping_sub(Header::From as usize);
+    fn note(&mut self, name: Header, value: Span, frame: &'a [u8]) -> Result<(), Fault> {
+        let place = (name as usize).wrapping_sub(Header::From as usize);
         if let Some(single) = self.singles.get_mut(place) {
             // Even two equal ones: no honest element sends them (RFC 4475 §3.3.8).
-            return match single.replace(line.value) {
+            return match single.replace(value) {
                 Some(_) => Err(Fault::Repeated),
                 None => Ok(()),
             };
         }
-        match line.name {
-            Header::Via => self.note_via(value),
+        match name {
+            Header::Via => self.note_via(value.of(frame)),
             Header::ContentLength => {
-                self.note_content_length(value);
+                self.note_content_length(value.of(frame));
                 Ok(())
             }
             _ => Ok(()),
@@ -161,28 +153,11 @@ impl<'a> Essentials<'a> {
     }
 
     /// Counts the values of a Via line, and takes down the first of the first.
-    #[inline(always)]
     fn note_via(&mut self, line: &'a [u8]) -> Result<(), Fault> {
-        if find(b',', line).is_some() {
-            return self.note_vias(line);
-        }
-        if !line.is_empty() {
-            self.vias += 1;
-            self.top_via.get_or_insert(line);
-        }
-        self.vias_fit()
-    }
-
-    #[cold]
-    fn note_vias(&mut self, line: &'a [u8]) -> Result<(), Fault> {
         for value in CommaList::new(line) {
             self.vias += 1;
             self.top_via.get_or_insert(value);
         }
-        self.vias_fit()
-    }
-
-    const fn vias_fit(&self) -> Result<(), Fault> {
         if self.vias > VIAS_MAX {
             Err(Fault::TooManyVias)
         } else {
@@ -223,8 +198,8 @@ impl<'a> Essentials<'a> {
         }
         let span = |part: &[u8]| Span::within(frame, part);
         let via = Via::of(via).ok_or(Fault::BadVia)?;
-        let from_tag = tag(from).ok_or(Fault::BadFrom)?.map(span);
-        let to_tag = tag(to).ok_or(Fault::BadTo)?.map(span);
+        let from_tag = tag(from).ok_or(Fault::BadFrom)?;
+        let to_tag = tag(to).ok_or(Fault::BadTo)?;
         let content_length = self.content_length.unwrap_or(ContentLength::Absent);
         let (body, body_truncated) = body(self.rest, content_length);
         Ok(Message {
@@ -242,14 +217,14 @@ impl<'a> Essentials<'a> {
             call_id: span(call_id),
             from: span(from),
             to: span(to),
-            from_tag,
-            to_tag,
+            from_tag: from_tag.map_or(Span::NOWHERE, span),
+            to_tag: to_tag.map_or(Span::NOWHERE, span),
             cseq,
             method: Method::of(method_token),
             method_token: span(method_token),
             via_value: span(via.value),
             via_sent_by: span(via.sent_by),
-            via_branch: via.branch.map(span),
+            via_branch: via.branch.map_or(Span::NOWHERE, span),
             content_length,
             body: span(body),
             body_truncated,
@@ -259,139 +234,43 @@ impl<'a> Essentials<'a> {
     }
 }
 
-/// Where the next header field ends, its folds included; `None` if it does not end. Where the frame ends with the line, a fold may have
-/// been cut off: `CSeq: 1` without its method, a From without its tag.
-#[inline(always)]
-fn field_end(frame: &[u8], ends: &mut Positions<'_>) -> Option<usize> {
-    loop {
-        let end = ends.next()?;
-        // A line that begins with white space continues the field (RFC 3261 §7.3.1).
-        if !matches!(frame.get(end + 1)?, b' ' | b'\t') {
-            return Some(end);
-        }
-    }
-}
-
-/// A field's value without white space at both ends: ` value CR`, or in the general way.
-#[inline]
-fn trim_line(value: &[u8]) -> &[u8] {
-    match value {
-        [b' ', usual @ .., b'\r'] => match usual {
-            [first, .., last] if !is_lws(*first) && !is_lws(*last) => usual,
-            _ => trim(usual),
-        },
-        _ => trim(value),
-    }
-}
-
-/// The header of interest that a field is, and where its colon stands, with white space before that, folds too (RFC 3261 §7.3.1), or a
-/// very long name.
-#[cold]
-fn unusual_name(field: &[u8]) -> Option<(Header, usize)> {
-    let colon = memchr(b':', field)?;
-    let name = Header::of(trim(field.get(..colon)?))?;
-    Some((name, colon))
-}
-
 /// `CSeq = 1*DIGIT LWS Method`.
 fn cseq_value(input: &[u8]) -> Parsed<'_, (u32, &[u8])> {
-    match usual_cseq(input) {
-        Some(parts) => Ok((&[], parts)),
-        None => all_consuming(separated_pair(number, take_while1(is_lws), token)).parse(input),
-    }
-}
-
-/// At most nine digits, one space, and a method that is known, hence a token.
-fn usual_cseq(input: &[u8]) -> Option<(u32, &[u8])> {
-    let mut number = 0;
-    let mut rest = input;
-    while let [digit @ b'0'..=b'9', behind @ ..] = rest {
-        if input.len() - rest.len() == 9 {
-            return None;
-        }
-        number = number * 10 + u32::from(digit - b'0');
-        rest = behind;
-    }
-    let method = rest.strip_prefix(b" ").filter(|_| rest.len() < input.len())?;
-    (Method::of(method) != Method::Other).then_some((number, method))
+    all_consuming(separated_pair(number, take_while1(is_lws), token)).parse(input)
 }
 
 /// The tag of a From or To value, if it has one that is not empty; `None` outside if the value is no address.
-fn tag(value: &[u8]) -> Option<Option<&[u8]>> {
-    if let Some(found) = usual_tag(value) {
-        return Some(found);
-    }
+pub(crate) fn tag(value: &[u8]) -> Option<Option<&[u8]>> {
     Some(name_addr(value)?.params.get(b"tag").filter(|tag| !tag.is_empty()))
-}
-
-/// The tag of `<uri>`, `<uri>;tag=value` or `<uri>;tag=value;...` without white space and quotes, a quoted name without escapes before
-/// it or none, which is what nearly every message has. Every message has two of them: the general way cost a fifth of the parse.
-#[inline]
-fn usual_tag(value: &[u8]) -> Option<Option<&[u8]>> {
-    let uri = match value {
-        [b'<', uri @ ..] => uri,
-        [b'"', name @ ..] => {
-            let (name, behind) = split_around(name, find(b'"', name)?);
-            if find(b'\\', name).is_some() {
-                return None;
-            }
-            match behind {
-                [b'<', uri @ ..] | [b' ', b'<', uri @ ..] => uri,
-                _ => return None,
-            }
-        }
-        _ => return None,
-    };
-    let (uri, params) = split_around(uri, find(b'>', uri)?);
-    if is_lws(*uri.first()?) {
-        return None;
-    }
-    let text = match params {
-        [] => return Some(None),
-        [b';', b't', b'a', b'g', b'=', text @ ..] => text,
-        _ => return None,
-    };
-    let end = find(b';', text).unwrap_or(text.len());
-    let tag = text.get(..end)?;
-    let plain = !is_lws(*tag.last()?) && !is_lws(*tag.first()?) && tag.first() != Some(&b'"');
-    plain.then_some(Some(tag))
 }
 
 /// What [`parse`] reads as Content-Length in a whole header, start line and empty line included.
 pub(crate) fn content_length_within(header: &[u8]) -> ContentLength {
     let mut found = None;
-    let mut ends = Positions::of(b'\n', header);
-    let mut next = ends.next().map_or(header.len(), |end| end + 1);
-    while let Some(rest) = header.get(next..)
-        && !matches!(rest, [b'\n', ..] | [b'\r', b'\n', ..])
-        && let Some(end) = field_end(header, &mut ends)
-    {
-        if let Some(said) = length_field(header.get(next..end).unwrap_or_default(), rest) {
+    let mut fields = Fields::from(header, find(b'\n', header).map_or(header.len(), |end| end + 1));
+    while let Step::Field { at, end } = fields.step() {
+        if let Some(said) = length_field(header, at, end) {
             found = Some(said.and(found));
         }
-        next = end + 1;
     }
     found.unwrap_or(ContentLength::Absent)
 }
 
 /// What a line says of the body's length, if it is a whole Content-Length.
 pub(crate) fn content_length_of(line: &[u8]) -> Option<ContentLength> {
-    length_field(line.strip_suffix(b"\n").unwrap_or(line), line)
+    length_field(line, 0, line.strip_suffix(b"\n").unwrap_or(line).len())
 }
 
-/// What a field without its line end says of the body's length, if it is a Content-Length; `rest` is the text from the field on. Most fields
+/// What the field from `at` to its line end says of the body's length, if it is a Content-Length. Most fields
 /// are told by their first octet.
-fn length_field(field: &[u8], rest: &[u8]) -> Option<ContentLength> {
-    let first = *field.first()?;
+fn length_field(header: &[u8], at: usize, end: usize) -> Option<ContentLength> {
+    let first = *header.get(at..end)?.first()?;
     if !(matches!(first, b'c' | b'C' | b'l' | b'L') || is_lws(first)) {
         return None;
     }
-    let (name, colon) = match name::at_start(rest) {
-        Some((name, colon)) => (name?, colon),
-        None => unusual_name(field)?,
-    };
-    let value = field.get(colon + 1..)?;
-    (name == Header::ContentLength).then(|| content_length(trim_line(value)))
+    let (name, value_at) = known(header, at, end)?;
+    let value = header.get(value_at..end)?;
+    (name == Header::ContentLength).then(|| content_length(trim(value)))
 }
 
 /// What one Content-Length says. What does not fit is larger than any frame, whatever it is (RFC 4475
@@ -413,31 +292,5 @@ fn body(rest: Option<&[u8]>, content_length: ContentLength) -> (&[u8], bool) {
     match rest.unwrap_or_default().get(..octets) {
         Some(body) => (body, false),
         None => (&[], true),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(4096))]
-
-        /// Catches a tag that is read otherwise in the usual way than in the general one: behind names, quotes, escapes and angles.
-        #[test]
-        fn the_usual_way_is_no_other(
-            pieces in prop::collection::vec(prop::sample::select(vec![
-                "\"\\\"", "\"", "\\", " <sip:a@b>", "<sip:a>", "<", ">", ";tag=1", ";tag=", ";", "x", " ",
-            ]), 0..8),
-        ) {
-            let value = pieces.concat();
-            let value = trim(value.as_bytes());
-            if let Some(tag) = usual_tag(value) {
-                let general = name_addr(value).map(|address| address.params.get(b"tag").filter(|tag| !tag.is_empty()));
-                prop_assert_eq!(Some(tag.filter(|tag| !tag.is_empty())), general, "{}", value.escape_ascii());
-            }
-        }
     }
 }

@@ -5,7 +5,7 @@
 
 use memchr::memchr;
 
-use crate::find::find as find_octet;
+use crate::find::{Positions, find as find_octet};
 use crate::header::Header;
 use crate::lex::{split_around, trim};
 use crate::message::Message;
@@ -65,18 +65,17 @@ fn read(description: &[u8]) -> Offer<'_> {
     let mut found = Offer::default();
     let (mut address, mut port): (&[u8], Option<&[u8]>) = (b"", None);
     let mut is_of_first_stream = true;
-    let mut rest = description;
-    while !rest.is_empty() {
-        let (field, behind) = line(rest);
-        rest = behind;
-        let Some((kind, value)) = field.split_first_chunk() else {
-            continue;
-        };
-        let mut words = value.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
-        match kind {
-            b"o=" if is_of_first_stream => found.origin.session = session_of(words),
-            b"c=" if is_of_first_stream => address = words.nth(2).unwrap_or_default(),
-            b"m=" => {
+    let mut line_ends = Positions::from(b'\n', description, 0);
+    let mut begin = 0;
+    while begin < description.len() {
+        let end = line_ends.next().unwrap_or(description.len());
+        let line = description.get(begin..end).unwrap_or_default();
+        begin = end + 1;
+        match line.first_chunk() {
+            Some(b"o=") if is_of_first_stream => found.origin.session = session_of(Words::of(line)),
+            Some(b"c=") if is_of_first_stream => address = Words::of(line).nth(2).unwrap_or_default(),
+            Some(b"m=") => {
+                let mut words = Words::of(line);
                 is_of_first_stream &= port.is_none();
                 found.media.add(words.next().unwrap_or_default());
                 if is_of_first_stream {
@@ -100,6 +99,42 @@ impl Media {
     }
 }
 
+/// The words of a line's value, spaces between them, its end left out.
+struct Words<'a> {
+    value: &'a [u8],
+    begin: usize,
+    spaces: Positions<'a>,
+}
+
+impl<'a> Words<'a> {
+    fn of(line: &'a [u8]) -> Self {
+        let value = line.get(2..).unwrap_or_default();
+        let value = value.strip_suffix(b"\r").unwrap_or(value);
+        Self {
+            value,
+            begin: 0,
+            spaces: Positions::from(b' ', value, 0),
+        }
+    }
+}
+
+impl<'a> Iterator for Words<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        while self.begin < self.value.len() {
+            let end = self.spaces.next().unwrap_or(self.value.len());
+            let word = self.value.get(self.begin..end)?;
+            self.begin = end + 1;
+            if !word.is_empty() {
+                return Some(word);
+            }
+        }
+        None
+    }
+}
+
 /// `o=<username> <sess-id> <sess-version> <nettype> <addrtype> <unicast-address>`.
 fn session_of<'a>(mut words: impl Iterator<Item = &'a [u8]>) -> Option<[&'a [u8]; 3]> {
     let (user, id) = (words.next()?, words.next()?);
@@ -119,6 +154,10 @@ pub fn session_description<'a>(message: &Message<'a>) -> Option<&'a [u8]> {
 
 /// The session description in a body of that type.
 fn find<'a>(content_type: &[u8], body: &'a [u8], depth: usize) -> Option<&'a [u8]> {
+    // So it is written by nearly all.
+    if content_type == b"application/sdp" {
+        return Some(body);
+    }
     let (media_type, params) = split_around(
         content_type,
         memchr(b';', content_type).unwrap_or(content_type.len()),
@@ -220,7 +259,48 @@ fn line(text: &[u8]) -> (&[u8], &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Line by line and word by word, as RFC 8866 has it.
+    fn slowly(description: &[u8]) -> Offer<'_> {
+        let mut found = Offer::default();
+        let (mut address, mut port): (&[u8], Option<&[u8]>) = (b"", None);
+        let mut is_of_first_stream = true;
+        let mut rest = description;
+        while !rest.is_empty() {
+            let (field, behind) = line(rest);
+            rest = behind;
+            let Some((kind, value)) = field.split_first_chunk() else {
+                continue;
+            };
+            let mut words = value.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+            match kind {
+                b"o=" if is_of_first_stream => found.origin.session = session_of(words),
+                b"c=" if is_of_first_stream => address = words.nth(2).unwrap_or_default(),
+                b"m=" => {
+                    is_of_first_stream &= port.is_none();
+                    found.media.add(words.next().unwrap_or_default());
+                    if is_of_first_stream {
+                        port = words.next().filter(|port| *port != b"0");
+                    }
+                }
+                _ => {}
+            }
+        }
+        found.origin.stream = port.filter(|_| !address.is_empty()).map(|port| (address, port));
+        found
+    }
+
+    proptest! {
+        /// Catches lines and words that are cut otherwise: line ends of either kind or none, empty lines, spaces in a row.
+        #[test]
+        fn as_read_slowly(lines in prop::collection::vec("(o=|c=|m=|m=audio |m=video 0|a=|v|)[-ab0 ]{0,20}(\r\n|\r\n|\n|\r| |)", 0..12)) {
+            let text = lines.concat();
+            prop_assert_eq!(read(text.as_bytes()), slowly(text.as_bytes()), "{}", text.escape_debug());
+        }
+    }
 
     /// Catches a version taken into the key, an address of another stream, and half an origin believed.
     #[test]

@@ -146,7 +146,7 @@ fn cuts_agree() {
 fn work_stays_linear() {
     let line = |piece: &str| piece.repeat((limits::LINE_BYTES_MAX - 64) / piece.len());
     for piece in [
-        "\"\\", "\\\"", "<", "\",", "<,", ",", ";", "\"<", "\r\n ", ";a=\"", "%4", "--b\r\n ", "@?",
+        "\"\\", "\\\"", "<", "\",", "<,", ",", ";", "\"<", "\r\n ", ";a=\"", ";a\"", "%4", "--b\r\n ", "@?",
     ] {
         let filler = line(piece);
         let mut text = VALID[1].trim_end().to_owned();

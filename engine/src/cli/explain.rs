@@ -141,6 +141,7 @@ fn from_captures(files: &[PathBuf], config: &Config, prefix: Option<&str>) -> Re
         cores: Vec::new(),
         legs_max: config.limits.calls_max,
         keep_all: true,
+        time_batches: false,
     };
     let inputs = replay::open(files).map_err(Failure::work)?;
     let shared = Shared {

@@ -77,6 +77,7 @@ impl Replay {
             cores: self.cores.clone().map(|list| list.0).unwrap_or_default(),
             legs_max: config.limits.calls_max,
             keep_all: self.records_all || config.records_answered_calls(),
+            time_batches: self.stats,
         };
         let outputs = Outputs {
             journal: self.journal.as_deref(),

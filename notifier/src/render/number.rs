@@ -181,8 +181,6 @@ fn bounded(text: &str) -> String {
     if text.chars().count() <= ADDRESS_CODE_POINTS_MAX {
         return text.to_owned();
     }
-    text.chars()
-        .take(ADDRESS_CODE_POINTS_MAX - 1)
-        .chain(['…'])
-        .collect()
+    let kept: String = text.chars().take(ADDRESS_CODE_POINTS_MAX - 1).collect();
+    format!("{}…", wording::before_a_cut(&kept))
 }

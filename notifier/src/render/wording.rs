@@ -119,8 +119,14 @@ fn fitted(text: &str, columns: usize) -> Option<String> {
         room = left;
         kept.push(c);
     }
-    let kept = kept.trim_end();
+    let kept = before_a_cut(&kept);
     (!kept.is_empty()).then(|| format!("{kept}…"))
+}
+
+/// What stays of a text whose end is cut off there: without a colon at its own end, which with the sign of the cut would be taken for a
+/// link again (`javascript:…`), since the space that [`unlinked`] put behind it may have been cut off.
+pub(super) fn before_a_cut(kept: &str) -> &str {
+    kept.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, ':' | '\u{ff1a}' | '\u{fe55}'))
 }
 
 /// How long it rang, if that was long enough to say.

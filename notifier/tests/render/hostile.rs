@@ -175,6 +175,29 @@ fn found_before() {
     }
 }
 
+/// Catches a subject or an address that is cut off right behind a colon, where the sign of the cut makes a link of it again; found once by
+/// the random tests.
+#[test]
+fn cut_behind_a_colon() {
+    let folder = tempfile::tempdir().unwrap();
+    let renderer = renderer(Some(LINK));
+    let mut count = 0;
+    for before in 0..60 {
+        let text = format!("{}javascript:alert(1){}", "x ".repeat(before), "x".repeat(200));
+        let caller = Caller {
+            identity: Some(format!("sip:{text}@evil").into()),
+            name: Some(text.into()),
+            ..Caller::default()
+        };
+        for (kind, locale) in [(Kind::Call, Locale::En), (Kind::Summary, Locale::ZhCn)] {
+            let mail = renderer.mail(&message(kind, locale, &caller)).unwrap();
+            fs::write(folder.path().join(format!("{count:05}.eml")), mail.formatted()).unwrap();
+            count += 1;
+        }
+    }
+    mime::check(folder.path(), count, LINK, &["liming@office.test"]);
+}
+
 /// Catches a parser that finds fault with nothing, or with mails that are as they should be.
 #[test]
 fn the_other_parser_sees_what_is_wrong() {

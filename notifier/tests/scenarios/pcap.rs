@@ -67,6 +67,7 @@ fn replay_into_journal(folder: &Path, config: &Config, bytes: &[u8]) {
         cores: Vec::new(),
         legs_max: 1000,
         keep_all: false,
+        time_batches: false,
     };
     let shared = Shared {
         table: table(&options),

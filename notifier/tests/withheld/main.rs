@@ -170,6 +170,7 @@ fn record(folder: &Path, config: &Config) {
         cores: Vec::new(),
         legs_max: 10_000,
         keep_all: true,
+        time_batches: false,
     };
     let shared = Shared {
         table: table(&options),

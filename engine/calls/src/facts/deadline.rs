@@ -33,7 +33,7 @@ impl LegFacts {
         let answered = self.answered_at();
         if answered.seen() {
             // A queue whose caller was not seen to go has no end.
-            let is_seen = self.caller_bye.seen() || self.callee_bye.seen() || !self.is_queue(rules);
+            let is_seen = self.bye().seen() || !self.is_queue(rules);
             return Deadline {
                 at: self.settled_after_answer(answered, rules),
                 complete: is_seen,
@@ -66,7 +66,7 @@ impl LegFacts {
     /// Until when an answered leg is kept. What a queue took is no answer by a person: agents are tried
     /// until the caller goes (D52). A short answer needs its BYE (D01).
     fn settled_after_answer(&self, answered: Tick, rules: &Rules) -> Time {
-        let bye = self.caller_bye.min(self.callee_bye);
+        let bye = self.bye();
         let ms = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
         let at = |tick: Tick| tick.time(self.base).unwrap_or(self.base);
         let settled = at(answered).plus_ms(ms(rules.timers.settle_ms));
@@ -102,10 +102,8 @@ impl LegFacts {
         let last = self.last_end(cseq);
         // D38, D39.
         if self.ends_by_bye() {
-            return Some((
-                last.map_or(self.caller_bye, |last| last.max(self.caller_bye)),
-                timers.settle_ms,
-            ));
+            let bye = self.rare().caller_bye;
+            return Some((last.map_or(bye, |last| last.max(bye)), timers.settle_ms));
         }
         let sides = self.sides();
         let upstream = || self.current(cseq).filter(|hop| self.is_upstream(hop, sides));

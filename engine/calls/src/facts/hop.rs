@@ -9,13 +9,29 @@ use crate::tick::Tick;
 /// Copies of an INVITE nearer together than this are mirror copies, not retransmissions (T1 is 500 ms).
 const COPY_MS: i64 = 100;
 
+/// A top Via, by its keyed hash: whole, for hops of a leg that are taken for one another mix their facts. 0 is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ViaHash(u64);
+
+impl ViaHash {
+    pub(crate) const NONE: Self = Self(0);
+
+    /// Of a Via with this hash; never none.
+    pub(crate) fn of(hash: u64) -> Self {
+        Self(hash.max(1))
+    }
+}
+
+/// The hops of a leg that has two or more stand beside it; an only one is a third of what the leg takes.
+const _: () = assert!(size_of::<Hop>() <= 88);
+
 /// One hop transaction (RFC 3261 §17.1.3): top Via branch, sent-by and CSeq.
 #[derive(Clone, Debug)]
 pub(crate) struct Hop {
     /// Keyed hash of the top Via.
-    pub(crate) via: u64,
-    /// Keyed hash of the Via below it: the hop before, if that is visible. 0 if unknown.
-    pub(crate) parent: u64,
+    pub(crate) via: ViaHash,
+    /// Keyed hash of the Via below it: the hop before, if that is visible.
+    pub(crate) parent: ViaHash,
     /// Key of a phone's contact, by which its registration is found: on GO the caller's own, elsewhere the
     /// one in the Request-URI, where that does not name the called person itself. 0 if there is none.
     pub(crate) phone: u64,
@@ -78,10 +94,10 @@ impl Hop {
     /// A 181 was seen: being forwarded.
     pub(crate) const FORWARDED: u8 = 1 << 4;
 
-    pub(crate) const fn new(via: u64, cseq: u32) -> Self {
+    pub(crate) const fn new(via: ViaHash, cseq: u32) -> Self {
         Self {
             via,
-            parent: 0,
+            parent: ViaHash::NONE,
             phone: 0,
             cseq,
             contact: 0,

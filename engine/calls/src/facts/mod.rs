@@ -6,11 +6,13 @@
 //! mirrored twice, retransmitted or late therefore need no treatment of their own.
 //!
 //! `hop` holds the facts of one hop transaction, `ties` what connects the leg to others, `observe` turns a message into facts, `sides`
-//! tells the caller's side from the callees', `deadline` says until when the leg stays open. What the facts mean is not decided here but in [`crate::verdict`].
+//! tells the caller's side from the callees', `deadline` says until when the leg stays open, `rare` holds what most legs never have, `few` is a list that mostly holds one. What the facts mean is not decided here but in [`crate::verdict`].
 
 pub(crate) mod deadline;
+pub(crate) mod few;
 pub(crate) mod hop;
 pub(crate) mod observe;
+mod rare;
 mod seen;
 pub(crate) mod sides;
 pub(crate) mod ties;
@@ -18,13 +20,13 @@ pub(crate) mod ties;
 use compact_str::CompactString;
 use ringtap_identity::{CallerClaim, ClaimSource, Diversion, Identity, NameFrom, Privacy, Segment};
 use ringtap_record::Time;
-use smallvec::SmallVec;
 
 use crate::hash::LegKey;
 use crate::nature::Nature;
 use crate::reason::ReasonLine;
-use crate::tick::Tick;
-use hop::Hop;
+use few::Few;
+use hop::{Hop, ViaHash};
+use rare::Rare;
 pub use seen::HopSeen;
 use ties::Ties;
 
@@ -32,9 +34,9 @@ use ties::Ties;
 /// parallel group of forty phones behind one Call-ID 81.
 const HOPS_MAX: usize = 96;
 /// Identities kept of one leg.
-const IDENTITIES_MAX: usize = 32;
+pub(crate) const IDENTITIES_MAX: usize = 32;
 /// Diversions kept of one leg.
-const DIVERSIONS_MAX: usize = 16;
+pub(crate) const DIVERSIONS_MAX: usize = 16;
 
 /// Why a leg was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,36 +59,29 @@ pub struct LegFacts {
     /// Call-ID and caller's tag, hashed: what a Replaces names (K4).
     pub(crate) key: LegKey,
     pub(crate) base: Time,
-    pub(crate) hops: SmallVec<[Hop; 3]>,
-    pub(crate) identities: SmallVec<[Identity; 2]>,
+    pub(crate) hops: Few<Hop>,
+    pub(crate) identities: Few<Identity>,
     pub(crate) caller: CallerFacts,
     pub(crate) nature: Nature,
-    /// A BYE from the caller / from the callee.
-    pub(crate) caller_bye: Tick,
-    pub(crate) callee_bye: Tick,
-    /// To-tag of the caller's BYE: the early dialog that it ends (RFC 3261 §15).
-    pub(crate) caller_bye_tag: u32,
-    /// A re-INVITE from the callee (A3).
-    pub(crate) callee_request: Tick,
-    /// The callee's tag in the callee's own request: the branch that spoke.
-    pub(crate) callee_tag: u32,
-    /// Latest re-INVITE, REFER or INFO in the dialog, from either side (A4).
-    pub(crate) in_dialog: Tick,
     pub(crate) bye_line: ReasonLine,
     /// To, which nobody rewrites: what was dialled first, as an index into `identities`.
     pub(crate) to: IdentityIndex,
-    pub(crate) diversions: Vec<Diversion>,
     /// Hops had to be left out: a branch that answered may be one of them.
     pub(crate) overflowed: bool,
-    /// The 2xx of a hop that was left out.
-    pub(crate) left_out_answer: Tick,
     pub(crate) closing: Closing,
     pub(crate) ties: Ties,
     /// Who transferred the caller here (Referred-By, D51).
     pub(crate) referred_by: IdentityIndex,
     /// Something that the settler must know of while the leg is open has changed since it was last told.
     pub(crate) has_news: bool,
+    /// See [`LegFacts::rare`].
+    rare: Option<Box<Rare>>,
 }
+
+/// What a leg of one hop costs with what its ties take elsewhere (8 octets each), names and identities of up to 24 octets
+/// included. The memory of a million calls hangs on it, and that the allocator has blocks of just this size: what is to
+/// be added goes to [`Rare`], or something else has to leave.
+const _: () = assert!(size_of::<LegFacts>() <= 256);
 
 /// An index into a leg's identities; 255 is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,31 +155,24 @@ impl LegFacts {
             name,
             key,
             base,
-            hops: SmallVec::new(),
-            identities: SmallVec::new(),
+            hops: Few::None,
+            identities: Few::None,
             caller: CallerFacts::default(),
             nature: Nature::default(),
-            caller_bye: Tick::NEVER,
-            callee_bye: Tick::NEVER,
-            caller_bye_tag: 0,
             overflowed: false,
-            left_out_answer: Tick::NEVER,
-            callee_request: Tick::NEVER,
-            callee_tag: 0,
-            in_dialog: Tick::NEVER,
             bye_line: ReasonLine::Plain,
             to: IdentityIndex::NONE,
-            diversions: Vec::new(),
             closing: Closing::Complete,
             ties: Ties::default(),
             referred_by: IdentityIndex::NONE,
             has_news: true,
+            rare: None,
         }
     }
 
     /// The hop transaction with this key, made if it is new. When the leg holds too many, those of a lower
     /// CSeq leave first; `None` if that does not help.
-    fn hop_mut(&mut self, via: u64, cseq: u32) -> Option<&mut Hop> {
+    fn hop_mut(&mut self, via: ViaHash, cseq: u32) -> Option<&mut Hop> {
         let known = self
             .hops
             .iter()
@@ -247,13 +235,12 @@ impl LegFacts {
 
     fn remember_diversions(&mut self, found: Vec<Diversion>) {
         for diversion in found {
-            if self.diversions.len() < DIVERSIONS_MAX && !self.diversions.contains(&diversion) {
+            let known = &mut self.rare_mut().diversions;
+            if known.len() < DIVERSIONS_MAX && !known.contains(&diversion) {
                 // In an order of their own: that of arrival says nothing.
                 let key = |step: &Diversion| (step.from.clone(), step.to.clone(), step.cause);
-                let at = self
-                    .diversions
-                    .partition_point(|known| key(known) < key(&diversion));
-                self.diversions.insert(at, diversion);
+                let at = known.partition_point(|known| key(known) < key(&diversion));
+                known.insert(at, diversion);
             }
         }
     }

@@ -3,18 +3,18 @@
 use std::net::IpAddr;
 
 use ringtap_identity::{
-    CalledSource, Contact, Segment, asserted_callee, called, caller, caller_from, diversions,
+    CalledSource, Contact, Named, Segment, called, callee, caller, caller_from, diversions, party,
 };
 use ringtap_record::Time;
 use ringtap_sip::addr::name_addr;
 use ringtap_sip::sdp;
 use ringtap_sip::uri::{Uri, uri};
-use ringtap_sip::{Header, Message, Method, Start};
+use ringtap_sip::{Global, Header, Message, Method, Start};
 
-use super::hop::Hop;
-use super::{IdentityIndex, LegFacts};
+use super::hop::{Hop, ViaHash};
+use super::{IdentityIndex, LegFacts, ties};
 use crate::hash::HashKey;
-use crate::nature::Nature;
+use crate::nature::{Nature, tagged_contacts};
 use crate::reason;
 use crate::rules::Rules;
 use crate::tick::Tick;
@@ -66,7 +66,7 @@ impl Observation<'_> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ack {
     pub(crate) time: Time,
-    via: u64,
+    via: ViaHash,
     cseq: u32,
     tag: u32,
     segment: Segment,
@@ -76,7 +76,7 @@ impl Ack {
     pub(crate) fn of(seen: &Observation<'_>, context: &Context<'_>) -> Self {
         Self {
             time: seen.time,
-            via: context.keys.hop(&seen.message.top_via()),
+            via: via(seen, context),
             cseq: seen.message.cseq(),
             tag: seen.message.to_tag().map_or(0, |tag| context.keys.short(tag)),
             segment: context.rules.segment(seen.source, seen.destination),
@@ -118,7 +118,7 @@ impl LegFacts {
                 method: Method::Bye, ..
             } => self.observe_bye(seen, by_callee, at, context),
             Start::Request { .. } => {
-                self.in_dialog.latest(at);
+                self.rare_mut().in_dialog.latest(at);
                 false
             }
             Start::Response { .. } if by_callee => self.mark_in_dialog(seen, by_callee, context),
@@ -135,16 +135,16 @@ impl LegFacts {
         context: &Context<'_>,
     ) -> bool {
         let mut new = self.mark_in_dialog(seen, by_callee, context);
-        self.in_dialog.latest(at);
+        self.rare_mut().in_dialog.latest(at);
         if by_callee {
-            new |= self.callee_request.earliest(at);
+            new |= self.rare_mut().callee_request.earliest(at);
             self.join_callee_tag(seen, context);
         }
         new
     }
 
     fn mark_in_dialog(&mut self, seen: &Observation<'_>, by_callee: bool, context: &Context<'_>) -> bool {
-        let via = context.keys.hop(&seen.message.top_via());
+        let via = via(seen, context);
         let Some(hop) = self.hop_mut(via, seen.message.cseq()) else {
             return false;
         };
@@ -155,17 +155,14 @@ impl LegFacts {
     fn join_callee_tag(&mut self, seen: &Observation<'_>, context: &Context<'_>) {
         if let Some(tag) = seen.message.from_tag() {
             let tag = context.keys.short(tag);
-            self.callee_tag = if self.callee_tag == 0 {
-                tag
-            } else {
-                self.callee_tag.min(tag)
-            };
+            let known = &mut self.rare_mut().callee_tag;
+            *known = if *known == 0 { tag } else { tag.min(*known) };
         }
     }
 
     fn observe_invite(&mut self, seen: &Observation<'_>, at: Tick, context: &Context<'_>) -> bool {
         let message = &seen.message;
-        let via = context.keys.hop(&message.top_via());
+        let via = via(seen, context);
         let Some(hop) = self.hop_mut(via, message.cseq()) else {
             return false;
         };
@@ -177,7 +174,7 @@ impl LegFacts {
     }
 
     /// Reads what only the INVITE says, once for each hop: whom it is for, who calls, what kind it is.
-    fn read_invite(&mut self, seen: &Observation<'_>, via: u64, context: &Context<'_>) {
+    fn read_invite(&mut self, seen: &Observation<'_>, via: ViaHash, context: &Context<'_>) {
         let (message, rules) = (&seen.message, context.rules);
         let segment = rules.segment(seen.source, seen.destination);
         let (target, source) = called(message, segment, &rules.plan)
@@ -188,7 +185,11 @@ impl LegFacts {
         let read_caller = if message.truncated() { caller_from } else { caller };
         let claim = read_caller(message, segment, &rules.plan);
         let offer = sdp::offer(message);
-        let request_uri = message.request_uri().and_then(uri);
+        // A plain number has no parameter but `user`.
+        let request_uri = message
+            .request_uri()
+            .filter(|text| Global::of_uri(text).is_none())
+            .and_then(uri);
         let nature = Nature::of(
             message,
             request_uri.as_ref(),
@@ -205,16 +206,24 @@ impl LegFacts {
         let target = target.map_or(IdentityIndex::NONE, |identity| self.remember(identity));
         self.read_to(message, segment, rules);
         self.ties.read(message, offer.as_ref(), segment, context);
+        if let Some(dialog) = ties::replaced(message, context.keys) {
+            self.rare_mut().replaced = Some(Box::new(dialog));
+        }
         if self.referred_by.is_none()
-            && let Some(by) = message.header(Header::ReferredBy).and_then(name_addr)
+            && let Some(by) = message.header(Header::ReferredBy)
         {
-            let by = rules.plan.identify(by.uri, segment);
-            self.referred_by = by.map_or(IdentityIndex::NONE, |by| self.remember(by));
+            self.referred_by = self.remember_named(party(by, segment, &rules.plan));
         }
         self.has_news = true;
-        let mut vias = message.vias();
-        let parent = vias.nth(1).map_or(0, |via| context.keys.hop(&via));
-        let below = if parent == 0 { 1 } else { 2 + vias.count() };
+        let mut vias = message.vias_below();
+        let parent = vias
+            .next()
+            .map_or(ViaHash::NONE, |via| ViaHash::of(context.keys.hop(&via)));
+        let below = if parent == ViaHash::NONE {
+            1
+        } else {
+            2 + vias.count()
+        };
         let Some(hop) = self.hop_mut(via, message.cseq()) else {
             return;
         };
@@ -245,7 +254,7 @@ impl LegFacts {
         let rules = context.rules;
         let segment = rules.segment(seen.source, seen.destination);
         let said = reason::read(message, rules.q850_13_elsewhere);
-        let via = context.keys.hop(&message.top_via());
+        let via = via(seen, context);
         self.read_partial(seen, via, segment, context);
         let without_invite = self
             .hop_mut(via, message.cseq())
@@ -278,13 +287,22 @@ impl LegFacts {
 
     /// From and To of a message on a hop whose INVITE has not been seen (D80, D81, D84). From is claimed for
     /// the hop it was seen on: what GT and MT show is what reaches the callee's phone (semantics.md §3.4).
-    fn read_partial(&mut self, seen: &Observation<'_>, via: u64, segment: Segment, context: &Context<'_>) {
+    fn read_partial(
+        &mut self,
+        seen: &Observation<'_>,
+        via: ViaHash,
+        segment: Segment,
+        context: &Context<'_>,
+    ) {
         let Some(hop) = self.hop_mut(via, seen.message.cseq()) else {
             return;
         };
-        if hop.has(Hop::INVITE) || !hop.mark(Hop::FROM_READ) {
-            return;
+        if is_unread(hop) {
+            self.read_from(seen, segment, context);
         }
+    }
+
+    fn read_from(&mut self, seen: &Observation<'_>, segment: Segment, context: &Context<'_>) {
         self.caller
             .join(caller_from(&seen.message, segment, &context.rules.plan), segment);
         self.has_news = true;
@@ -292,11 +310,21 @@ impl LegFacts {
     }
 
     fn read_to(&mut self, message: &Message<'_>, segment: Segment, rules: &Rules) {
-        if self.to.is_none()
-            && let Some(identity) =
-                name_addr(message.to()).and_then(|to| rules.plan.identify(to.uri, segment))
-        {
-            self.to = self.remember(identity);
+        if self.to.is_none() {
+            self.to = self.remember_named(party(message.to(), segment, &rules.plan));
+        }
+    }
+
+    /// The index of an identity that a message names, which is made and kept if it is new.
+    fn remember_named(&mut self, named: Option<Named<'_>>) -> IdentityIndex {
+        let Some(named) = named else {
+            return IdentityIndex::NONE;
+        };
+        match self.identities.iter().position(|known| named.is(known)) {
+            Some(at) => u8::try_from(at).map_or(IdentityIndex::NONE, IdentityIndex),
+            None => named
+                .into_identity()
+                .map_or(IdentityIndex::NONE, |identity| self.remember(identity)),
         }
     }
 
@@ -344,11 +372,12 @@ impl LegFacts {
         self.bye_line = self.bye_line.min(said.line);
         if by_callee {
             self.join_callee_tag(seen, context);
-            self.callee_bye.earliest(at)
+            self.rare_mut().callee_bye.earliest(at)
         } else {
             let tag = seen.message.to_tag().map_or(0, |tag| context.keys.short(tag));
-            self.caller_bye_tag = self.caller_bye_tag.max(tag);
-            self.caller_bye.earliest(at)
+            let rare = self.rare_mut();
+            rare.caller_bye_tag = rare.caller_bye_tag.max(tag);
+            rare.caller_bye.earliest(at)
         }
     }
 
@@ -364,11 +393,17 @@ impl LegFacts {
         // A response travels against its request.
         let segment = rules.segment(seen.destination, seen.source);
         let tag = message.to_tag().map_or(0, |tag| context.keys.short(tag));
-        let via = context.keys.hop(&message.top_via());
-        self.read_partial(seen, via, segment, context);
-        let Some(hop) = self.hop_mut(via, message.cseq()) else {
-            return matches!(status, 200..=299) && self.left_out_answer.earliest(at);
+        let via = via(seen, context);
+        let Some(mut hop) = self.hop_mut(via, message.cseq()) else {
+            return matches!(status, 200..=299) && self.rare_mut().left_out_answer.earliest(at);
         };
+        if is_unread(hop) {
+            self.read_from(seen, segment, context);
+            let Some(again) = self.hop_mut(via, message.cseq()) else {
+                return false;
+            };
+            hop = again;
+        }
         if hop.segment == Segment::Unknown {
             hop.segment = segment;
         }
@@ -408,31 +443,38 @@ impl LegFacts {
 
     /// Whom the phone that rings belongs to, as the P-CSCF says it (semantics.md §3.2 rule 4). Only on MT: on GT
     /// the phone says it itself, on MO the network says whom the call was connected to in the end.
-    fn read_callee(&mut self, seen: &Observation<'_>, via: u64, segment: Segment, rules: &Rules) {
-        let callee = asserted_callee(&seen.message, segment, &rules.plan)
-            .map_or(IdentityIndex::NONE, |identity| self.remember(identity));
+    fn read_callee(&mut self, seen: &Observation<'_>, via: ViaHash, segment: Segment, rules: &Rules) {
+        let callee = self.remember_named(callee(&seen.message, segment, &rules.plan));
         if let Some(hop) = self.hop_mut(via, seen.message.cseq()) {
             hop.callee = callee;
         }
     }
 
     /// Who answered (2xx) or where the phone points to (3xx).
-    fn read_final(&mut self, seen: &Observation<'_>, status: u16, via: u64, segment: Segment, rules: &Rules) {
+    fn read_final(
+        &mut self,
+        seen: &Observation<'_>,
+        status: u16,
+        via: ViaHash,
+        segment: Segment,
+        rules: &Rules,
+    ) {
         let message = &seen.message;
         let (machine, other) = match status {
             200..=299 => (
                 is_machine_answer(message, segment, rules),
-                asserted_callee(message, segment, &rules.plan),
+                callee(message, segment, &rules.plan),
             ),
             300..=399 => (
                 false,
-                message.values(Header::Contact).next().and_then(|value| {
-                    name_addr(value).and_then(|address| rules.plan.identify(address.uri, segment))
-                }),
+                message
+                    .values(Header::Contact)
+                    .next()
+                    .and_then(|value| party(value, segment, &rules.plan)),
             ),
             _ => return,
         };
-        let other = other.map_or(IdentityIndex::NONE, |identity| self.remember(identity));
+        let other = self.remember_named(other);
         if let Some(hop) = self.hop_mut(via, message.cseq()) {
             hop.other = other;
             if machine {
@@ -440,6 +482,11 @@ impl LegFacts {
             }
         }
     }
+}
+
+/// The hop transaction's own Via (RFC 3261 §17.1.3).
+fn via(seen: &Observation<'_>, context: &Context<'_>) -> ViaHash {
+    ViaHash::of(context.keys.hop(&seen.message.top_via()))
 }
 
 /// The key of the phone's contact on this hop: the caller's, from Contact, on GO; the callee's, from the
@@ -464,6 +511,11 @@ fn phone(
     contact.map_or(0, |contact| context.keys.contact(&contact))
 }
 
+/// Whether From is to be read off a message of this hop, because its INVITE has not been seen and no other was read.
+const fn is_unread(hop: &mut Hop) -> bool {
+    !hop.has(Hop::INVITE) && hop.mark(Hop::FROM_READ)
+}
+
 /// RFC 4458: a Request-URI with `target=` and `cause=` leads to voicemail.
 fn is_voicemail(uri: &Uri<'_>) -> bool {
     uri.params.has(b"target") && uri.params.has(b"cause")
@@ -481,13 +533,11 @@ fn is_machine_answer(message: &Message<'_>, segment: Segment, rules: &Rules) -> 
                 })
             });
     named
-        || message.values(Header::Contact).any(|value| {
-            name_addr(value).is_some_and(|address| {
-                address.params.iter().any(|(name, value)| {
-                    name.eq_ignore_ascii_case(b"automata")
-                        || (name.eq_ignore_ascii_case(b"actor")
-                            && value.is_some_and(|actor| actor.eq_ignore_ascii_case(b"msg-taker")))
-                })
+        || tagged_contacts(message).any(|address| {
+            address.params.iter().any(|(name, value)| {
+                name.eq_ignore_ascii_case(b"automata")
+                    || (name.eq_ignore_ascii_case(b"actor")
+                        && value.is_some_and(|actor| actor.eq_ignore_ascii_case(b"msg-taker")))
             })
         })
 }

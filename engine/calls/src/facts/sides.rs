@@ -151,19 +151,25 @@ impl LegFacts {
                 at.earliest(hop.ack);
             }
         }
-        at.earliest(self.left_out_answer);
-        at.earliest(self.callee_bye);
-        at.earliest(self.callee_request);
+        let rare = self.rare();
+        at.earliest(rare.left_out_answer);
+        at.earliest(rare.callee_bye);
+        at.earliest(rare.callee_request);
         if self.is_answered_by_use() {
-            at.earliest(self.in_dialog);
+            at.earliest(rare.in_dialog);
         }
         at
     }
 
+    /// The first BYE, whoever sent it.
+    pub(crate) fn bye(&self) -> Tick {
+        self.rare().caller_bye.min(self.rare().callee_bye)
+    }
+
     /// A4: the dialog was used after its first second and ended by a BYE, while no final was ever seen.
     fn is_answered_by_use(&self) -> bool {
-        let bye = self.caller_bye.min(self.callee_bye);
-        if !(self.in_dialog.seen() && bye.seen() && bye >= self.in_dialog) {
+        let (bye, in_dialog) = (self.bye(), self.rare().in_dialog);
+        if !(in_dialog.seen() && bye.seen() && bye >= in_dialog) {
             return false;
         }
         let first = self
@@ -171,20 +177,21 @@ impl LegFacts {
             .map(|hop| hop.invite.min(hop.first))
             .min()
             .unwrap_or(Tick::NEVER);
-        first.seen() && self.in_dialog.since_ms(first) >= 1000 && !self.invite_hops().any(Hop::is_refused)
+        first.seen() && in_dialog.since_ms(first) >= 1000 && !self.invite_hops().any(Hop::is_refused)
     }
 
     /// Whether the caller's BYE ends the attempt: it ends one early dialog (RFC 3261 §15), so not while a
     /// phone is known that answers under another tag, or that has not answered at all.
     pub(crate) fn ends_by_bye(&self) -> bool {
-        if !self.caller_bye.seen() {
+        if !self.rare().caller_bye.seen() {
             return false;
         }
+        let bye_tag = self.rare().caller_bye_tag;
         let cseq = self.last_cseq();
         self.invite_hops()
             .filter(|hop| Some(hop.cseq) == cseq)
             .all(|hop| {
-                let is_other = |tag: u32| tag != 0 && self.caller_bye_tag != 0 && tag != self.caller_bye_tag;
+                let is_other = |tag: u32| tag != 0 && bye_tag != 0 && tag != bye_tag;
                 let is_waiting =
                     hop.has(Hop::INVITE) && hop.tag == 0 && !hop.end().seen() && self.children(hop) == 0;
                 !hop.has(Hop::SEVERAL_TAGS) && !is_other(hop.tag) && !is_other(hop.final_tag) && !is_waiting

@@ -6,17 +6,17 @@
 
 use std::net::IpAddr;
 
+use arrayvec::ArrayVec;
 use ringtap_identity::Segment;
 use ringtap_sip::dialog::{DialogRef, replaces};
 use ringtap_sip::sdp::Offer;
 use ringtap_sip::{Header, Message, Params};
-use smallvec::SmallVec;
 
 use super::observe::Context;
 use crate::hash::{HashKey, LegKey};
 
 /// Keys kept of one leg. A leg over four segments with media anchored on the way has eight.
-const TIES_MAX: usize = 16;
+pub(crate) const TIES_MAX: usize = 16;
 /// A charging id shorter than this identifies nothing (K2).
 const ICID_BYTES_MIN: usize = 8;
 /// An SDP session id shorter than this is a counter or a constant, not an identifier.
@@ -51,6 +51,11 @@ impl Tie {
         self.0
     }
 
+    /// Of what [`bits`](Self::bits) gave.
+    pub(crate) const fn of_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
     pub(crate) const fn kind(self) -> TieKind {
         match self.0 >> Self::KIND_SHIFT {
             0 => TieKind::Icid,
@@ -64,26 +69,46 @@ impl Tie {
 /// The ties of one leg: a set that any order of its INVITEs gives.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ties {
-    keys: SmallVec<[Tie; 4]>,
-    /// The dialog that this INVITE takes over, under either tag as the caller's: who sends Replaces may be
-    /// on either side of it.
-    pub(crate) replaced: Option<Box<[LegKey; 2]>>,
+    /// Just as many as there are: they take memory for as long as the leg is open.
+    keys: Box<[Tie]>,
+}
+
+/// Ties while an INVITE is read.
+struct Reading(ArrayVec<Tie, { TIES_MAX + 1 }>);
+
+impl Reading {
+    fn add(&mut self, tie: Tie) {
+        if let Err(at) = self.0.binary_search(&tie) {
+            self.0.insert(at, tie);
+            self.0.truncate(TIES_MAX);
+        }
+    }
 }
 
 impl Ties {
-    pub(crate) fn to_small_vec(&self) -> SmallVec<[Tie; 4]> {
-        SmallVec::from_slice(&self.keys)
-    }
-
-    fn add(&mut self, tie: Tie) {
-        if let Err(at) = self.keys.binary_search(&tie) {
-            self.keys.insert(at, tie);
-            self.keys.truncate(TIES_MAX);
-        }
+    pub(crate) const fn keys(&self) -> &[Tie] {
+        &self.keys
     }
 
     /// Reads an initial INVITE.
     pub(crate) fn read(
+        &mut self,
+        invite: &Message<'_>,
+        offer: Option<&Offer<'_>>,
+        segment: Segment,
+        context: &Context<'_>,
+    ) {
+        let mut found = Reading(self.keys.iter().copied().collect());
+        found.read(invite, offer, segment, context);
+        // The greatest give way where there are too many, so as many as before may be others.
+        if *found.0 != *self.keys {
+            self.keys = Box::from(found.0.as_slice());
+        }
+    }
+}
+
+impl Reading {
+    fn read(
         &mut self,
         invite: &Message<'_>,
         offer: Option<&Offer<'_>>,
@@ -127,10 +152,13 @@ impl Ties {
                 self.add(Tie::new(TieKind::Sdp, keys, [b"m", address, port]));
             }
         }
-        if let Some(dialog) = invite.header(Header::Replaces).and_then(replaces) {
-            self.replaced = Some(Box::new(either_way(&dialog, keys)));
-        }
     }
+}
+
+/// The dialog that an INVITE takes over, under either tag as the caller's.
+pub(super) fn replaced(invite: &Message<'_>, keys: &HashKey) -> Option<[LegKey; 2]> {
+    let dialog = invite.header(Header::Replaces).and_then(replaces)?;
+    Some(either_way(&dialog, keys))
 }
 
 /// An address that is nobody's: unspecified or loopback.

@@ -139,7 +139,7 @@ pub(crate) fn group(legs: &[&Sketch], timers: &Timers) -> Groups {
 fn takeovers(legs: &[&Sketch]) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     for (at, leg) in legs.iter().enumerate() {
-        let Some(keys) = leg.takes_over else { continue };
+        let Some(keys) = &leg.takes_over else { continue };
         let taken = legs
             .iter()
             .enumerate()
@@ -159,10 +159,7 @@ fn join_by_ties(legs: &[&Sketch], timers: &Timers, groups: &mut Groups) {
     for kind in [TieKind::Icid, TieKind::Session, TieKind::Header] {
         for (b, late) in legs.iter().enumerate() {
             for (a, early) in legs.iter().enumerate().take(b) {
-                let tied = early
-                    .ties
-                    .iter()
-                    .any(|tie| tie.kind() == kind && late.ties.contains(tie));
+                let tied = early.ties().any(|tie| tie.kind() == kind && late.has_tie(tie));
                 if !tied
                     || groups.are_joined(a, b)
                     || is_apart(early)
@@ -226,7 +223,7 @@ fn share_target(legs: &[&Sketch], groups: &Groups, a: usize, b: usize) -> bool {
     let targets = |of: usize| -> Vec<u64> {
         let members = groups.members(of);
         let legs = members.iter().filter_map(|leg| legs.get(*leg));
-        legs.flat_map(|leg| leg.targets.iter().copied()).collect()
+        legs.flat_map(|leg| leg.targets().iter().copied()).collect()
     };
     let of_a = targets(a);
     targets(b).iter().any(|target| of_a.contains(target))
@@ -254,22 +251,21 @@ fn naming(leg: &Sketch, other: &Sketch, timers: &Timers) -> Option<i64> {
     if leg.roles.has_origin() || !leg.is_same_caller(other) || !follows(leg, other, timers) {
         return None;
     }
-    let named = |target: &u64| leg.named.contains(target);
-    if !other.targets.iter().any(named) {
+    let named = |target: &u64| leg.named().contains(target);
+    if !other.targets().iter().any(named) {
         return None;
     }
     let in_parallel = (leg.start - other.start).abs();
     let in_sequence = other
-        .ends
-        .iter()
+        .ends()
         .filter(|(target, _)| named(target))
-        .map(|(_, end)| (leg.start - *end).abs());
+        .map(|(_, end)| (leg.start - end).abs());
     in_sequence.chain([in_parallel]).min()
 }
 
 /// Two members of a group, or a diverting target and its successor, of which the origin is not visible.
 fn siblings(leg: &Sketch, other: &Sketch, timers: &Timers) -> Option<i64> {
-    let common = leg.named.iter().any(|named| other.named.contains(named));
+    let common = leg.named().iter().any(|named| other.named().contains(named));
     (common && leg.is_same_caller(other) && follows(leg, other, timers))
         .then(|| (leg.start - other.start).abs())
 }
@@ -283,12 +279,14 @@ fn follows(leg: &Sketch, other: &Sketch, timers: &Timers) -> bool {
 /// exist, so the people must not contradict.
 fn same_sdp(leg: &Sketch, other: &Sketch, _: &Timers) -> Option<i64> {
     let is_same = leg
-        .ties
-        .iter()
-        .any(|tie| tie.kind() == TieKind::Sdp && other.ties.contains(tie));
+        .ties()
+        .any(|tie| tie.kind() == TieKind::Sdp && other.has_tie(tie));
     let fits = is_same
         && !leg.is_other_caller(other)
-        && leg.callees.iter().any(|callee| other.callees.contains(callee))
+        && leg
+            .callees()
+            .iter()
+            .any(|callee| other.callees().contains(callee))
         && leg.overlaps(other, 0);
     fits.then(|| (leg.start - other.start).abs())
 }
@@ -297,7 +295,10 @@ fn same_sdp(leg: &Sketch, other: &Sketch, _: &Timers) -> Option<i64> {
 fn heuristic(leg: &Sketch, other: &Sketch, timers: &Timers) -> Option<i64> {
     let fits = leg.roles.complement(other.roles)
         && leg.is_same_caller(other)
-        && leg.callees.iter().any(|callee| other.callees.contains(callee))
+        && leg
+            .callees()
+            .iter()
+            .any(|callee| other.callees().contains(callee))
         && !differ_in_session(leg, other);
     let after_us = other.start - leg.start;
     // Of a partial leg the start is unknown (§4.2 rule 2).
@@ -312,22 +313,15 @@ fn heuristic(leg: &Sketch, other: &Sketch, timers: &Timers) -> Option<i64> {
 
 /// §4.2 rule 5: both have a Session-ID, and not the same.
 fn differ_in_session(leg: &Sketch, other: &Sketch) -> bool {
-    let of = |sketch: &Sketch| {
-        sketch
-            .ties
-            .iter()
-            .find(|tie| tie.kind() == TieKind::Session)
-            .copied()
-    };
+    let of = |sketch: &Sketch| sketch.ties().find(|tie| tie.kind() == TieKind::Session);
     of(leg).zip(of(other)).is_some_and(|(a, b)| a != b)
 }
 
 /// §4.4, last sentence: no INVITE of `leg` was captured, and its To is a target of `other`.
 fn partial(leg: &Sketch, other: &Sketch, _: &Timers) -> Option<i64> {
     let fits = leg.is_partial
-        && leg.to != 0
         && leg.is_same_caller(other)
-        && other.targets.contains(&leg.to)
+        && leg.to().is_some_and(|to| other.targets().contains(&to))
         && leg.overlaps(other, 0);
     fits.then(|| (leg.start - other.start).abs())
 }

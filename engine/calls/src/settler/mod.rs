@@ -7,7 +7,9 @@
 //! | module | holds |
 //! |---|---|
 //! | `sketch` | what has to be known of a leg to find its like |
+//! | `shape` | whether a sketch is still right when its leg closes |
 //! | `registry` | the legs known, and how they are found |
+//! | `index` | legs by key |
 //! | `group` | which legs of a neighbourhood are one call: K1 to K7, §4.1a, §4.4 |
 //! | `pickup` | which call a feature code picked up: D49 |
 //! | `hashed` | maps by keyed hashes |
@@ -15,13 +17,18 @@
 
 pub(crate) mod group;
 mod hashed;
+mod index;
 mod past;
 mod pickup;
 mod registry;
+mod shape;
 mod sketch;
+#[cfg(test)]
+mod tests;
 
 use ringtap_identity::Identity;
 use ringtap_record::Time;
+use smallvec::{SmallVec, smallvec};
 
 use crate::facts::ClosedLeg;
 use crate::gaps::{Gap, Gaps};
@@ -40,7 +47,7 @@ pub use sketch::{OpenLeg, Sketch};
 #[derive(Clone, Debug, Default)]
 pub struct Call {
     /// The one that holds the origin first, then by time.
-    pub(crate) legs: Vec<ClosedLeg>,
+    pub(crate) legs: SmallVec<[ClosedLeg; 1]>,
     /// By what the legs were found to belong together, as indices into `legs`.
     pub(crate) joins: Vec<Join>,
     /// Somebody else took the call over before anybody called answered it (D48, D49).
@@ -134,6 +141,12 @@ pub struct Settler {
     waiting_max: usize,
     waiting: usize,
     counters: SettlerCounters,
+    /// No leg is taken for a lone one without being weighed: for comparison.
+    #[cfg(test)]
+    is_always_weighed: bool,
+    /// Legs that were not weighed.
+    #[cfg(test)]
+    lone: u64,
 }
 
 impl Settler {
@@ -143,7 +156,7 @@ impl Settler {
         Self {
             learner: Learner::default(),
             keys: table.keys(),
-            registry: Registry::default(),
+            registry: Registry::new(table.legs_max()),
             pickups: Pickups::default(),
             past: Past::default(),
             gaps: Gaps::default(),
@@ -151,6 +164,10 @@ impl Settler {
             waiting_max: table.legs_max(),
             waiting: 0,
             counters: SettlerCounters::default(),
+            #[cfg(test)]
+            is_always_weighed: false,
+            #[cfg(test)]
+            lone: 0,
         }
     }
 
@@ -226,7 +243,7 @@ impl Settler {
     pub fn finish(&mut self, rules: &Rules, records: &mut Vec<Judged>) {
         self.weigh_all(self.registry.closed(), rules, records);
         self.settle_held(Time::MAX, rules, records);
-        self.registry = Registry::default();
+        self.registry.clear();
         self.past = Past::default();
         self.gaps = Gaps::default();
         self.waiting = 0;
@@ -234,20 +251,45 @@ impl Settler {
 
     /// Looks at a closed leg's group: judges it, or lets it wait for a leg that is still open.
     fn weigh(&mut self, slot: Slot, rules: &Rules, records: &mut Vec<Judged>) {
+        if self.judge_lone(slot, rules, records) {
+            return;
+        }
         let mut todo = vec![slot];
         while let Some(slot) = todo.pop() {
-            let Some(entry) = self
-                .registry
-                .entry_mut(slot)
-                .filter(|entry| entry.facts.is_some())
-            else {
+            let entry = self.registry.entry(slot);
+            if entry.is_none_or(|entry| entry.facts.is_none()) {
                 continue;
-            };
-            let waiters = std::mem::take(&mut entry.waiters);
+            }
+            let waiters = self.registry.take_waiters(slot);
             self.waiting = self.waiting.saturating_sub(waiters.len());
             todo.extend(waiters.iter().rev());
             todo.extend(self.weigh_one(slot, &waiters, rules, records));
         }
+    }
+
+    /// A closed leg that has no key in common with any other is a call of its own: it is judged at once, as weighing it
+    /// would end. Most legs are. False if it has to be weighed, be it because a pickup code may be about (D49).
+    fn judge_lone(&mut self, slot: Slot, rules: &Rules, records: &mut Vec<Judged>) -> bool {
+        #[cfg(test)]
+        if self.is_always_weighed {
+            return false;
+        }
+        if !self.pickups.is_empty() || self.registry.open_codes() > 0 {
+            return false;
+        }
+        let Some((sketch, facts)) = self.registry.take_lone(slot) else {
+            return false;
+        };
+        #[cfg(test)]
+        {
+            self.lone += 1;
+        }
+        let call = Call {
+            legs: smallvec![facts],
+            ..Call::default()
+        };
+        self.judge(call, std::slice::from_ref(&sketch), rules, records);
+        true
     }
 
     /// Gives legs that have to be looked at again.
@@ -262,6 +304,9 @@ impl Settler {
             return Vec::new();
         }
         let (neighbours, is_cut) = self.registry.neighbours(slot, waited);
+        for neighbour in &neighbours {
+            self.registry.refine(*neighbour, &self.keys, rules);
+        }
         let sketches: Vec<&Sketch> = neighbours
             .iter()
             .filter_map(|slot| Some(&*self.registry.entry(*slot)?.sketch))
@@ -286,9 +331,7 @@ impl Settler {
         if let Some(open) = open {
             if self.waiting < self.waiting_max {
                 self.waiting += 1;
-                if let Some(entry) = self.registry.entry_mut(open) {
-                    entry.waiters.push(slot);
-                }
+                self.registry.wait(open, slot);
                 return Vec::new();
             }
             self.counters.hurried += 1;
@@ -377,14 +420,15 @@ impl Settler {
         };
         self.counters.calls += 1;
         self.counters.gapped += u64::from(!call.gaps.is_empty());
-        let swallowed = self.past.swallow(sketches, &mut judged, rules, &self.keys);
+        let mut prints = past::prints(sketches, &judged.record, &self.keys);
+        let swallowed = self.past.swallow(sketches, &mut judged, &mut prints, rules);
         self.counters.swallowed += swallowed;
         let record = &judged.record;
         if swallowed > 0 && record.targets.is_empty() {
             return;
         }
         self.counters.late_contradictions += u64::from(self.past.contradicts(sketches, record));
-        self.past.remember(sketches, record, &self.keys);
+        self.past.remember(sketches, record, &prints);
         if !record.is_missed_by_somebody() {
             self.counters.answered += 1;
         }
@@ -420,7 +464,7 @@ struct Group {
     /// Legs that may belong to it were too many to look at.
     is_cut: bool,
     /// What puts groups into the same order in every run.
-    order: (Time, [u8; 32]),
+    order: (Time, u64),
 }
 
 impl Group {
@@ -433,7 +477,7 @@ impl Group {
             order: members
                 .first()
                 .and_then(|first| sketches.get(*first))
-                .map_or((Time::MAX, [0; 32]), |sketch| sketch.order()),
+                .map_or((Time::MAX, 0), |sketch| sketch.order()),
             legs: members.iter().filter_map(slot).collect(),
             takeovers: groups
                 .takeovers
@@ -488,7 +532,7 @@ impl Group {
                 leg,
                 by: Some(Evidence::Replaces),
             });
-        let legs: Vec<ClosedLeg> = order.into_iter().map(|(_, leg)| leg).collect();
+        let legs: SmallVec<_> = order.into_iter().map(|(_, leg)| leg).collect();
         (!legs.is_empty()).then_some(Call {
             legs,
             joins,

@@ -20,6 +20,9 @@ use crate::verdict::Judged;
 const KEPT_MS: i64 = 30_000;
 const CALLS_MAX: usize = 100_000;
 
+/// Of each target caller and called in one; `None` if the caller is unknown, or the target missed nothing.
+pub(super) type Prints = SmallVec<[Option<u64>; 2]>;
+
 /// A call that was judged.
 #[derive(Clone, Debug)]
 struct Told {
@@ -44,38 +47,44 @@ pub(super) struct Past {
 
 impl Past {
     /// Takes those targets out of a record of which a call judged before has told: same caller and called,
-    /// overlapping, begun within T_leg, and seen on the other side of the core. How many there were.
+    /// overlapping, begun within T_leg, and seen on the other side of the core. How many there were. `prints` are the
+    /// record's, and stay so.
     pub(super) fn swallow(
         &self,
         legs: &[OpenLeg],
         judged: &mut Judged,
+        prints: &mut Prints,
         rules: &Rules,
-        keys: &HashKey,
     ) -> u64 {
         let (roles, start) = (roles_of(legs), start_of(legs));
         let leg_us = i64::try_from(rules.timers.leg_ms)
             .unwrap_or(i64::MAX / 1000)
             .saturating_mul(1000);
-        let before = judged.record.targets.len();
-        let mut kept = Vec::with_capacity(before);
-        judged.record.targets.retain(|target| {
-            let told = fingerprint(legs, &target.identity, keys)
-                .filter(|_| target.outcome.is_missed())
-                .and_then(|print| self.call(*self.by_fingerprint.get(&print)?));
-            let is_told = told.is_some_and(|told| {
+        let is_told = |print: &Option<u64>| {
+            let told = print.and_then(|print| self.call(*self.by_fingerprint.get(&print)?));
+            told.is_some_and(|told| {
                 // Both were open at their starts: each has lasted until it was judged.
                 // and §4.2 rule 5 holds here too.
                 !differ_in_session(&told.ties, legs)
                     && (told.start - start).abs() <= leg_us
                     && start <= told.at
                     && (told.roles.complement(roles) || roles.complement(told.roles))
-            });
-            kept.push(!is_told);
-            !is_told
-        });
-        let mut kept = kept.into_iter();
-        judged.explanation.rulings.retain(|_| kept.next().unwrap_or(true));
-        u64::try_from(before - judged.record.targets.len()).unwrap_or(0)
+            })
+        };
+        if !prints.iter().any(is_told) {
+            return 0;
+        }
+        let before = prints.len();
+        let told: SmallVec<[bool; 8]> = prints.iter().map(is_told).collect();
+        let kept = || {
+            let mut told = told.iter();
+            move || told.next() != Some(&true)
+        };
+        let (mut target, mut ruling, mut print) = (kept(), kept(), kept());
+        judged.record.targets.retain(|_| target());
+        judged.explanation.rulings.retain(|_| ruling());
+        prints.retain(|_| print());
+        u64::try_from(before - prints.len()).unwrap_or(0)
     }
 
     /// Whether an answered call hangs together with one of which somebody was told (§4.5, 4).
@@ -84,24 +93,20 @@ impl Past {
         answered
             && legs
                 .iter()
-                .flat_map(|leg| &leg.ties)
+                .flat_map(|leg| leg.ties())
                 .filter(|tie| tie.kind() != TieKind::Sdp)
-                .filter_map(|tie| self.call(*self.by_tie.get(tie)?))
+                .filter_map(|tie| self.call(*self.by_tie.get(&tie)?))
                 .any(|told| told.caller.is_some() && told.caller == caller_of(legs))
     }
 
-    pub(super) fn remember(&mut self, legs: &[OpenLeg], record: &CallRecord, keys: &HashKey) {
+    /// Remembers a call of which `prints` tell who missed it.
+    pub(super) fn remember(&mut self, legs: &[OpenLeg], record: &CallRecord, prints: &Prints) {
         let number = self.dropped + u64::try_from(self.calls.len()).unwrap_or(0);
-        let missed: SmallVec<[u64; 2]> = record
-            .targets
-            .iter()
-            .filter(|target| target.outcome.is_missed())
-            .filter_map(|target| fingerprint(legs, &target.identity, keys))
-            .collect();
+        let missed: SmallVec<[u64; 2]> = prints.iter().flatten().copied().collect();
         if missed.is_empty() {
             return;
         }
-        let ties: SmallVec<[Tie; 4]> = legs.iter().flat_map(|leg| leg.ties.iter().copied()).collect();
+        let ties: SmallVec<[Tie; 4]> = legs.iter().flat_map(|leg| leg.ties()).collect();
         for print in &missed {
             self.by_fingerprint.insert(*print, number);
         }
@@ -158,13 +163,12 @@ impl Past {
 
 /// Both have a Session-ID, and none in common.
 fn differ_in_session(told: &[Tie], legs: &[OpenLeg]) -> bool {
-    let is_session = |tie: &&Tie| tie.kind() == TieKind::Session;
+    let is_session = |tie: &Tie| tie.kind() == TieKind::Session;
     let mut own = legs
         .iter()
-        .flat_map(|leg| leg.ties.iter().filter(is_session))
+        .flat_map(|leg| leg.ties().filter(is_session))
         .peekable();
-    let mut theirs = told.iter().filter(is_session).peekable();
-    own.peek().is_some() && theirs.peek().is_some() && !own.any(|tie| told.contains(tie))
+    own.peek().is_some() && told.iter().any(is_session) && !own.any(|tie| told.contains(&tie))
 }
 
 fn roles_of(legs: &[OpenLeg]) -> Roles {
@@ -182,9 +186,14 @@ fn caller_of(legs: &[OpenLeg]) -> Option<u64> {
     leg.callers().last()
 }
 
-/// Caller and called in one; `None` if the caller is unknown.
-fn fingerprint(legs: &[OpenLeg], called: &str, keys: &HashKey) -> Option<u64> {
+/// The fingerprints of a record's targets.
+pub(super) fn prints(legs: &[OpenLeg], record: &CallRecord, keys: &HashKey) -> Prints {
     // All who withhold their number are one here: some legs do not show it at all.
-    let caller = caller_of(legs)?;
-    Some(caller.rotate_left(23) ^ keys.short_text([called.as_bytes()]))
+    let caller = caller_of(legs);
+    let mut prints = Prints::new();
+    for target in &record.targets {
+        let missed = caller.filter(|_| target.outcome.is_missed());
+        prints.push(missed.map(|caller| caller.rotate_left(23) ^ keys.identity(&target.identity)));
+    }
+    prints
 }

@@ -49,6 +49,11 @@ pub(super) struct Pickups {
 }
 
 impl Pickups {
+    /// Whether nothing is held.
+    pub(super) fn is_empty(&self) -> bool {
+        self.calls.is_empty() && self.codes.is_empty()
+    }
+
     /// Whether this closed leg is held already.
     pub(super) fn holds(&self, slot: Slot) -> bool {
         let mut held = self.calls.iter().chain(&self.codes);

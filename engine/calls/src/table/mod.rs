@@ -127,8 +127,12 @@ pub struct LegTable {
 /// A worker's working space, reused for every batch.
 #[derive(Debug, Default)]
 pub struct Routing {
-    /// (shard, message, key) of the messages to join, sorted by shard.
+    /// (shard, message, key) of the messages to join, in the order of the messages.
     places: Vec<Place>,
+    /// The same, sorted by shard, those of one shard in the order of the messages.
+    sorted: Vec<Place>,
+    /// Where the next place of each shard goes to among the sorted.
+    next: Vec<usize>,
     /// Where the legs of one shard's messages stand, as of the batch's beginning.
     known: Vec<Option<u32>>,
     /// Messages whose leg may stand under the other tag.
@@ -140,6 +144,33 @@ pub struct Routing {
     heard: Heard,
     /// ACKs that came before their leg.
     pub early_acks: EarlyAcks,
+}
+
+impl Routing {
+    /// Sorts the places by counting: there are as many shards as a batch has messages, about.
+    fn sort(&mut self, shards: usize) {
+        self.next.clear();
+        self.next.resize(shards, 0);
+        for place in &self.places {
+            if let Some(count) = self.next.get_mut(place.shard) {
+                *count += 1;
+            }
+        }
+        let mut begin = 0;
+        for next in &mut self.next {
+            begin += std::mem::replace(next, begin);
+        }
+        self.sorted.clear();
+        self.sorted.extend_from_slice(&self.places);
+        for place in &self.places {
+            if let Some(next) = self.next.get_mut(place.shard)
+                && let Some(to) = self.sorted.get_mut(*next)
+            {
+                *to = *place;
+                *next += 1;
+            }
+        }
+    }
 }
 
 /// ACKs kept until the end of the epoch. Nearly all are of dialogs that the table has forgotten.
@@ -198,7 +229,7 @@ impl LegTable {
 
     /// Hashes as another process does, which told its secret. To be called before the first message.
     #[must_use]
-    pub const fn hashing_with(mut self, secret: [u8; 16]) -> Self {
+    pub fn hashing_with(mut self, secret: [u8; 16]) -> Self {
         self.keys = HashKey::of(secret);
         self
     }
@@ -254,11 +285,9 @@ impl LegTable {
                 }
             }
         }
-        routing
-            .places
-            .sort_unstable_by_key(|place| (place.shard, place.message));
+        routing.sort(self.shards.len());
         let mut evicted = std::mem::take(&mut routing.evicted);
-        for run in routing.places.chunk_by(|a, b| a.shard == b.shard) {
+        for run in routing.sorted.chunk_by(|a, b| a.shard == b.shard) {
             let Some(shard) = run.first().and_then(|place| self.shards.get(place.shard)) else {
                 continue;
             };
@@ -364,8 +393,8 @@ impl LegTable {
     }
 
     /// The secret that the settler needs to compare legs with those still open.
-    pub(crate) const fn keys(&self) -> HashKey {
-        self.keys
+    pub(crate) fn keys(&self) -> HashKey {
+        self.keys.clone()
     }
 
     /// Closes every leg at the end of input (or at shutdown): a known gap for those without an end.
@@ -390,5 +419,37 @@ impl LegTable {
             sum.add(&shard.lock().counters());
         }
         sum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Catches a place that is lost, doubled or not where sorting puts it.
+    #[test]
+    fn sorted_as_by_comparing() {
+        let mut routing = Routing::default();
+        for shards in [1, 2, 8, 512] {
+            for count in 0..=BATCH_MAX {
+                routing.places = (0..count)
+                    .map(|message| Place {
+                        shard: fastrand::usize(..shards),
+                        message,
+                        key: fastrand::u128(..),
+                    })
+                    .collect();
+                routing.sort(shards);
+                let mut wanted = routing.places.clone();
+                wanted.sort_by_key(|place| place.shard);
+                let plain = |places: &[Place]| -> Vec<_> {
+                    places
+                        .iter()
+                        .map(|place| (place.shard, place.message, place.key))
+                        .collect()
+                };
+                assert_eq!(plain(&routing.sorted), plain(&wanted));
+            }
+        }
     }
 }

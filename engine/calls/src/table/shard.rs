@@ -8,6 +8,7 @@ use ringtap_sip::{Message, Method, Start};
 use sha2::{Digest, Sha256};
 
 use super::{Observation, TableCounters};
+use crate::facts::deadline::Deadline;
 use crate::facts::observe::{Ack, Context};
 use crate::facts::{ClosedLeg, Closing, LegFacts};
 use crate::hash::{HashKey, LegKey};
@@ -49,9 +50,9 @@ pub(super) struct Shard {
     wheel: Wheel,
     /// Open legs of which the settler has to be told.
     news: Vec<u32>,
-    /// Finished legs, the oldest first; entries whose leg has left or come back to life are stale. First those of which no INVITE was
-    /// seen, which a flood of responses makes and hardly anything else.
-    finished: [VecDeque<(u32, LegKey)>; 2],
+    /// Finished legs by slot and bucket, the oldest first; entries whose leg has left or come back to life are stale. First those of
+    /// which no INVITE was seen, which a flood of responses makes and hardly anything else.
+    finished: [VecDeque<(u32, u64)>; 2],
     /// Where the search for an idle leg goes on (second-chance clock).
     hand: u32,
     legs_max: usize,
@@ -64,32 +65,47 @@ struct Slab {
     free: Vec<u32>,
 }
 
+/// What is left of a leg that is over, and where the facts of an open one stand: those are handed on as they are when
+/// it closes.
 #[derive(Debug)]
 struct Slot {
-    links: Links,
+    key: LegKey,
     state: State,
+    links: Links,
+    attempt: u32,
     /// Written by every message after the first, cleared by the clock's hand: a flood speaks of no leg twice.
     touched: bool,
     /// Stands in the list of legs with news.
     listed: bool,
-    attempt: u32,
-    facts: LegFacts,
 }
 
-/// What a tracked leg costs, all its text included (names and identities of up to 24 octets; more than
-/// three hops or two identities go to the heap).
-const _: () = assert!(size_of::<Slot>() <= 640);
+/// A slot is as large as a line of the cache. What an open leg costs beside it: [`LegFacts`].
+const _: () = assert!(size_of::<Slot>() <= 64);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum State {
     Free,
-    Open,
+    Open(ClosedLeg),
     /// Remembered until `until`, so that retransmissions do not make a new leg.
     Finished {
         until: Time,
         answered: bool,
         cseq: u32,
     },
+}
+
+impl Slot {
+    /// The facts of an open leg.
+    fn facts(&self) -> Option<&LegFacts> {
+        match &self.state {
+            State::Open(facts) => Some(facts),
+            State::Free | State::Finished { .. } => None,
+        }
+    }
+
+    const fn is_finished(&self) -> bool {
+        matches!(self.state, State::Finished { .. })
+    }
 }
 
 impl Linked for Slab {
@@ -131,6 +147,11 @@ fn name(message: &Message<'_>, attempt: u32) -> [u8; 32] {
     sha.finalize().into()
 }
 
+/// A leg of which nothing is known yet but who it is.
+fn facts(seen: &Observation<'_>, key: LegKey, attempt: u32) -> ClosedLeg {
+    Box::new(LegFacts::new(name(&seen.message, attempt), key, seen.time))
+}
+
 impl Shard {
     pub(super) fn new(legs_max: usize) -> Self {
         // Reserved, not touched: memory becomes resident as legs come.
@@ -151,7 +172,7 @@ impl Shard {
 
     /// Where the leg with this key stands.
     pub(super) fn find(&self, key: LegKey) -> Option<u32> {
-        let is_it = |index: &u32| self.slab.slot(*index).is_some_and(|slot| slot.facts.key == key);
+        let is_it = |index: &u32| self.slab.slot(*index).is_some_and(|slot| slot.key == key);
         self.index.find(bucket(key), is_it).copied()
     }
 
@@ -173,7 +194,7 @@ impl Shard {
         let still = |index: &u32| {
             self.slab
                 .slot(*index)
-                .is_some_and(|slot| slot.facts.key == key && slot.state != State::Free)
+                .is_some_and(|slot| slot.key == key && !matches!(slot.state, State::Free))
         };
         let (index, is_new) = match known.filter(still).or_else(|| self.find(key)) {
             Some(index) => (index, false),
@@ -193,8 +214,7 @@ impl Shard {
             }
             // D90: a redial that reuses the Call-ID.
             slot.attempt += 1;
-            slot.state = State::Open;
-            slot.facts = LegFacts::new(name(&seen.message, slot.attempt), key, seen.time);
+            slot.state = State::Open(facts(seen, key, slot.attempt));
             self.counters.further_attempts += 1;
             self.counters.legs_finished -= 1;
             self.counters.legs_open += 1;
@@ -208,13 +228,16 @@ impl Shard {
         let Some(slot) = self.slab.slot_mut(index) else {
             return;
         };
-        let is_sooner = slot.facts.observe(seen, by_callee, context);
-        if slot.facts.has_news && !slot.listed {
+        let State::Open(facts) = &mut slot.state else {
+            return;
+        };
+        let is_sooner = facts.observe(seen, by_callee, context);
+        if facts.has_news && !slot.listed {
             slot.listed = true;
             self.news.push(index);
         }
         if is_sooner || !slot.links.is_armed() {
-            let due = slot.facts.deadline(context.rules).at;
+            let due = facts.deadline(context.rules).at;
             self.wheel.arm(&mut self.slab, index, due);
         }
     }
@@ -225,8 +248,10 @@ impl Shard {
         let Some(slot) = self.slab.slot_mut(index) else {
             return;
         };
-        if slot.state == State::Open && slot.facts.join_ack(ack, Tick::of(ack.time, slot.facts.base)) {
-            let due = slot.facts.deadline(rules).at;
+        if let State::Open(facts) = &mut slot.state
+            && facts.join_ack(ack, Tick::of(ack.time, facts.base))
+        {
+            let due = facts.deadline(rules).at;
             self.wheel.arm(&mut self.slab, index, due);
         }
     }
@@ -242,12 +267,12 @@ impl Shard {
             self.evict(rules, evicted);
         }
         let slot = Slot {
+            key,
+            state: State::Open(facts(seen, key, 0)),
             links: Links::OUT,
-            state: State::Open,
+            attempt: 0,
             touched: false,
             listed: false,
-            attempt: 0,
-            facts: LegFacts::new(name(&seen.message, 0), key, seen.time),
         };
         let index = match self.slab.free.pop() {
             Some(index) => {
@@ -263,7 +288,7 @@ impl Shard {
         };
         let slab = &self.slab;
         self.index.insert_unique(bucket(key), index, |other| {
-            slab.slot(*other).map_or(0, |slot| bucket(slot.facts.key))
+            slab.slot(*other).map_or(0, |slot| bucket(slot.key))
         });
         self.counters.legs_made += 1;
         self.counters.legs_open += 1;
@@ -287,18 +312,20 @@ impl Shard {
 
     /// Forgets the oldest finished leg of a kind; whether there was one.
     fn forget_finished(&mut self, kind: usize) -> bool {
-        while let Some((index, key)) = self.finished.get_mut(kind).and_then(VecDeque::pop_front) {
-            let stale = self
-                .slab
-                .slot(index)
-                .is_none_or(|slot| slot.facts.key != key || !matches!(slot.state, State::Finished { .. }));
-            if !stale {
+        while let Some((index, of)) = self.finished.get_mut(kind).and_then(VecDeque::pop_front) {
+            if !self.is_stale(index, of) {
                 self.counters.evicted_finished += 1;
                 self.forget(index);
                 return true;
             }
         }
         false
+    }
+
+    /// Whether the finished leg that stood in this slot has left it or come back to life.
+    fn is_stale(&self, index: u32, of: u64) -> bool {
+        let slot = self.slab.slot(index);
+        slot.is_none_or(|slot| bucket(slot.key) != of || !slot.is_finished())
     }
 
     /// Looks at so many slots, from where it last stopped, for an open leg that was not spoken of since, and lets it go; of those that
@@ -320,15 +347,19 @@ impl Shard {
             let Some(slot) = self.slab.slot_mut(index) else {
                 continue;
             };
-            if slot.state != State::Open || std::mem::take(&mut slot.touched) {
+            let State::Open(facts) = &slot.state else {
+                continue;
+            };
+            if std::mem::take(&mut slot.touched) {
                 continue;
             }
-            if to_spare > 0 && slot.facts.is_invited_and_responded() {
+            if to_spare > 0 && facts.is_invited_and_responded() {
                 to_spare -= 1;
                 continue;
             }
             self.counters.evicted_open += 1;
-            self.close(index, rules, Closing::Evicted, evicted);
+            let deadline = facts.deadline(rules);
+            self.close(index, deadline, rules, Closing::Evicted, evicted);
             self.forget(index);
             return true;
         }
@@ -342,8 +373,10 @@ impl Shard {
                 continue;
             };
             slot.listed = false;
-            if slot.state == State::Open && std::mem::take(&mut slot.facts.has_news) {
-                news.push(Box::new(Sketch::of(&slot.facts, keys, rules, true)));
+            if let State::Open(facts) = &mut slot.state
+                && std::mem::take(&mut facts.has_news)
+            {
+                news.push(Box::new(Sketch::of(facts, keys, rules, true)));
             }
         }
     }
@@ -353,15 +386,18 @@ impl Shard {
             let Some(slot) = self.slab.slot(index) else {
                 continue;
             };
-            match slot.state {
+            match &slot.state {
                 State::Free => {}
-                State::Finished { until, .. } if until <= now => {
+                State::Finished { until, .. } if *until <= now => {
                     self.forget(index);
                     self.drop_stale();
                 }
-                State::Finished { until, .. } => self.wheel.arm(&mut self.slab, index, until),
-                State::Open => {
-                    let deadline = slot.facts.deadline(rules);
+                State::Finished { until, .. } => {
+                    let until = *until;
+                    self.wheel.arm(&mut self.slab, index, until);
+                }
+                State::Open(facts) => {
+                    let deadline = facts.deadline(rules);
                     if deadline.at > now {
                         self.wheel.arm(&mut self.slab, index, deadline.at);
                         continue;
@@ -371,7 +407,7 @@ impl Shard {
                     } else {
                         Closing::Expired
                     };
-                    self.close(index, rules, closing, closed);
+                    self.close(index, deadline, rules, closing, closed);
                 }
             }
         }
@@ -379,18 +415,16 @@ impl Shard {
 
     pub(super) fn close_all(&mut self, rules: &Rules, closed: &mut Vec<ClosedLeg>) {
         for index in 0..u32::try_from(self.slab.slots.len()).unwrap_or(u32::MAX) {
-            let Some(slot) = self.slab.slot(index) else {
+            let open = self.slab.slot(index).and_then(Slot::facts);
+            let Some(deadline) = open.map(|facts| facts.deadline(rules)) else {
                 continue;
             };
-            if slot.state == State::Open {
-                let complete = slot.facts.deadline(rules).complete;
-                let closing = if complete {
-                    Closing::Complete
-                } else {
-                    Closing::EndOfInput
-                };
-                self.close(index, rules, closing, closed);
-            }
+            let closing = if deadline.complete {
+                Closing::Complete
+            } else {
+                Closing::EndOfInput
+            };
+            self.close(index, deadline, rules, closing, closed);
         }
     }
 
@@ -407,28 +441,38 @@ impl Shard {
     }
 
     /// Gives the leg's facts away and keeps its tombstone.
-    fn close(&mut self, index: u32, rules: &Rules, closing: Closing, closed: &mut Vec<ClosedLeg>) {
+    fn close(
+        &mut self,
+        index: u32,
+        deadline: Deadline,
+        rules: &Rules,
+        closing: Closing,
+        closed: &mut Vec<ClosedLeg>,
+    ) {
         let Some(slot) = self.slab.slot_mut(index) else {
             return;
         };
-        let emptied = LegFacts::new(slot.facts.name, slot.facts.key, slot.facts.base);
-        let mut facts = Box::new(std::mem::replace(&mut slot.facts, emptied));
+        if slot.facts().is_none() {
+            return;
+        }
+        let State::Open(mut facts) = std::mem::replace(&mut slot.state, State::Free) else {
+            return;
+        };
         facts.closing = closing;
         self.counters.legs_overflowed += u64::from(facts.overflowed);
-        let deadline = facts.deadline(rules).at;
-        let until = deadline.plus_ms(i64::try_from(rules.timers.tombstone_ms).unwrap_or(i64::MAX));
-        let cseq = facts.hops.iter().map(|hop| hop.cseq).max().unwrap_or(0);
+        let tombstone_ms = i64::try_from(rules.timers.tombstone_ms).unwrap_or(i64::MAX);
+        let until = deadline.at.plus_ms(tombstone_ms);
         slot.state = State::Finished {
             until,
             answered: facts.answered_at().seen(),
-            cseq,
+            cseq: facts.hops.iter().map(|hop| hop.cseq).max().unwrap_or(0),
         };
-        let key = slot.facts.key;
+        let of = bucket(slot.key);
         self.counters.legs_open -= 1;
         self.counters.legs_finished += 1;
         let kind = if facts.is_invited() { INVITED } else { UNINVITED };
         if let Some(finished) = self.finished.get_mut(kind) {
-            finished.push_back((index, key));
+            finished.push_back((index, of));
         }
         self.wheel.disarm(&mut self.slab, index);
         self.wheel.arm(&mut self.slab, index, until);
@@ -441,11 +485,11 @@ impl Shard {
         let Some(slot) = self.slab.slot_mut(index) else {
             return;
         };
-        if matches!(slot.state, State::Finished { .. }) {
+        if slot.is_finished() {
             self.counters.legs_finished -= 1;
         }
         slot.state = State::Free;
-        let key = slot.facts.key;
+        let key = slot.key;
         if let Ok(entry) = self.index.find_entry(bucket(key), |other| *other == index) {
             entry.remove();
         }
@@ -454,15 +498,13 @@ impl Shard {
 
     /// Tombstones end in the order in which legs were closed, so stale entries gather at the front.
     fn drop_stale(&mut self) {
-        for finished in &mut self.finished {
-            while let Some((index, key)) = finished.front() {
-                let stale = self.slab.slot(*index).is_none_or(|slot| {
-                    slot.facts.key != *key || !matches!(slot.state, State::Finished { .. })
-                });
-                if !stale {
-                    break;
+        for kind in [UNINVITED, INVITED] {
+            while let Some((index, of)) = self.finished.get(kind).and_then(VecDeque::front)
+                && self.is_stale(*index, *of)
+            {
+                if let Some(finished) = self.finished.get_mut(kind) {
+                    finished.pop_front();
                 }
-                finished.pop_front();
             }
         }
     }

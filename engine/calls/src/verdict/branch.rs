@@ -38,29 +38,25 @@ impl<'a> Seen<'a> {
     }
 }
 
-/// The hops over which one INVITE reached (or was to reach) one device.
-#[derive(Clone, Debug)]
-pub(super) struct Branch<'a> {
-    /// Nearest to the callee first.
-    pub(super) hops: SmallVec<[Seen<'a>; 4]>,
-    pub(super) target: Option<&'a Identity>,
-}
-
-/// All hops of a call's current attempt, sorted into the caller's side and branches.
+/// The hops of a call's current attempt, in one row: the caller's side, nearest to the caller first; branch by branch,
+/// nearest to the callee first; and the caller's side the other way round. [`Paths`] are parts of it.
 #[derive(Debug)]
-pub(super) struct Paths<'a> {
-    /// Nearest to the caller first.
-    pub(super) upstream: Vec<Seen<'a>>,
-    pub(super) branches: Vec<Branch<'a>>,
+pub(super) struct Row<'a> {
+    hops: SmallVec<[Seen<'a>; 8]>,
+    /// How many hops the caller's side has, and each branch.
+    lengths: SmallVec<[usize; 4]>,
 }
 
-impl<'a> Paths<'a> {
+/// Hops of one side or branch.
+type Hops<'a> = SmallVec<[Seen<'a>; 4]>;
+
+impl<'a> Row<'a> {
     /// Sorts the hops. Attempts that a challenge or an incomplete number ended count no more once a higher
     /// CSeq was seen (D06, D09).
     pub(super) fn of(call: &'a Call) -> Self {
-        let mut upstream = Vec::new();
-        let mut ends = Vec::new();
+        let (mut upstream, mut ends) = (Hops::new(), Hops::new());
         for leg in &call.legs {
+            let leg: &LegFacts = leg;
             let Some(cseq) = leg.last_cseq() else { continue };
             let sides = leg.sides();
             for hop in leg.invite_hops() {
@@ -74,10 +70,79 @@ impl<'a> Paths<'a> {
                 }
             }
         }
-        upstream.sort_by_key(|seen| (seen.hop.segment.rank(), seen.hop.depth, seen.started()));
+        if upstream.len() > 1 {
+            upstream.sort_by_key(|seen| (seen.hop.segment.rank(), seen.hop.depth, seen.started()));
+        }
+        let mut row = Self {
+            hops: SmallVec::new(),
+            lengths: SmallVec::new(),
+        };
+        row.add(&upstream);
+        if ends.len() > 1 {
+            for branch in gather(ends) {
+                row.add(&branch);
+            }
+        } else if !ends.is_empty() {
+            row.add(&ends);
+        }
+        for seen in upstream.iter().rev() {
+            row.hops.push(*seen);
+        }
+        row
+    }
+
+    fn add(&mut self, hops: &[Seen<'a>]) {
+        self.lengths.push(hops.len());
+        for seen in hops {
+            self.hops.push(*seen);
+        }
+    }
+}
+
+/// The hops over which one INVITE reached (or was to reach) one device.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Branch<'a> {
+    /// Nearest to the callee first.
+    pub(super) hops: &'a [Seen<'a>],
+    pub(super) target: Option<&'a Identity>,
+}
+
+/// All hops of a call's current attempt, sorted into the caller's side and branches.
+#[derive(Debug)]
+pub(super) struct Paths<'a> {
+    /// Every hop, the caller's side first.
+    pub(super) hops: &'a [Seen<'a>],
+    /// Nearest to the caller first.
+    pub(super) upstream: &'a [Seen<'a>],
+    pub(super) branches: SmallVec<[Branch<'a>; 2]>,
+    /// The caller's side as one branch: the best there is for a target of which no branch was seen.
+    pub(super) upstream_branch: Branch<'a>,
+}
+
+impl<'a> Paths<'a> {
+    pub(super) fn of(row: &'a Row<'_>) -> Self {
+        let mut lengths = row.lengths.iter();
+        let of_upstream = lengths.next().copied().unwrap_or_default();
+        let (upstream, mut rest) = split(&row.hops, of_upstream);
+        let mut branches = SmallVec::new();
+        for length in lengths {
+            let (hops, beyond) = split(rest, *length);
+            branches.push(Branch {
+                hops,
+                target: target_of(hops),
+            });
+            rest = beyond;
+        }
+        let upstream_branch = Branch {
+            hops: rest,
+            target: upstream.iter().find_map(Seen::target),
+        };
+        let (hops, _) = split(&row.hops, row.hops.len() - rest.len());
         Self {
+            hops,
             upstream,
-            branches: gather(ends),
+            branches,
+            upstream_branch,
         }
     }
 
@@ -85,56 +150,56 @@ impl<'a> Paths<'a> {
     pub(super) fn is_originating_view(&self) -> bool {
         self.branches.is_empty()
     }
-
-    /// The caller's side as one branch: the best there is for a target of which no branch was seen.
-    pub(super) fn upstream_branch(&self) -> Branch<'a> {
-        let hops = self.upstream.iter().rev().copied().collect();
-        Branch {
-            hops,
-            target: self.upstream.iter().find_map(Seen::target),
-        }
-    }
-
-    /// Every hop, the caller's side first.
-    pub(super) fn hops(&self) -> impl Iterator<Item = &Seen<'a>> {
-        self.upstream
-            .iter()
-            .chain(self.branches.iter().flat_map(|branch| &branch.hops))
-    }
 }
 
-/// Puts hops of the same branch together; each hop may join several groups into one.
-fn gather(hops: Vec<Seen<'_>>) -> Vec<Branch<'_>> {
-    let mut groups: Vec<SmallVec<[Seen<'_>; 4]>> = Vec::new();
+fn split<'s, 'a>(hops: &'s [Seen<'a>], at: usize) -> (&'s [Seen<'a>], &'s [Seen<'a>]) {
+    hops.split_at_checked(at).unwrap_or((hops, &[]))
+}
+
+/// Pooling (a): a hop whose INVITE was not captured takes the target of the hop with its To-tag. Of several the best
+/// source counts (§3.2), then the hop nearest to the callee.
+fn target_of<'a>(hops: &[Seen<'a>]) -> Option<&'a Identity> {
+    if let [lone] = hops {
+        return lone.target();
+    }
+    hops.iter()
+        .rev()
+        .filter(|seen| seen.target().is_some())
+        .max_by_key(|seen| (seen.hop.has(Hop::INVITE), seen.hop.source))
+        .and_then(Seen::target)
+}
+
+/// Puts hops of the same branch together; each hop may join several groups into one. The branch that began first comes
+/// first.
+fn gather(hops: Hops<'_>) -> Vec<Hops<'_>> {
+    let mut groups: Vec<Hops<'_>> = Vec::new();
     for seen in hops {
-        let belongs = |group: &SmallVec<[Seen<'_>; 4]>| {
+        let belongs = |group: &Hops<'_>| {
             group
                 .iter()
                 .any(|other| seen.is_same_leg(other) && seen.leg.is_same_branch(seen.hop, other.hop))
         };
-        let mut joined: SmallVec<[Seen<'_>; 4]> = SmallVec::from_slice(&[seen]);
+        let mut joined = Hops::new();
+        joined.push(seen);
         for group in groups.extract_if(.., |group| belongs(group)) {
             joined.extend(group);
         }
         groups.push(joined);
     }
-    let mut branches: Vec<_> = groups
-        .into_iter()
-        .map(|mut hops| {
-            hops.sort_by_key(|seen| std::cmp::Reverse((seen.hop.segment.rank(), seen.hop.depth)));
-            // Pooling (a): a hop whose INVITE was not captured takes the target of the hop with its To-tag. Of
-            // several the best source counts (§3.2), then the hop nearest to the callee.
-            let target = hops
-                .iter()
-                .rev()
-                .filter(|seen| seen.target().is_some())
-                .max_by_key(|seen| (seen.hop.has(Hop::INVITE), seen.hop.source))
-                .and_then(Seen::target);
-            Branch { hops, target }
-        })
-        .collect();
-    branches.sort_by_key(Branch::started);
-    branches
+    for group in &mut groups {
+        group.sort_by_key(|seen| std::cmp::Reverse((seen.hop.segment.rank(), seen.hop.depth)));
+    }
+    groups.sort_by_key(|group| started(group));
+    groups
+}
+
+/// When the branch of these hops began.
+fn started(hops: &[Seen<'_>]) -> Time {
+    let invited = hops.iter().map(|seen| seen.at(seen.hop.invite)).min();
+    invited
+        .filter(|invite| *invite < Time::MAX)
+        .or_else(|| hops.iter().map(Seen::started).min())
+        .unwrap_or(Time::MAX)
 }
 
 impl<'a> Branch<'a> {
@@ -161,12 +226,7 @@ impl<'a> Branch<'a> {
     }
 
     pub(super) fn started(&self) -> Time {
-        let invite = self.earliest(|hop| hop.invite);
-        if invite < Time::MAX {
-            invite
-        } else {
-            self.hops.iter().map(Seen::started).min().unwrap_or(Time::MAX)
-        }
+        started(self.hops)
     }
 
     pub(super) fn is_alerted(&self) -> bool {

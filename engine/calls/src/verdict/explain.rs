@@ -89,7 +89,7 @@ fn of_leg(leg: &LegFacts, started: Time) -> LegStory {
                 q850: hop.q850,
             })
             .collect(),
-        caller_bye_ms: at(leg.caller_bye),
-        callee_bye_ms: at(leg.callee_bye),
+        caller_bye_ms: at(leg.rare().caller_bye),
+        callee_bye_ms: at(leg.rare().callee_bye),
     }
 }

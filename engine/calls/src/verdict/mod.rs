@@ -13,6 +13,7 @@ use compact_str::CompactString;
 use data_encoding::HEXLOWER;
 use ringtap_identity::{Diversion, Identity, NameFrom, Segment};
 use ringtap_record::{CallRecord, Caller, Explanation, Flag, NameSource, Outcome, Target, Time};
+use smallvec::SmallVec;
 
 use crate::facts::hop::Hop;
 use crate::facts::{CallerFacts, Closing, LegFacts};
@@ -20,7 +21,12 @@ use crate::nature::Nature;
 use crate::reason::ReasonLine;
 use crate::rules::Rules;
 use crate::settler::Call;
-use branch::{Branch, Paths, Seen};
+use branch::{Branch, Paths, Row, Seen};
+
+/// Places in the list of branches.
+type Places = SmallVec<[usize; 4]>;
+/// Times of one kind of event, on several hops.
+type Times = SmallVec<[Time; 4]>;
 
 /// Everything about a call that the verdict on one target may need.
 #[derive(Debug)]
@@ -29,7 +35,7 @@ struct Case<'a> {
     rules: &'a Rules,
     paths: Paths<'a>,
     /// Indices of the branches that were answered.
-    answered: Vec<usize>,
+    answered: Places,
     /// What took the caller's side is a queue, behind which agents were tried (D52).
     queued: bool,
     /// When the first proof of an answer was seen, wherever.
@@ -37,8 +43,10 @@ struct Case<'a> {
     /// The answering party is a machine (§2.6).
     machine: bool,
     /// When the caller gave up: CANCEL, 487 or early BYE on the caller's side (pooling c).
-    gave_up: Vec<Time>,
+    gave_up: Times,
     dialled: Option<&'a Identity>,
+    /// Those of all legs.
+    diversions: SmallVec<[&'a Diversion; 2]>,
 }
 
 /// A call's record, and how it came about.
@@ -53,21 +61,24 @@ pub struct Judged {
 /// Judges a call. `None` if it is no call attempt at all (only requests within a dialog: D60, D87).
 #[must_use]
 pub fn judge(call: &Call, rules: &Rules, explains_all: bool) -> Option<Judged> {
-    let case = Case::of(call, rules);
-    let first = case.paths.hops().next()?;
+    let row = Row::of(call);
+    let case = Case::of(call, &row, rules);
+    let first = case.paths.hops.first()?;
     let caller = caller_facts(call).and_then(|caller| caller.identity.as_ref());
-    let mut verdicts: Vec<_> = case
-        .targets(first.leg)
-        .into_iter()
-        // D62: never a missed call for the caller.
-        .filter(|identity| Some(*identity) != caller)
-        .map(|identity| case.verdict(identity))
-        .collect();
-    verdicts.sort_by(|a, b| {
-        b.rank
-            .cmp(&a.rank)
-            .then_with(|| a.target.identity.cmp(&b.target.identity))
-    });
+    let mut called = case.targets(first.leg);
+    // D62: never a missed call for the caller.
+    called.retain(|identity| Some(&**identity) != caller);
+    let mut verdicts: SmallVec<[Verdict; 1]> = SmallVec::new();
+    for identity in &called {
+        verdicts.push(case.verdict(identity, called.len() > 1));
+    }
+    if verdicts.len() > 1 {
+        verdicts.sort_by(|a, b| {
+            b.rank
+                .cmp(&a.rank)
+                .then_with(|| a.target.identity.cmp(&b.target.identity))
+        });
+    }
     let origin = call.legs.first()?;
     let started = case.started().unwrap_or(origin.base);
     let is_told = verdicts.iter().any(|verdict| {
@@ -78,7 +89,10 @@ pub fn judge(call: &Call, rules: &Rules, explains_all: bool) -> Option<Judged> {
     } else {
         Explanation::default()
     };
-    let targets: Vec<Target> = verdicts.into_iter().map(|verdict| verdict.target).collect();
+    let mut targets: Vec<Target> = Vec::with_capacity(verdicts.len());
+    for verdict in verdicts {
+        targets.push(verdict.target);
+    }
     let ended = targets.iter().map(|target| target.ended).max().unwrap_or(started);
     let flags = flags(call, &case, &targets);
     let record = CallRecord {
@@ -110,8 +124,8 @@ pub fn judge(call: &Call, rules: &Rules, explains_all: bool) -> Option<Judged> {
 }
 
 impl<'a> Case<'a> {
-    fn of(call: &'a Call, rules: &'a Rules) -> Self {
-        let paths = Paths::of(call);
+    fn of(call: &'a Call, row: &'a Row<'_>, rules: &'a Rules) -> Self {
+        let paths = Paths::of(row);
         let answered_at = call
             .legs
             .iter()
@@ -134,6 +148,12 @@ impl<'a> Case<'a> {
                 .find_map(|leg| leg.identity(leg.to))
         });
         let dialled = dialled.or_else(|| paths.branches.first().and_then(|branch| branch.target));
+        let mut diversions = SmallVec::new();
+        for leg in &call.legs {
+            for diversion in &leg.rare().diversions {
+                diversions.push(diversion);
+            }
+        }
         Self {
             call,
             rules,
@@ -144,22 +164,27 @@ impl<'a> Case<'a> {
             queued,
             gave_up,
             dialled,
+            diversions,
         }
     }
 
     /// Step 2: identities of terminating branches, the dialled one, and those that were diverted from.
-    fn targets(&self, leg: &'a LegFacts) -> Vec<&'a Identity> {
-        let mut targets: Vec<&Identity> = Vec::new();
-        let named = self.paths.branches.iter().map(|branch| self.target_of(branch));
-        let diverting = self
-            .diversions()
-            .filter(|diversion| diversion.is_of_person())
-            .map(|diversion| Some(&diversion.from));
-        for identity in named.chain([self.dialled]).chain(diverting).flatten() {
+    fn targets(&self, leg: &'a LegFacts) -> SmallVec<[&'a Identity; 4]> {
+        let mut targets: SmallVec<[&Identity; 4]> = SmallVec::new();
+        let mut add = |identity: &'a Identity| {
             if !targets.contains(&identity) {
                 targets.push(identity);
             }
+        };
+        for branch in &self.paths.branches {
+            self.target_of(branch).into_iter().for_each(&mut add);
         }
+        self.dialled.into_iter().for_each(&mut add);
+        let diverting = self
+            .diversions
+            .iter()
+            .filter(|diversion| diversion.is_of_person());
+        diverting.for_each(|diversion| add(&diversion.from));
         if targets.is_empty() {
             targets.extend(leg.identity(leg.to).filter(|_| leg.is_partial()));
         }
@@ -169,10 +194,6 @@ impl<'a> Case<'a> {
     /// The identity a branch leads to; what was dialled where no frame of the branch says it (D81).
     fn target_of(&self, branch: &Branch<'a>) -> Option<&'a Identity> {
         branch.target.or(self.dialled)
-    }
-
-    fn diversions(&self) -> impl Iterator<Item = &'a Diversion> {
-        self.call.legs.iter().flat_map(|leg| &leg.diversions)
     }
 
     fn answered_by(&self) -> Option<&'a Identity> {
@@ -196,7 +217,7 @@ impl<'a> Case<'a> {
     /// as well. Who calls again after a re-INVITE failed would be told of a call that never was; so the
     /// evidence is too thin for more than "undetermined".
     fn may_be_of_a_dialog(&self) -> bool {
-        let hops = || self.paths.hops().map(|seen| seen.hop);
+        let hops = || self.paths.hops.iter().map(|seen| seen.hop);
         let only_a_final = hops().all(|hop| {
             !hop.has(Hop::INVITE) && !hop.cancel.seen() && !hop.alert.seen() && !hop.has(Hop::FORWARDED)
         });
@@ -209,15 +230,15 @@ impl<'a> Case<'a> {
 
     /// Pooling d: an ACK whose final was not captured on any hop is itself a known gap.
     fn lost_a_final(&self) -> bool {
-        let acknowledged = self.paths.hops().any(|seen| seen.hop.ack.seen());
-        acknowledged && !self.paths.hops().any(|seen| seen.hop.final_at.seen())
+        let acknowledged = self.paths.hops.iter().any(|seen| seen.hop.ack.seen());
+        acknowledged && !self.paths.hops.iter().any(|seen| seen.hop.final_at.seen())
     }
 
     /// D37 on the access side alone: nothing shows that the network took the INVITE in, neither a response nor the next hop's
     /// copy. Anybody there can send such requests in any other's name, so alone they are no more than what an ACK on GO is
     /// to pooling d.
     fn was_not_taken_in(&self) -> bool {
-        let hops = || self.paths.hops();
+        let hops = || self.paths.hops.iter();
         hops().next().is_some()
             && hops().all(|seen| {
                 seen.hop.segment == Segment::Go && !seen.hop.first.seen() && !seen.hop.final_at.seen()
@@ -234,18 +255,19 @@ impl<'a> Case<'a> {
     fn started(&self) -> Option<Time> {
         let invited = self
             .paths
-            .hops()
+            .hops
+            .iter()
             .map(|seen| seen.at(seen.hop.invite))
             .min()
             .filter(|time| *time < Time::MAX);
-        invited.or_else(|| self.paths.hops().map(Seen::started).min())
+        invited.or_else(|| self.paths.hops.iter().map(Seen::started).min())
     }
 }
 
 /// The branches that took the call.
 #[derive(Debug, Default)]
 struct Answered {
-    branches: Vec<usize>,
+    branches: Places,
     /// A message names them; else they are those of which no end is known.
     is_proven: bool,
 }
@@ -254,31 +276,25 @@ struct Answered {
 /// seen upstream, in the ACK of a 2xx (A2) or in the callee's own request (A3). An answer that names no
 /// branch belongs to those which show no end at all: their 2xx was lost.
 fn answering_branches(call: &Call, paths: &Paths<'_>) -> Answered {
-    let tags: Vec<u32> = call
-        .legs
-        .iter()
-        .flat_map(|leg| {
+    let mut tags: SmallVec<[u32; 8]> = SmallVec::new();
+    for leg in &call.legs {
+        if leg.hops.iter().any(Hop::is_bare_ack) {
             let sides = leg.sides();
-            let acks = leg
-                .hops
-                .iter()
-                .filter(move |hop| leg.is_answer_ack(hop, sides))
-                .map(|hop| hop.tag);
-            let finals = leg
-                .invite_hops()
-                .filter(|hop| hop.is_answered())
-                .map(|hop| hop.final_tag);
-            acks.chain(finals).chain([leg.callee_tag]).collect::<Vec<_>>()
-        })
-        .collect();
-    let of = |test: &dyn Fn(&Branch<'_>) -> bool| -> Vec<usize> {
-        paths
-            .branches
-            .iter()
-            .enumerate()
-            .filter(|(_, branch)| test(branch))
-            .map(|(at, _)| at)
-            .collect()
+            let acks = leg.hops.iter().filter(|hop| leg.is_answer_ack(hop, sides));
+            acks.for_each(|hop| tags.push(hop.tag));
+        }
+        let finals = leg.invite_hops().filter(|hop| hop.is_answered());
+        finals.for_each(|hop| tags.push(hop.final_tag));
+        tags.push(leg.rare().callee_tag);
+    }
+    let of = |test: &dyn Fn(&Branch<'_>) -> bool| {
+        let mut places = Places::new();
+        for (at, branch) in paths.branches.iter().enumerate() {
+            if test(branch) {
+                places.push(at);
+            }
+        }
+        places
     };
     let mut named = of(&|branch| branch.is_answered() || tags.iter().any(|tag| branch.has_tag(*tag)));
     // A leg of its own Call-ID that was answered names its branch by itself.
@@ -325,10 +341,7 @@ fn is_machine(paths: &Paths<'_>, answered: &Answered, rules: &Rules) -> bool {
 /// From the answer to the first BYE (D01), of the leg that shows both first.
 fn talk_ms(call: &Call, case: &Case<'_>) -> Option<u64> {
     let answered = case.answered_at?;
-    let byes = call
-        .legs
-        .iter()
-        .filter_map(|leg| leg.caller_bye.min(leg.callee_bye).time(leg.base));
+    let byes = call.legs.iter().filter_map(|leg| leg.bye().time(leg.base));
     u64::try_from((byes.min()? - answered) / 1000).ok()
 }
 
@@ -336,7 +349,8 @@ fn talk_ms(call: &Call, case: &Case<'_>) -> Option<u64> {
 /// a terminating branch is visible, none of them was answered, and whatever cancelled them gave no reason.
 /// Without a visible caller's side the cancel stands for the answer.
 pub(crate) fn unexplained(call: &Call, rules: &Rules) -> Option<(Time, Vec<Identity>)> {
-    let case = Case::of(call, rules);
+    let row = Row::of(call);
+    let case = Case::of(call, &row, rules);
     let branches = &case.paths.branches;
     let plain = branches
         .iter()
@@ -371,7 +385,7 @@ pub(crate) fn unexplained(call: &Call, rules: &Rules) -> Option<(Time, Vec<Ident
 }
 
 /// The times at which the caller's side was cancelled; several hops show it a few milliseconds apart.
-fn gave_up(call: &Call, paths: &Paths<'_>) -> Vec<Time> {
+fn gave_up(call: &Call, paths: &Paths<'_>) -> Times {
     // Only the first hops: a proxy may call off a try of its own while the caller waits on.
     let is_first = |seen: &&Seen<'_>| {
         !paths
@@ -379,20 +393,17 @@ fn gave_up(call: &Call, paths: &Paths<'_>) -> Vec<Time> {
             .iter()
             .any(|other| other.hop.via == seen.hop.parent)
     };
-    let hops = paths.upstream.iter().filter(is_first).flat_map(|seen| {
-        let final_487 = if seen.hop.status == 487 {
-            seen.at(seen.hop.final_at)
-        } else {
-            Time::MAX
-        };
-        [seen.at(seen.hop.cancel), final_487]
-    });
-    let byes = call
-        .legs
-        .iter()
-        .filter(|leg| leg.ends_by_bye())
-        .filter_map(|leg| leg.caller_bye.time(leg.base));
-    hops.chain(byes).filter(|time| *time < Time::MAX).collect()
+    let mut times = Times::new();
+    for seen in paths.upstream.iter().filter(is_first) {
+        times.extend(seen.hop.cancel.time(seen.leg.base));
+        if seen.hop.status == 487 {
+            times.extend(seen.hop.final_at.time(seen.leg.base));
+        }
+    }
+    for leg in call.legs.iter().filter(|leg| leg.ends_by_bye()) {
+        times.extend(leg.rare().caller_bye.time(leg.base));
+    }
+    times
 }
 
 fn is_withheld(call: &Call) -> bool {
@@ -442,7 +453,8 @@ fn flags(call: &Call, case: &Case<'_>, targets: &[Target]) -> Vec<Flag> {
         .iter()
         .any(|target| target.outcome == Outcome::Undetermined);
     let partial = legs().all(|leg| leg.is_partial());
-    [
+    let mut flags = Vec::new();
+    for (flag, holds) in [
         (Flag::Partial, partial),
         (
             Flag::Loss,
@@ -462,17 +474,19 @@ fn flags(call: &Call, case: &Case<'_>, targets: &[Target]) -> Vec<Flag> {
             legs().any(|leg| leg.nature.has(Nature::PSAP_CALLBACK)),
         ),
         (Flag::Evicted, legs().any(|leg| leg.closing == Closing::Evicted)),
-    ]
-    .into_iter()
-    .filter(|(_, holds)| *holds)
-    .map(|(flag, _)| flag)
-    .collect()
+    ] {
+        if holds {
+            flags.push(flag);
+        }
+    }
+    flags
 }
 
-/// A target's verdict and how good its evidence is; none without a branch of its own.
+/// A target's verdict.
 #[derive(Debug)]
 struct Verdict {
     target: Target,
+    /// Where there are several: how good its evidence is; none without a branch of its own.
     rank: Option<target::Evidence>,
     /// The rule that gave the outcome, and the one that gave the base code if that is another.
     rows: (&'static str, Option<&'static str>),

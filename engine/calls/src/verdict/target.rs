@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use compact_str::CompactString;
 use ringtap_identity::{Identity, Segment};
 use ringtap_record::{Outcome, Target, Time};
+use smallvec::SmallVec;
 
 use super::branch::{Branch, Seen};
 use super::codes::{self, Refusal, Ruling, by};
@@ -27,28 +28,21 @@ const GIVEN_UP_SENT: u8 = 5;
 const GIVEN_UP_MS: i64 = 15_000;
 
 impl<'a> Case<'a> {
-    /// Steps 3 and 4 of §2.8, for a target as if it were one user's only account.
-    pub(super) fn verdict(&self, identity: &'a Identity) -> Verdict {
-        let own: Vec<&Branch<'a>> = self
-            .paths
-            .branches
-            .iter()
-            .filter(|branch| self.target_of(branch) == Some(identity))
-            .collect();
-        let upstream = self.paths.upstream_branch();
-        let strength = |branch: &&Branch<'a>| (self.is_answered(branch), evidence(branch));
+    /// Steps 3 and 4 of §2.8, for a target as if it were one user's only account; `ranked` if there are others.
+    pub(super) fn verdict(&self, identity: &'a Identity, ranked: bool) -> Verdict {
+        let mut own: SmallVec<[&Branch<'a>; 4]> = SmallVec::new();
+        for branch in &self.paths.branches {
+            if self.target_of(branch) == Some(identity) {
+                own.push(branch);
+            }
+        }
         // Without a branch of its own a target is judged by what the caller's side shows; if that is not
         // visible either, by the branch the call went on to.
-        let substitute = if self.paths.upstream.is_empty() {
-            self.paths
-                .branches
-                .iter()
-                .max_by_key(strength)
-                .unwrap_or(&upstream)
-        } else {
-            &upstream
-        };
-        let best = own.iter().copied().max_by_key(strength).unwrap_or(substitute);
+        let mut best = self.strongest(own.iter().copied());
+        if best.is_none() && self.paths.upstream.is_empty() {
+            best = self.strongest(self.paths.branches.iter());
+        }
+        let best = best.unwrap_or(&self.paths.upstream_branch);
         let diverted = self.diverted_to(identity, &own);
         let group = self.group_of(identity);
         let base = self.base(identity, &own, best);
@@ -63,7 +57,7 @@ impl<'a> Case<'a> {
         let is_own = !own.is_empty() || self.paths.is_originating_view();
         let ended = self.ended(best);
         Verdict {
-            rank: (!own.is_empty()).then(|| evidence(best)),
+            rank: (ranked && !own.is_empty()).then(|| evidence(best)),
             rows: (ruling.row, (base.row != ruling.row).then_some(base.row)),
             target: Target {
                 identity: identity.as_str().into(),
@@ -77,6 +71,19 @@ impl<'a> Case<'a> {
                 ended,
             },
         }
+    }
+
+    /// Of several branches the one with the best evidence, an answer before all.
+    fn strongest<'b>(&self, branches: impl Iterator<Item = &'b Branch<'a>> + Clone) -> Option<&'b Branch<'a>>
+    where
+        'a: 'b,
+    {
+        let mut others = branches.clone();
+        let first = others.next()?;
+        if others.next().is_none() {
+            return Some(first);
+        }
+        branches.max_by_key(|branch| (self.is_answered(branch), evidence(branch)))
     }
 
     /// The verdict before diversion and group rules.
@@ -266,7 +273,9 @@ impl<'a> Case<'a> {
     /// D38 and D39: a BYE from the caller before any proof of an answer, and no 487 after it.
     fn early_bye(&self, branch: &Branch<'a>) -> Option<Ruling> {
         let legs = self.call.legs.iter().filter(|leg| leg.ends_by_bye());
-        let bye = legs.filter_map(|leg| leg.caller_bye.time(leg.base)).min()?;
+        let bye = legs
+            .filter_map(|leg| leg.rare().caller_bye.time(leg.base))
+            .min()?;
         let last = branch
             .hops
             .iter()
@@ -299,7 +308,7 @@ impl<'a> Case<'a> {
 
     /// Pooling d: only the ACK of a non-2xx final is known of the end.
     fn acknowledged(&self, branch: &Branch<'a>) -> Ruling {
-        let only_go = self.paths.hops().all(|seen| seen.hop.segment == Segment::Go);
+        let only_go = self.paths.hops.iter().all(|seen| seen.hop.segment == Segment::Go);
         if branch.is_alerted() {
             by("2.2 pooling d, D28", Outcome::NoAnswer)
         } else if only_go {
@@ -370,7 +379,8 @@ impl<'a> Case<'a> {
     /// inner `None` is a diversion whose goal is private or unknown.
     fn diverted_to(&self, identity: &Identity, own: &[&Branch<'a>]) -> Option<Option<&'a Identity>> {
         let told = self
-            .diversions()
+            .diversions
+            .iter()
             .find(|diversion| diversion.is_of_person() && diversion.from == *identity);
         if let Some(diversion) = told {
             return Some((!diversion.private).then_some(&diversion.to));
@@ -412,7 +422,8 @@ impl<'a> Case<'a> {
     /// else what was dialled.
     fn group_of(&self, identity: &Identity) -> Option<&'a Identity> {
         let named = self
-            .diversions()
+            .diversions
+            .iter()
             .find(|diversion| diversion.to == *identity && self.is_group(&diversion.from))
             .map(|diversion| &diversion.from);
         named.or_else(|| {
@@ -424,7 +435,13 @@ impl<'a> Case<'a> {
     /// The row by which the INVITE is no call attempt to its target, or one whose failure is not told.
     pub(super) fn no_attempt(&self) -> Option<&'static str> {
         let of = |leg: &ClosedLeg| leg.nature.no_attempt(leg.holds_origin());
-        self.call.legs.iter().find_map(of)
+        // Most have no mark at all.
+        let mut marked = self
+            .call
+            .legs
+            .iter()
+            .filter(|leg| leg.nature != Nature::default());
+        marked.find_map(of)
     }
 
     /// End of the branch; of the caller's side where the branch shows none.
@@ -436,7 +453,7 @@ impl<'a> Case<'a> {
             .map(|seen| seen.at(seen.hop.final_at));
         answered
             .or_else(|| branch.ended())
-            .or_else(|| self.paths.upstream_branch().ended())
+            .or_else(|| self.paths.upstream_branch.ended())
             .or_else(|| self.gave_up.iter().copied().min())
             .or(self.answered_at)
             .unwrap_or_else(|| self.last_seen())
@@ -445,7 +462,8 @@ impl<'a> Case<'a> {
     /// The last sign of life of a call whose end was not seen.
     fn last_seen(&self) -> Time {
         self.paths
-            .hops()
+            .hops
+            .iter()
             .flat_map(|seen| [seen.hop.last, seen.hop.invite_last].map(|tick| tick.time(seen.leg.base)))
             .flatten()
             .max()
