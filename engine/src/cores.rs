@@ -68,6 +68,56 @@ pub(crate) fn pin(core: usize) -> Result<(), CoreError> {
     })
 }
 
+/// The cores that a thread may use before it is pinned, for threads that it starts afterwards and that are not bound to its one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Anywhere(Option<CpuSet>);
+
+impl Anywhere {
+    /// Those of this thread.
+    pub(crate) fn of_now() -> Self {
+        Self(rustix::thread::sched_getaffinity(None).ok())
+    }
+
+    /// How many they are.
+    pub(crate) fn cores(&self) -> u32 {
+        self.0.as_ref().map_or(1, CpuSet::count)
+    }
+
+    /// Which they are.
+    #[cfg(test)]
+    pub(crate) fn numbers(&self) -> Vec<usize> {
+        let set = self.0.as_ref();
+        (0..CpuSet::MAX_CPU)
+            .filter(|core| set.is_some_and(|set| set.is_set(*core)))
+            .collect()
+    }
+
+    /// All but this one, if there are others.
+    pub(crate) fn without(mut self, core: usize) -> Self {
+        if let Some(set) = self.0.as_mut().filter(|set| set.count() > 1) {
+            set.unset(core);
+        }
+        self
+    }
+
+    /// Starts threads that may use them, wherever this one may run: threads begin where their starter is.
+    pub(crate) fn start<T>(&self, start: impl FnOnce() -> T) -> T {
+        let own = Self::of_now();
+        self.spread();
+        let started = start();
+        own.spread();
+        started
+    }
+
+    /// Lets this thread use them.
+    pub(crate) fn spread(&self) {
+        if let Some(set) = &self.0 {
+            // Where it fails the thread stays where it is: slower, but right.
+            let _stays = rustix::thread::sched_setaffinity(None, set);
+        }
+    }
+}
+
 /// Gives this thread, and those it starts meanwhile, precedence over others of their cores, the program's own above all, until this is
 /// dropped: a ring that is read too late loses frames, while all other work can wait for a moment.
 #[derive(Debug)]
@@ -105,6 +155,19 @@ impl Drop for Precedence {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Catches threads that are left the first worker's core, or no core at all.
+    #[test]
+    fn all_cores_but_one() {
+        let mut set = CpuSet::new();
+        set.set(3);
+        let only = Anywhere(Some(set));
+        assert_eq!(only.without(3).numbers(), [3]);
+        set.set(5);
+        let two = Anywhere(Some(set));
+        assert_eq!((two.cores(), two.without(3).numbers()), (2, vec![5]));
+        assert_eq!(two.without(4).numbers(), [3, 5]);
+    }
 
     /// Catches cores told otherwise than they are.
     #[test]

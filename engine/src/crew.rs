@@ -1,13 +1,14 @@
-//! The workers of a replay: one in the reader's thread, or several in threads of their own.
+//! The workers of a replay: one in the reader's thread, and for each further core another in a thread of its own.
 //!
-//! Work is given out epoch by epoch, and each call returns when all workers are done with it: that is what makes
-//! a replay give the same records on any number of cores. When an epoch ends is left to [`crate::replay`].
+//! Work is given out epoch by epoch, and each call returns when it is done: that is what makes a replay give the same records on any number of
+//! cores. When an epoch ends is left to [`crate::replay`]; how several share a piece of work, to [`hands`].
+
+mod hands;
+mod job;
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::thread;
 
-use crossbeam::channel::{Receiver, Sender, bounded};
 use ringtap_calls::{EarlyAcks, Harvest};
 use ringtap_record::Time;
 
@@ -16,49 +17,29 @@ use crate::batches::BatchTimes;
 use crate::capture::Chunk;
 use crate::cores;
 use crate::decode::Decoder;
-use crate::decode::duplicates::Sieve;
 use crate::replay::ReplayError;
 use crate::worker::{Shared, Taken, Worker, WorkerCounters};
+use hands::Hands;
+use job::{Done, Job, Pieces};
 
 /// The workers, and who puts together what any of them sets aside: what belongs together may fall
 /// into the shares of several workers.
 pub(crate) struct Crew {
-    workers: Workers,
+    /// This thread's. It alone knows which datagrams are copies, for it sees all in their order.
+    first: Worker,
+    hands: Hands,
+    /// Helpers that are not called, for other threads want their cores.
+    spared: usize,
+    /// Frames since the last tick.
+    frames: usize,
+    pieces: Pieces,
     asides: Asides,
     /// ACKs of the present epoch that came before their legs.
     early_acks: EarlyAcks,
 }
 
-/// The workers: one in this thread, or several in threads of their own.
-enum Workers {
-    One(Box<Worker>),
-    Many(Box<Sieve>, Vec<Hand>),
-}
-
-/// A worker in its own thread.
-struct Hand {
-    jobs: Sender<Job>,
-    done: Receiver<Done>,
-    thread: thread::JoinHandle<Box<Worker>>,
-}
-
-enum Job {
-    /// These frames, without the copies at these places, which ascend.
-    Process(Arc<Chunk>, Range<usize>, Vec<usize>),
-    Expire(Time),
-}
-
-/// What a job led to.
-#[derive(Default)]
-struct Done {
-    /// Legs that were closed, or that had to leave, and news of others; early ACKs.
-    taken: Taken,
-    /// Fragments by their place in the chunk, in that order.
-    asides: Vec<usize>,
-}
-
 impl Crew {
-    /// One worker on each of these cores; none named: one worker in this thread, not pinned.
+    /// One worker on each of these cores, the first of them in this thread; none named: one worker in this thread, not pinned.
     /// `timed`: how long batches take is wanted.
     pub(crate) fn new(
         shared: &Arc<Shared>,
@@ -66,17 +47,43 @@ impl Crew {
         cores: &[usize],
         timed: bool,
     ) -> Result<Self, ReplayError> {
+        let (own, others) = cores
+            .split_first()
+            .map_or((None, &[][..]), |(own, others)| (Some(*own), others));
+        let once = decoder.clone().with_duplicates(0);
+        let hands = Hands::start(others, shared, || Worker::new(once.clone()).timed(timed))?;
+        // After the hands are there, who would inherit it.
+        own.map(cores::pin).transpose()?;
         Ok(Self {
-            workers: Workers::new(shared, decoder, cores, timed)?,
+            first: Worker::new(decoder.clone()).timed(timed),
+            hands,
+            spared: 0,
+            frames: 0,
+            pieces: Pieces::default(),
             asides: Asides::new(decoder),
             early_acks: EarlyAcks::default(),
         })
     }
 
+    /// How many hands are not to be called from now on, for threads behind the workers need their cores. Results do not depend on it.
+    pub(crate) fn spare(&mut self, hands: usize) {
+        self.spared = hands;
+    }
+
     /// Joins the messages of these frames; returns when all are joined. The legs that had to leave a full
     /// table meanwhile.
     pub(crate) fn process(&mut self, chunk: &Arc<Chunk>, frames: Range<usize>, shared: &Shared) -> Harvest {
-        let Done { mut taken, asides } = self.workers.process(chunk, frames, shared);
+        self.frames += frames.len();
+        let wanted = self.wanted(frames.len(), self.pieces.frames_to_join);
+        let Done { mut taken, asides } = if wanted == 0 {
+            process(&mut self.first, chunk, frames, shared)
+        } else {
+            let first = &mut self.first;
+            let mut is_copy = |at: &usize| chunk.frame(*at).is_some_and(|frame| first.is_copy(&frame));
+            let copies = frames.clone().filter(&mut is_copy).collect();
+            let job = Job::process(Arc::clone(chunk), frames, copies, self.pieces);
+            self.hands.share(job, wanted, &mut self.first, shared)
+        };
         if !asides.is_empty() {
             let frames = asides.into_iter().filter_map(|at| chunk.frame(at));
             taken.append(self.asides.process(frames, shared));
@@ -89,7 +96,15 @@ impl Crew {
     pub(crate) fn expire(&mut self, now: Time, shared: &Shared) -> Harvest {
         let taken = self.asides.advance(now, shared);
         let mut harvest = self.join_all(taken, shared);
-        harvest.append(self.workers.expire(now, shared));
+        let frames = std::mem::take(&mut self.frames);
+        let wanted = self.wanted(frames, self.pieces.frames_to_expire);
+        if wanted == 0 {
+            self.first.expire(0, 1, now, shared, &mut harvest);
+        } else {
+            let job = Job::expire(now, shared.table.shards());
+            let done = self.hands.share(job, wanted, &mut self.first, shared);
+            harvest.append(done.taken.harvest);
+        }
         harvest
     }
 
@@ -97,6 +112,12 @@ impl Crew {
     pub(crate) fn give_up(&mut self, shared: &Shared) -> Harvest {
         let taken = self.asides.give_up(shared);
         self.join_all(taken, shared)
+    }
+
+    /// How many hands so many frames are worth, if each works on so many at least.
+    fn wanted(&self, frames: usize, each: usize) -> usize {
+        let useful = (frames / each.max(1)).saturating_sub(1);
+        useful.min(self.hands.len().saturating_sub(self.spared))
     }
 
     fn keep_acks(&mut self, taken: Taken) -> Harvest {
@@ -113,177 +134,27 @@ impl Crew {
 
     /// Ends the threads. What all workers counted, and how long their batches took, if that was wanted.
     pub(crate) fn finish(self) -> (WorkerCounters, Option<BatchTimes>) {
-        let (mut sum, times) = self.workers.finish();
+        let mut sum = WorkerCounters::default();
+        let mut times: Option<BatchTimes> = None;
+        for worker in self.hands.finish().iter().chain([&self.first]) {
+            sum.merge(worker.counters());
+            if let Some(its) = worker.times() {
+                times.get_or_insert_default().merge(its);
+            }
+        }
         self.asides.add_to(&mut sum);
         (sum, times)
     }
 }
 
-impl Workers {
-    fn new(
-        shared: &Arc<Shared>,
-        decoder: &Decoder,
-        cores: &[usize],
-        timed: bool,
-    ) -> Result<Self, ReplayError> {
-        let workers = cores.len();
-        if workers <= 1 {
-            if let Some(core) = cores.first() {
-                cores::pin(*core)?;
-            }
-            let worker = Worker::new(decoder.clone()).timed(timed);
-            return Ok(Self::One(Box::new(worker)));
-        }
-        let once = decoder.clone().with_duplicates(0);
-        let hands = cores.iter().enumerate().map(|(share, core)| {
-            Hand::start(
-                share,
-                workers,
-                *core,
-                Worker::new(once.clone()).timed(timed),
-                Arc::clone(shared),
-            )
-        });
-        let hands = hands.collect::<Result<_, _>>()?;
-        Ok(Self::Many(Box::new(Sieve::new(decoder)), hands))
-    }
-
-    fn process(&mut self, chunk: &Arc<Chunk>, frames: Range<usize>, shared: &Shared) -> Done {
-        match self {
-            Self::One(worker) => process(worker, chunk, frames, &[], shared),
-            Self::Many(sieve, hands) => {
-                let each = frames.len().div_ceil(hands.len()).max(1);
-                let mut busy = Vec::with_capacity(hands.len());
-                for (hand, from) in hands.iter().zip(frames.clone().step_by(each)) {
-                    let part = from..(from + each).min(frames.end);
-                    let is_copy = |at: &usize| chunk.frame(*at).is_some_and(|frame| sieve.is_copy(&frame));
-                    let copies = part.clone().filter(is_copy).collect();
-                    let job = Job::Process(Arc::clone(chunk), part, copies);
-                    if hand.jobs.send(job).is_ok() {
-                        busy.push(hand);
-                    }
-                }
-                gather(busy)
-            }
-        }
-    }
-
-    fn expire(&mut self, now: Time, shared: &Shared) -> Harvest {
-        match self {
-            Self::One(worker) => {
-                let mut harvest = Harvest::default();
-                worker.expire(0, 1, now, shared, &mut harvest);
-                harvest
-            }
-            Self::Many(_, hands) => {
-                let asked = hands
-                    .iter()
-                    .filter(|hand| hand.jobs.send(Job::Expire(now)).is_ok());
-                gather(asked.collect()).taken.harvest
-            }
-        }
-    }
-
-    fn finish(self) -> (WorkerCounters, Option<BatchTimes>) {
-        let mut sum = WorkerCounters::default();
-        let mut times: Option<BatchTimes> = None;
-        let mut add = |worker: &Worker| {
-            sum.merge(worker.counters());
-            if let Some(its) = worker.times() {
-                times.get_or_insert_default().merge(its);
-            }
-        };
-        match self {
-            Self::One(worker) => add(&worker),
-            Self::Many(sieve, hands) => {
-                for hand in hands {
-                    drop(hand.jobs);
-                    match hand.thread.join() {
-                        Ok(worker) => add(&worker),
-                        Err(panic) => std::panic::resume_unwind(panic),
-                    }
-                }
-                sum.frames.merge(sieve.counters());
-                sum.bytes += sieve.bytes();
-            }
-        }
-        (sum, times)
-    }
-}
-
-impl Hand {
-    fn start(
-        share: usize,
-        of: usize,
-        core: usize,
-        mut worker: Worker,
-        shared: Arc<Shared>,
-    ) -> Result<Self, ReplayError> {
-        let (jobs, inbox) = bounded::<Job>(1);
-        let (outbox, done) = bounded(1);
-        let (pinned, is_pinned) = bounded(1);
-        let thread = thread::Builder::new()
-            .name(format!("worker {core}"))
-            .spawn(move || {
-                let _starter_gone = pinned.send(cores::pin(core));
-                for job in inbox {
-                    let mut done = Done::default();
-                    match job {
-                        Job::Process(chunk, frames, copies) => {
-                            done = process(&mut worker, &chunk, frames, &copies, &shared);
-                            // Given back before the answer, so that the reader can fill it again.
-                            drop(chunk);
-                        }
-                        Job::Expire(now) => worker.expire(share, of, now, &shared, &mut done.taken.harvest),
-                    }
-                    if outbox.send(done).is_err() {
-                        break;
-                    }
-                }
-                Box::new(worker)
-            })?;
-        match is_pinned.recv() {
-            Ok(Err(error)) => Err(error.into()),
-            _ => Ok(Self { jobs, done, thread }),
-        }
-    }
-}
-
-/// `copies` are passed over: whoever found them has counted them.
-fn process(
-    worker: &mut Worker,
-    chunk: &Chunk,
-    frames: Range<usize>,
-    copies: &[usize],
-    shared: &Shared,
-) -> Done {
-    let kept = || {
-        let mut copies = copies.iter().peekable();
-        frames
-            .clone()
-            .filter(move |at| copies.next_if(|copy| *copy == at).is_none())
-    };
-    worker.process(kept().filter_map(|at| chunk.frame(at)), shared);
-    let taken = worker.take();
-    let mut asides = worker.asides().iter().peekable();
-    let places = kept().enumerate();
+/// Joins the messages of these frames, copies among them left out.
+fn process(worker: &mut Worker, chunk: &Chunk, frames: Range<usize>, shared: &Shared) -> Done {
+    let from = frames.start;
+    worker.process(frames.filter_map(|at| chunk.frame(at)), shared);
     Done {
-        taken,
-        asides: places
-            .filter(|(place, _)| asides.next_if_eq(&place).is_some())
-            .map(|(_, at)| at)
-            .collect(),
+        taken: worker.take(),
+        asides: worker.asides().iter().map(|place| from + place).collect(),
     }
-}
-
-/// What the hands give back for the jobs they were given, in the order in which those were given out.
-fn gather(busy: Vec<&Hand>) -> Done {
-    let mut all = Done::default();
-    for mut done in busy.into_iter().filter_map(|hand| hand.done.recv().ok()) {
-        all.taken.append(done.taken);
-        all.asides.append(&mut done.asides);
-    }
-    all
 }
 
 #[cfg(test)]

@@ -20,9 +20,10 @@ use thiserror::Error;
 
 use crate::batches::BatchTimes;
 use crate::capture::Chunk;
+use crate::capture::ahead::{Chunks, Read};
 use crate::capture::pcap::{CaptureError, CaptureFile};
 use crate::clock::{Clock, ClockCounters, Step};
-use crate::cores::{self, CoreError};
+use crate::cores::{self, Anywhere, CoreError};
 use crate::crew::Crew;
 use crate::decode::Decoder;
 use crate::settle::{Lot, Settled, SettlerThread};
@@ -34,6 +35,9 @@ const REWIND_US: i64 = 1_000_000;
 /// Frames at a file's begin of which one must continue the file before, if it is a continuation: so many may
 /// have a wild stamp.
 const BEGIN_FRAMES: usize = 4;
+
+/// Lots that may wait before the settler counts as behind: it has had no time yet to take the last.
+const LOTS_AT_EASE: usize = 1;
 
 /// How fast to replay.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -136,16 +140,25 @@ pub fn replay(
     let began = Instant::now();
     check(options)?;
     let shared = Arc::new(shared);
+    let anywhere = Anywhere::of_now();
     let crew = Crew::new(&shared, decoder, &options.cores, options.time_batches)?;
-    let settler = SettlerThread::spawn(
-        Arc::clone(&shared),
-        Learner::default(),
-        sinks,
-        options.keep_all,
-        None,
-    )?;
+    // A settler on the first worker's core would take turns with it, and the others wait for both.
+    let behind = match *options.cores {
+        [first, _, ..] => anywhere.without(first),
+        _ => anywhere,
+    };
+    let settler = behind.start(|| {
+        SettlerThread::spawn(
+            Arc::clone(&shared),
+            Learner::default(),
+            sinks,
+            options.keep_all,
+            None,
+        )
+    })?;
     let mut run = Run {
         crew,
+        is_tight: usize::try_from(anywhere.cores()).is_ok_and(|cores| cores <= options.cores.len()),
         shared: &shared,
         lots: Some(settler.sender().clone()),
         harvest: Harvest::default(),
@@ -155,16 +168,26 @@ pub fn replay(
         held: Vec::new(),
         span: None,
     };
+    // Who names one core wants one worker's work on it, reading included; and where there is but one, nothing is to be won.
+    let reads_ahead = options.cores.len() != 1 && anywhere.cores() > 1;
     let mut truncated = Vec::new();
     let mut failed = None;
-    for Input { path, mut file } in inputs {
-        let read = run.file(&mut file, &mut |at| progress(&path, at));
-        if file.truncated_tail() {
-            truncated.push(path);
-        }
-        if let Err(error) = read {
-            failed = Some(error);
-            break;
+    for Input { path, file } in inputs {
+        let chunks = if reads_ahead {
+            Chunks::ahead(file, anywhere)
+        } else {
+            Ok(Chunks::here(file))
+        };
+        let read = chunks
+            .map_err(ReplayError::from)
+            .and_then(|chunks| Ok(run.file(chunks, &mut |at| progress(&path, at))?));
+        match read {
+            Ok(false) => {}
+            Ok(true) => truncated.push(path),
+            Err(error) => {
+                failed = Some(error);
+                break;
+            }
         }
     }
     let last = run.clock.end();
@@ -175,7 +198,7 @@ pub fn replay(
     // What was read before a damaged block is settled and kept all the same.
     let settled = settler.finish()?;
     match failed {
-        Some(error) => Err(error.into()),
+        Some(error) => Err(error),
         None => Ok(Outcome {
             seen,
             table: shared.table.counters(),
@@ -192,6 +215,8 @@ pub fn replay(
 /// The state of a replay between frames.
 struct Run<'a> {
     crew: Crew,
+    /// Workers have all the cores there are.
+    is_tight: bool,
     shared: &'a Arc<Shared>,
     /// The way to the settler; `None` once that is gone.
     lots: Option<Sender<Lot>>,
@@ -213,19 +238,16 @@ struct Held {
 }
 
 impl Run<'_> {
-    fn file(&mut self, file: &mut CaptureFile, progress: &mut dyn FnMut(u64)) -> Result<(), CaptureError> {
+    /// Replays one file; whether it ended within a packet.
+    fn file(&mut self, mut chunks: Chunks, progress: &mut dyn FnMut(u64)) -> Result<bool, CaptureError> {
         let mut first = true;
-        let mut spare: Vec<Arc<Chunk>> = Vec::new();
         // Without a settler there is nobody to work for: its sinks failed, or nobody reads them any more.
         while self.lots.is_some() {
-            let mut chunk = spare.pop().unwrap_or_else(|| Arc::new(Chunk::new()));
-            // Frames of it are held still.
-            let Some(writable) = Arc::get_mut(&mut chunk) else {
-                continue;
+            let (chunk, position) = match chunks.next() {
+                Read::Frames(chunk, position) => (chunk, position),
+                Read::End { truncated_tail } => return Ok(truncated_tail),
+                Read::Failed(error) => return Err(error),
             };
-            if !file.next_chunk(writable)? {
-                break;
-            }
             if std::mem::take(&mut first) {
                 self.begin_file(&chunk);
             }
@@ -234,10 +256,10 @@ impl Run<'_> {
                 self.frame(&chunk, at, frame.time);
             }
             self.work();
-            progress(file.position());
-            spare.push(chunk);
+            progress(position);
+            chunks.give_back(chunk);
         }
-        Ok(())
+        Ok(false)
     }
 
     /// A file that begins earlier than the last one ended is a capture of its own: the clock starts anew.
@@ -327,12 +349,20 @@ impl Run<'_> {
     /// Gives the frames that are due to the workers.
     fn work(&mut self) {
         if let Some((chunk, frames)) = self.due.take() {
+            self.spare_cores();
             let evicted = self.crew.process(&chunk, frames, self.shared);
             self.harvest.append(evicted);
         }
     }
 
+    /// Leaves the settler, and the journal behind it, a core while they are behind: a worker there would only take it from them.
+    fn spare_cores(&mut self) {
+        let are_behind = self.lots.as_ref().is_some_and(|lots| lots.len() > LOTS_AT_EASE);
+        self.crew.spare(usize::from(self.is_tight && are_behind));
+    }
+
     fn tick(&mut self, now: Time) {
+        self.spare_cores();
         let harvest = self.crew.expire(now, self.shared);
         self.harvest.append(harvest);
         self.send(Some(now));

@@ -2,6 +2,7 @@
 //! sinks.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
@@ -63,6 +64,8 @@ pub type Told = Box<dyn FnMut(&Settled, Progress, &Settler) + Send>;
 #[derive(Debug)]
 pub struct SettlerThread {
     sender: Sender<Lot>,
+    /// Whether all that was to be sent has been.
+    is_whole: Arc<AtomicBool>,
     thread: JoinHandle<Result<Settled, SinkError>>,
 }
 
@@ -77,7 +80,9 @@ impl SettlerThread {
         told: Option<Told>,
     ) -> std::io::Result<Self> {
         let (sender, lots) = bounded(LOTS_MAX);
+        let is_whole = Arc::new(AtomicBool::new(false));
         let work = Work {
+            is_whole: Arc::clone(&is_whole),
             shared,
             sinks,
             keep_all,
@@ -87,7 +92,11 @@ impl SettlerThread {
         let thread = thread::Builder::new()
             .name("settler".to_owned())
             .spawn(move || work.run(learned, &lots))?;
-        Ok(Self { sender, thread })
+        Ok(Self {
+            sender,
+            is_whole,
+            thread,
+        })
     }
 
     /// Where lots are sent.
@@ -96,8 +105,10 @@ impl SettlerThread {
         &self.sender
     }
 
-    /// Waits until every leg sent so far is settled and recorded.
+    /// Waits until every leg sent so far is settled and recorded. Without it the sinks are dropped when nobody can send any more, and what
+    /// they made of half the legs is not taken for all of it.
     pub fn finish(self) -> Result<Settled, SinkError> {
+        self.is_whole.store(true, Ordering::Release);
         drop(self.sender);
         match self.thread.join() {
             Ok(result) => result,
@@ -107,6 +118,7 @@ impl SettlerThread {
 }
 
 struct Work {
+    is_whole: Arc<AtomicBool>,
     shared: Arc<Shared>,
     sinks: Vec<Box<dyn RecordSink>>,
     keep_all: bool,
@@ -138,7 +150,7 @@ impl Work {
                 self.give_sinks(|sink| sink.put_set(&set))?;
             }
             for judged in records.drain(..) {
-                self.take(&judged)?;
+                self.take(judged)?;
             }
             self.give_sinks(|sink| sink.pass())?;
             self.settled.counters = settler.counters();
@@ -157,6 +169,9 @@ impl Work {
         }
         self.settled.counters = settler.counters();
         self.settled.learned = settler.learner.counters();
+        if !self.is_whole.load(Ordering::Acquire) {
+            return Ok(self.settled);
+        }
         for sink in &mut self.sinks {
             match sink.finish() {
                 Ok(Some(totals)) => self.settled.journal = Some(totals),
@@ -168,8 +183,8 @@ impl Work {
     }
 
     /// Counts a record and keeps it if it is one to keep.
-    fn take(&mut self, judged: &Judged) -> Result<(), SinkError> {
-        let record = &judged.record;
+    fn take(&mut self, judged: Judged) -> Result<(), SinkError> {
+        let Judged { record, explanation } = judged;
         for target in &record.targets {
             if let Some(count) = self.settled.outcomes.get_mut(target.outcome as usize) {
                 *count += 1;
@@ -181,13 +196,22 @@ impl Work {
             return Ok(());
         }
         self.settled.records += 1;
-        self.give_sinks(|sink| sink.put(record, &judged.explanation))
+        // Nearly always there is one sink, which is spared a copy.
+        let only = self.sinks.len() == 1;
+        if !only {
+            return self.give_sinks(|sink| sink.put(&record, &explanation));
+        }
+        let mut owned = Some((record, explanation));
+        self.give_sinks(|sink| match owned.take() {
+            Some((record, explanation)) => sink.put_owned(record, explanation),
+            None => Ok(()),
+        })
     }
 
     /// Gives something to every sink. One whose reader went away has done its work.
     fn give_sinks(
         &mut self,
-        put: impl Fn(&mut dyn RecordSink) -> Result<(), SinkError>,
+        mut put: impl FnMut(&mut dyn RecordSink) -> Result<(), SinkError>,
     ) -> Result<(), SinkError> {
         let mut failed = None;
         self.sinks.retain_mut(|sink| match put(sink.as_mut()) {
@@ -199,5 +223,47 @@ impl Work {
             Ok(()) => true,
         });
         failed.map_or(Ok(()), Err)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ringtap_calls::{LegTable, Rules};
+    use ringtap_record::{CallRecord, Explanation};
+
+    struct Finished(Arc<AtomicBool>);
+
+    impl RecordSink for Finished {
+        fn put(&mut self, _: &CallRecord, _: &Explanation) -> Result<(), SinkError> {
+            Ok(())
+        }
+
+        fn finish(&mut self) -> Result<Option<Totals>, SinkError> {
+            self.0.store(true, Ordering::Release);
+            Ok(None)
+        }
+    }
+
+    /// Catches a file of records that comes to its place though whoever sent the legs failed in their midst.
+    #[test]
+    fn what_is_not_whole_is_not_finished() {
+        for is_whole in [true, false] {
+            let shared = Arc::new(Shared {
+                table: LegTable::new(10, 1),
+                rules: Rules::new(&ringtap_config::from_toml("", "defaults").unwrap()),
+            });
+            let finished = Arc::new(AtomicBool::new(false));
+            let sink = Box::new(Finished(Arc::clone(&finished)));
+            let settler = SettlerThread::spawn(shared, Learner::default(), vec![sink], false, None).unwrap();
+            if is_whole {
+                settler.finish().unwrap();
+            } else {
+                let SettlerThread { sender, thread, .. } = settler;
+                drop(sender);
+                thread.join().unwrap().unwrap();
+            }
+            assert_eq!(finished.load(Ordering::Acquire), is_whole);
+        }
     }
 }

@@ -129,6 +129,8 @@ impl Taken {
 pub struct Worker {
     decoder: Decoder,
     duplicates: Duplicates,
+    /// Remembers nothing: for frames that have been sifted.
+    sifted: Duplicates,
     routing: Routing,
     counters: WorkerCounters,
     asides: Vec<usize>,
@@ -142,6 +144,7 @@ impl Worker {
     pub fn new(decoder: Decoder) -> Self {
         Self {
             duplicates: decoder.duplicates(),
+            sifted: Duplicates::new(0),
             decoder,
             routing: Routing::default(),
             counters: WorkerCounters::default(),
@@ -160,13 +163,43 @@ impl Worker {
     /// Joins all messages of these frames into the table. What makes sense only with other frames is left to whoever sees
     /// those of all workers: [`asides`](Self::asides) says which they are.
     pub fn process<'c>(&mut self, frames: impl Iterator<Item = Frame<'c>>, shared: &Shared) {
+        self.work(frames, shared, false);
+    }
+
+    /// As [`process`](Self::process), for frames among which [`is_copy`](Self::is_copy), of whichever worker, has found the copies.
+    pub(crate) fn process_sifted<'c>(&mut self, frames: impl Iterator<Item = Frame<'c>>, shared: &Shared) {
+        self.work(frames, shared, true);
+    }
+
+    /// Whether the next frame holds a copy; then it is counted here. Which datagrams are copies depends on those before them, so where several
+    /// workers share frames out, one has to look at all in their order: else it would depend on the number of workers, and with it when a call
+    /// was last heard of.
+    pub(crate) fn is_copy(&mut self, frame: &Frame<'_>) -> bool {
+        if !self.duplicates.is_on() {
+            return false;
+        }
+        let is_copy = self.decoder.is_copy(frame, &mut self.duplicates);
+        if is_copy {
+            self.decoder.count_copy(frame, &mut self.counters.frames);
+            self.counters.bytes += frame.bytes.len() as u64;
+        }
+        is_copy
+    }
+
+    #[inline]
+    fn work<'c>(&mut self, frames: impl Iterator<Item = Frame<'c>>, shared: &Shared, are_sifted: bool) {
         let mut batch: ArrayVec<Observation<'c>, BATCH_MAX> = ArrayVec::new();
         self.asides.clear();
         let mut began = self.times.as_ref().map(|_| Instant::now());
         for (at, frame) in frames.enumerate() {
             self.counters.bytes += frame.bytes.len() as u64;
             let counters = &mut self.counters.frames;
-            let decoded = self.decoder.sort_once(&frame, &mut self.duplicates, counters);
+            let duplicates = if are_sifted {
+                &mut self.sifted
+            } else {
+                &mut self.duplicates
+            };
+            let decoded = self.decoder.sort_once(&frame, duplicates, counters);
             let Decoded::Payload(payload) = decoded else {
                 if decoded.is_aside() {
                     self.asides.push(at);
@@ -235,7 +268,7 @@ impl Worker {
         &self.asides
     }
 
-    /// What processing led to. To be asked after each [`process`](Self::process): what stays here
+    /// What processing led to. To be asked after each piece of work: what stays here
     /// is counted by nobody's limit.
     pub fn take(&mut self) -> Taken {
         Taken {

@@ -47,7 +47,8 @@ def parsers(setup: Setup) -> dict:
         )
     notes = [
         "Each reads start line, Call-ID, tags, CSeq, the top Via's branch, and the users of Request-URI, From, To and "
-        "P-Asserted-Identity; parsip only splits lines, and the floors only look at all octets."
+        "P-Asserted-Identity; \"without users\" is what the leg table asks of each message, the users being read once a leg; parsip only splits "
+        "lines, and the floors only look at all octets."
     ]
     # Who refuses messages saves the rest of their cost.
     notes += [f"{line}." for line in setup.told["parsers"] if ": 0 of" not in line]

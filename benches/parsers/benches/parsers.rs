@@ -16,8 +16,9 @@ use ringtap_bench_parsers::{self as peers, Fields, Messages};
 
 type Parser = fn(&[u8]) -> Option<Fields>;
 
-const PARSERS: [(&str, Parser); 3] = [
+const PARSERS: [(&str, Parser); 4] = [
     ("ringtap", peers::ringtap),
+    ("ringtap, without users", peers::ringtap_of_each),
     ("rsip 0.4.0", peers::rsip),
     ("rsipstack 0.7.14", peers::rsipstack),
 ];

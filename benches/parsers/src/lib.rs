@@ -71,21 +71,40 @@ fn text(text: Option<&str>) -> u64 {
     text.map_or(0, |text| octets(text.as_bytes()))
 }
 
-/// Ringtap's.
+/// Ringtap's. Addresses are read as the identities of a call are: first as the plain numbers that nearly all of them are.
 #[must_use]
 pub fn ringtap(message: &[u8]) -> Option<Fields> {
-    use ringtap_sip::{Header, addr::name_addr, uri::uri};
+    use ringtap_sip::{Global, Header, addr::name_addr, uri::uri};
     let message = ringtap_sip::parse(message).ok()?;
-    let user = |text: &[u8]| uri(text).and_then(|uri| uri.user).map_or(0, octets);
-    let of = |value: &[u8]| name_addr(value).map_or(0, |address| user(address.uri));
+    let user = |text: &[u8]| match Global::of_uri(text) {
+        Some(global) => octets(global.number),
+        None => uri(text).and_then(|uri| uri.user).map_or(0, octets),
+    };
+    let of = |value: &[u8]| match Global::of_address(value) {
+        Some((global, _)) => octets(global.number),
+        None => name_addr(value).map_or(0, |address| user(address.uri)),
+    };
     let asserted: u64 = message.values(Header::PAssertedIdentity).map(of).sum();
     Some(Fields {
+        users: message.request_uri().map_or(0, user) + of(message.from()) + of(message.to()) + asserted,
+        ..of_each(&message)
+    })
+}
+
+/// What Ringtap reads of each message. The addresses it reads once a leg, of its INVITE.
+#[must_use]
+pub fn ringtap_of_each(message: &[u8]) -> Option<Fields> {
+    Some(of_each(&ringtap_sip::parse(message).ok()?))
+}
+
+fn of_each(message: &ringtap_sip::Message<'_>) -> Fields {
+    Fields {
         call_id: octets(message.call_id()),
         tags: message.from_tag().map_or(0, octets) + message.to_tag().map_or(0, octets),
         cseq: u64::from(message.cseq()),
         branch: message.top_via().branch.map_or(0, octets),
-        users: message.request_uri().map_or(0, user) + of(message.from()) + of(message.to()) + asserted,
-    })
+        users: 0,
+    }
 }
 
 /// rsip's.

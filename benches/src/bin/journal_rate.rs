@@ -13,6 +13,10 @@ use hdrhistogram::Histogram;
 use ringtap_benches::records::{record, story};
 use ringtap_journal::{Options, Writer};
 
+/// The program's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Records that come one by one, if not told otherwise.
 const SINGLE: u64 = 500;
 

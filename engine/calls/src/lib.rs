@@ -28,11 +28,11 @@ mod tick;
 pub mod verdict;
 mod wheel;
 
-pub use facts::{ClosedLeg, Closing, HopSeen, LegFacts};
+pub use facts::{Closed, ClosedLeg, Closing, HopSeen, LegFacts};
 pub use gaps::{Gap, GapKind};
 pub use hash::HASHES;
 pub use learner::{Knowledge, Learner, Registration};
 pub use rules::{Node, Rules};
-pub use settler::{OpenLeg, Settler, Sketch};
+pub use settler::{Settler, Sketch};
 pub use table::{Applied, EarlyAcks, Harvest, LegTable, Observation, TableCounters};
 pub use verdict::Judged;

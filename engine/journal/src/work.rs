@@ -72,7 +72,10 @@ impl Work {
         let now = Instant::now();
         self.state.unsaved_since.lock().get_or_insert(now);
         let until = now + self.options.linger;
-        while batch.len() < self.options.batch.max(1) {
+        let waiting = batch.len() + self.queue.len();
+        // What comes later waits for the next commit, even if it comes all the while: what is written beside those who bring it need not be
+        // written when they have ended.
+        while batch.len() < self.options.batch.max(1) && (batch.len() < waiting || Instant::now() < until) {
             match self.queue.recv_deadline(until) {
                 Ok(entry) => batch.push(entry),
                 Err(RecvTimeoutError::Timeout) => break,

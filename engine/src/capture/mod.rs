@@ -3,6 +3,7 @@
 //! Owns [`Frame`], which is all that the layers above know of a source, and [`Chunk`], which holds many
 //! of them. What is inside a frame is left to [`crate::decode`].
 
+pub(crate) mod ahead;
 mod chunk;
 pub mod pcap;
 #[cfg(test)]

@@ -5,12 +5,17 @@ use std::io::Read;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ringtap_config::Config;
 use ringtap_journal::Writer;
 
 use super::Failure;
 use crate::sink::{JournalSink, JsonLines, MissedTable, RecordSink};
+
+/// How long the journal gathers records for a commit: nobody waits for a record of a replay as for one of a network, and each commit has
+/// the same pages of the index of names to write again.
+const LINGER: Duration = Duration::from_millis(50);
 
 /// The outputs that were asked for.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +70,7 @@ impl Outputs<'_> {
         if let Some(path) = self.journal {
             let options = ringtap_journal::Options {
                 retention_days: config.journal.retention_days,
+                linger: LINGER,
                 ..ringtap_journal::Options::default()
             };
             let writer = Writer::spawn(path, options).map_err(Failure::work)?;

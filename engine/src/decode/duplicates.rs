@@ -10,8 +10,7 @@
 
 use std::net::SocketAddr;
 
-use super::{DecodeCounters, Decoder, Payload, Reason};
-use crate::capture::Frame;
+use super::Payload;
 
 /// Datagrams whose headers are remembered. Some 1000 come within the usual time at 200,000 a second.
 const SLOTS: usize = 2048;
@@ -59,6 +58,11 @@ impl Duplicates {
         }
     }
 
+    /// Whether anything is remembered.
+    pub(crate) fn is_on(&self) -> bool {
+        !self.slots.is_empty()
+    }
+
     /// Whether a datagram with this IP identification, which is not 0, is a copy of one that came a moment before or
     /// after it by its stamp. If it is none, it is remembered.
     #[inline]
@@ -94,53 +98,6 @@ impl Duplicates {
             kept_at,
         };
         false
-    }
-}
-
-/// Finds the copies among frames that several workers share out. Which datagrams are copies depends on those before them, so one has to
-/// look at all in their order: else it would depend on the number of workers, and with it when a call was last heard of.
-#[derive(Debug)]
-pub struct Sieve {
-    decoder: Decoder,
-    duplicates: Duplicates,
-    counters: DecodeCounters,
-    bytes: u64,
-}
-
-impl Sieve {
-    /// One for the frames that `decoder` looks into.
-    #[must_use]
-    pub fn new(decoder: &Decoder) -> Self {
-        Self {
-            duplicates: decoder.duplicates(),
-            decoder: decoder.clone(),
-            counters: DecodeCounters::new(),
-            bytes: 0,
-        }
-    }
-
-    /// Whether the next frame holds a copy; then it is counted here.
-    pub fn is_copy(&mut self, frame: &Frame<'_>) -> bool {
-        let mut counters = DecodeCounters::new();
-        self.decoder.sort_once(frame, &mut self.duplicates, &mut counters);
-        let is_copy = counters.of(Reason::Duplicate) > 0;
-        if is_copy {
-            self.counters.merge(&counters);
-            self.bytes += frame.bytes.len() as u64;
-        }
-        is_copy
-    }
-
-    /// Octets of all copies as captured.
-    #[must_use]
-    pub const fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// What copies were found.
-    #[must_use]
-    pub const fn counters(&self) -> &DecodeCounters {
-        &self.counters
     }
 }
 

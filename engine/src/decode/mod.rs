@@ -177,6 +177,24 @@ impl Decoder {
         found.decoded
     }
 
+    /// Whether `frame` holds a copy of a datagram that `duplicates` remembers. Counts nothing.
+    #[inline]
+    pub(crate) fn is_copy(&self, frame: &Frame<'_>, duplicates: &mut Duplicates) -> bool {
+        let found = self.find(frame, Around::default(), &mut TunnelCounters::default());
+        match &found.decoded {
+            Decoded::Payload(payload) => found.id != 0 && duplicates.is_copy(found.id, payload),
+            _ => false,
+        }
+    }
+
+    /// Counts `frame` as the copy that it was found to be.
+    #[cold]
+    pub(crate) fn count_copy(&self, frame: &Frame<'_>, counters: &mut DecodeCounters) {
+        let mut found = self.find(frame, Around::default(), &mut counters.tunnels);
+        found.reason = Reason::Duplicate;
+        count(&found, counters);
+    }
+
     /// What `frame` is that was found within others. Counts as [`sort`](Self::sort) does.
     #[inline]
     pub fn sort_within<'a>(

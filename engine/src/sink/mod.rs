@@ -49,6 +49,11 @@ pub trait RecordSink: Send {
     /// Takes a record, and how it came about.
     fn put(&mut self, record: &CallRecord, explanation: &Explanation) -> Result<(), SinkError>;
 
+    /// As [`put`](Self::put), if nobody else takes it. Who keeps records need not copy it.
+    fn put_owned(&mut self, record: CallRecord, explanation: Explanation) -> Result<(), SinkError> {
+        self.put(&record, &explanation)
+    }
+
     /// What is put from now on was due at that time of the capture. Who keeps no times need not know.
     fn due(&mut self, _due: Time) {}
 
@@ -131,10 +136,14 @@ impl JournalSink {
 
 impl RecordSink for JournalSink {
     fn put(&mut self, record: &CallRecord, explanation: &Explanation) -> Result<(), SinkError> {
+        self.put_owned(record.clone(), explanation.clone())
+    }
+
+    fn put_owned(&mut self, record: CallRecord, explanation: Explanation) -> Result<(), SinkError> {
         match &self.writer {
-            Some(writer) if self.waits() => Ok(writer.send_explained(record.clone(), explanation.clone())?),
+            Some(writer) if self.waits() => Ok(writer.send_explained(record, explanation)?),
             Some(writer) => {
-                writer.try_send_explained(record.clone(), explanation.clone());
+                writer.try_send_explained(record, explanation);
                 Ok(())
             }
             None => Ok(()),

@@ -23,7 +23,6 @@ use ringtap_record::Time;
 
 use crate::hash::LegKey;
 use crate::nature::Nature;
-use crate::reason::ReasonLine;
 use few::Few;
 use hop::{Hop, ViaHash};
 use rare::Rare;
@@ -56,32 +55,25 @@ pub enum Closing {
 pub struct LegFacts {
     /// SHA-256 over Call-ID, caller's tag and attempt (semantics.md §4.5).
     pub(crate) name: [u8; 32],
-    /// Call-ID and caller's tag, hashed: what a Replaces names (K4).
-    pub(crate) key: LegKey,
     pub(crate) base: Time,
     pub(crate) hops: Few<Hop>,
     pub(crate) identities: Few<Identity>,
     pub(crate) caller: CallerFacts,
+    pub(crate) claim: ClaimFacts,
     pub(crate) nature: Nature,
-    pub(crate) bye_line: ReasonLine,
     /// To, which nobody rewrites: what was dialled first, as an index into `identities`.
     pub(crate) to: IdentityIndex,
-    /// Hops had to be left out: a branch that answered may be one of them.
-    pub(crate) overflowed: bool,
-    pub(crate) closing: Closing,
     pub(crate) ties: Ties,
-    /// Who transferred the caller here (Referred-By, D51).
-    pub(crate) referred_by: IdentityIndex,
     /// Something that the settler must know of while the leg is open has changed since it was last told.
     pub(crate) has_news: bool,
     /// See [`LegFacts::rare`].
     rare: Option<Box<Rare>>,
 }
 
-/// What a leg of one hop costs with what its ties take elsewhere (8 octets each), names and identities of up to 24 octets
-/// included. The memory of a million calls hangs on it, and that the allocator has blocks of just this size: what is to
+/// What a leg of one hop costs with what a name takes elsewhere (32 octets) and ties do where there are several (8 each), identities of up to 24
+/// octets included. The memory of a million calls hangs on it, and that the allocator has a block for it that is hardly larger (one of 224; for 217 it takes one of 256): what is to
 /// be added goes to [`Rare`], or something else has to leave.
-const _: () = assert!(size_of::<LegFacts>() <= 256);
+const _: () = assert!(size_of::<LegFacts>() <= 216);
 
 /// An index into a leg's identities; 255 is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,47 +92,99 @@ impl IdentityIndex {
     }
 }
 
-/// What is known of the caller. The claim of the best header on the best segment counts (semantics.md §3.3).
+/// Who calls, by the claim of the best header on the best segment (semantics.md §3.3).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CallerFacts {
     pub(crate) identity: Option<Identity>,
+    pub(crate) name: Option<Box<CallerName>>,
+}
+
+/// How the caller is called. Many networks never say it, so it stands beside.
+#[derive(Clone, Debug)]
+pub(crate) struct CallerName {
+    pub(crate) text: CompactString,
+    pub(crate) from: NameFrom,
+}
+
+/// What is known of the claims that tell who calls: apart from [`CallerFacts`], because it would take twice as much there.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ClaimFacts {
     pub(crate) source: Option<(ClaimSource, u8)>,
-    pub(crate) name: Option<CompactString>,
-    pub(crate) name_from: Option<NameFrom>,
     pub(crate) privacy: Privacy,
     pub(crate) from_anonymous: bool,
 }
 
-impl CallerFacts {
+impl LegFacts {
     /// Joins the claim of one message: privacy and anonymity are unions, identity and name come from the
     /// best-ranked claim, the smaller text breaking ties so that order does not matter.
-    pub(crate) fn join(&mut self, claim: CallerClaim, segment: Segment) {
-        self.privacy = self.privacy.union(claim.privacy);
-        self.from_anonymous |= claim.from_anonymous;
+    pub(crate) fn join_caller(&mut self, claim: CallerClaim, segment: Segment) {
+        let (caller, known) = (&mut self.caller, &mut self.claim);
+        known.privacy = known.privacy.union(claim.privacy);
+        known.from_anonymous |= claim.from_anonymous;
         let rank = Some((claim.source, segment.rank()));
-        let better = rank > self.source || (rank == self.source && claim.identity < self.identity);
-        if claim.identity.is_some() && (self.identity.is_none() || better) {
-            self.identity = claim.identity;
-            self.source = rank;
-        } else if self.source.is_none() {
-            self.source = rank;
+        let better = rank > known.source || (rank == known.source && claim.identity < caller.identity);
+        if claim.identity.is_some() && (caller.identity.is_none() || better) {
+            caller.identity = claim.identity;
+            known.source = rank;
+        } else if known.source.is_none() {
+            known.source = rank;
         }
-        let name_from = claim.name.is_some().then_some(claim.name_source);
-        if name_from > self.name_from || (name_from == self.name_from && claim.name < self.name) {
-            self.name = claim.name;
-            self.name_from = name_from;
+        if let Some(text) = claim.name {
+            let from = claim.name_source;
+            let better = |known: &CallerName| {
+                from > known.from || (from == known.from && text.as_str() < known.text.as_str())
+            };
+            if caller.name.as_deref().is_none_or(better) {
+                caller.name = Some(Box::new(CallerName { text, from }));
+            }
         }
     }
 
     /// Semantics.md §3.4: whether nothing of the caller may be shown.
     pub(crate) fn is_withheld(&self) -> bool {
-        let source = self.source.map_or(ClaimSource::From, |(source, _)| source);
-        ringtap_identity::withheld(self.privacy, source, self.from_anonymous)
+        let ClaimFacts {
+            source,
+            privacy,
+            from_anonymous,
+        } = self.claim;
+        let source = source.map_or(ClaimSource::From, |(source, _)| source);
+        ringtap_identity::withheld(privacy, source, from_anonymous)
     }
+}
+
+/// What a dialog is known by among legs: half of its hash.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the low half of a 128-bit hash is a 64-bit hash"
+)]
+pub(crate) const fn dialog(key: LegKey) -> u64 {
+    key as u64
 }
 
 /// A leg off the table. It is handed on several times, so it stands in a place of its own from then on.
 pub type ClosedLeg = Box<LegFacts>;
+
+/// A closed leg as the table gives it away.
+#[derive(Clone, Debug)]
+pub struct Closed {
+    /// Call-ID and caller's tag, hashed: what a Replaces names (K4). The table knows it, and so does the settler.
+    pub(crate) dialog: u64,
+    pub(crate) leg: ClosedLeg,
+}
+
+impl std::ops::Deref for Closed {
+    type Target = LegFacts;
+
+    fn deref(&self) -> &LegFacts {
+        &self.leg
+    }
+}
+
+impl std::ops::DerefMut for Closed {
+    fn deref_mut(&mut self) -> &mut LegFacts {
+        &mut self.leg
+    }
+}
 
 impl LegFacts {
     /// A key that puts legs into the same order in every run, whichever message came first.
@@ -150,21 +194,17 @@ impl LegFacts {
     }
 
     /// No facts yet.
-    pub(crate) fn new(name: [u8; 32], key: LegKey, base: Time) -> Self {
+    pub(crate) fn new(name: [u8; 32], base: Time) -> Self {
         Self {
             name,
-            key,
             base,
             hops: Few::None,
             identities: Few::None,
             caller: CallerFacts::default(),
+            claim: ClaimFacts::default(),
             nature: Nature::default(),
-            overflowed: false,
-            bye_line: ReasonLine::Plain,
             to: IdentityIndex::NONE,
-            closing: Closing::Complete,
             ties: Ties::default(),
-            referred_by: IdentityIndex::NONE,
             has_news: true,
             rare: None,
         }
@@ -182,7 +222,7 @@ impl LegFacts {
                 self.hops.retain(|hop| hop.cseq >= cseq);
             }
             if self.hops.len() >= HOPS_MAX {
-                self.overflowed = true;
+                self.rare_mut().overflowed = true;
                 return None;
             }
             self.hops.push(Hop::new(via, cseq));

@@ -199,7 +199,7 @@ impl LegFacts {
             rules,
         );
         self.nature = self.nature.union(nature);
-        self.caller.join(claim, segment);
+        self.join_caller(claim, segment);
         if message.header(Header::HistoryInfo).is_some() || message.header(Header::Diversion).is_some() {
             self.remember_diversions(diversions(message, &rules.plan, segment));
         }
@@ -209,10 +209,13 @@ impl LegFacts {
         if let Some(dialog) = ties::replaced(message, context.keys) {
             self.rare_mut().replaced = Some(Box::new(dialog));
         }
-        if self.referred_by.is_none()
+        if self.rare().referred_by.is_none()
             && let Some(by) = message.header(Header::ReferredBy)
         {
-            self.referred_by = self.remember_named(party(by, segment, &rules.plan));
+            let by = self.remember_named(party(by, segment, &rules.plan));
+            if !by.is_none() {
+                self.rare_mut().referred_by = by;
+            }
         }
         self.has_news = true;
         let mut vias = message.vias_below();
@@ -303,8 +306,7 @@ impl LegFacts {
     }
 
     fn read_from(&mut self, seen: &Observation<'_>, segment: Segment, context: &Context<'_>) {
-        self.caller
-            .join(caller_from(&seen.message, segment, &context.rules.plan), segment);
+        self.join_caller(caller_from(&seen.message, segment, &context.rules.plan), segment);
         self.has_news = true;
         self.read_to(&seen.message, segment, context.rules);
     }
@@ -369,7 +371,9 @@ impl LegFacts {
         context: &Context<'_>,
     ) -> bool {
         let said = reason::read(&seen.message, context.rules.q850_13_elsewhere);
-        self.bye_line = self.bye_line.min(said.line);
+        if said.line < self.rare().bye_line {
+            self.rare_mut().bye_line = said.line;
+        }
         if by_callee {
             self.join_callee_tag(seen, context);
             self.rare_mut().callee_bye.earliest(at)

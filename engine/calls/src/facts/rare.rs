@@ -1,9 +1,10 @@
-//! What most legs never have while they are open: the use of their dialog, diversions, a takeover.
+//! What most legs never have while they are open: the use of their dialog, diversions, a takeover, an end that was not seen.
 
 use ringtap_identity::Diversion;
 
-use super::LegFacts;
+use super::{Closing, IdentityIndex, LegFacts};
 use crate::hash::LegKey;
+use crate::reason::ReasonLine;
 use crate::tick::Tick;
 
 /// Facts that take memory only once there is one of them.
@@ -26,7 +27,16 @@ pub(crate) struct Rare {
     /// The dialog that the INVITE takes over (K4), under either tag as the caller's: who sends Replaces may be on
     /// either side of it.
     pub(crate) replaced: Option<Box<[LegKey; 2]>>,
+    /// Reason of a BYE.
+    pub(crate) bye_line: ReasonLine,
+    /// Who transferred the caller here (Referred-By, D51).
+    pub(crate) referred_by: IdentityIndex,
+    /// Hops had to be left out: a branch that answered may be one of them.
+    pub(crate) overflowed: bool,
+    pub(crate) closing: Closing,
 }
+
+const _: () = assert!(size_of::<Rare>() <= 64);
 
 impl Rare {
     const NONE: Self = Self {
@@ -39,6 +49,10 @@ impl Rare {
         left_out_answer: Tick::NEVER,
         diversions: Vec::new(),
         replaced: None,
+        bye_line: ReasonLine::Plain,
+        referred_by: IdentityIndex::NONE,
+        overflowed: false,
+        closing: Closing::Complete,
     };
 }
 
@@ -46,6 +60,13 @@ impl LegFacts {
     pub(crate) fn rare(&self) -> &Rare {
         static NONE: Rare = Rare::NONE;
         self.rare.as_deref().unwrap_or(&NONE)
+    }
+
+    /// Why it was closed. Most legs come to their end, so that takes no memory.
+    pub(crate) fn set_closing(&mut self, closing: Closing) {
+        if closing != self.rare().closing {
+            self.rare_mut().closing = closing;
+        }
     }
 
     /// As [`rare`](Self::rare), to join a fact.

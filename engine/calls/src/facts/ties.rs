@@ -67,10 +67,12 @@ impl Tie {
 }
 
 /// The ties of one leg: a set that any order of its INVITEs gives.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Ties {
+#[derive(Clone, Debug)]
+pub(crate) enum Ties {
+    /// In place, or none if its bits are 0.
+    One(Tie),
     /// Just as many as there are: they take memory for as long as the leg is open.
-    keys: Box<[Tie]>,
+    Many(Box<[Tie]>),
 }
 
 /// Ties while an INVITE is read.
@@ -85,9 +87,27 @@ impl Reading {
     }
 }
 
+impl Default for Ties {
+    fn default() -> Self {
+        Self::One(Tie(0))
+    }
+}
+
 impl Ties {
     pub(crate) const fn keys(&self) -> &[Tie] {
-        &self.keys
+        match self {
+            Self::One(Tie(0)) => &[],
+            Self::One(tie) => std::slice::from_ref(tie),
+            Self::Many(ties) => ties,
+        }
+    }
+
+    fn of(ties: &[Tie]) -> Self {
+        match ties {
+            [] => Self::default(),
+            [tie] if tie.0 != 0 => Self::One(*tie),
+            _ => Self::Many(Box::from(ties)),
+        }
     }
 
     /// Reads an initial INVITE.
@@ -98,11 +118,11 @@ impl Ties {
         segment: Segment,
         context: &Context<'_>,
     ) {
-        let mut found = Reading(self.keys.iter().copied().collect());
+        let mut found = Reading(self.keys().iter().copied().collect());
         found.read(invite, offer, segment, context);
         // The greatest give way where there are too many, so as many as before may be others.
-        if *found.0 != *self.keys {
-            self.keys = Box::from(found.0.as_slice());
+        if *found.0 != *self.keys() {
+            *self = Self::of(&found.0);
         }
     }
 }
@@ -227,6 +247,16 @@ mod tests {
         ] {
             assert_eq!(is_nowhere(address.as_bytes()), is, "{address}");
         }
+    }
+
+    /// Catches ties lost or made up between none, one and several, one of the bits that stand for none among them.
+    #[test]
+    fn as_many_as_there_are() {
+        for ties in [&[][..], &[7], &[0], &[0, 7], &[7, 8, 9]] {
+            let ties: Vec<Tie> = ties.iter().map(|bits| Tie(*bits)).collect();
+            assert_eq!(Ties::of(&ties).keys(), ties);
+        }
+        assert!(size_of::<Ties>() <= 16);
     }
 
     /// Catches kinds that are mixed up.

@@ -107,7 +107,7 @@ impl Learner {
 
     /// A caller of whom only the phone itself has said who it is.
     fn caller(&mut self, leg: &mut LegFacts) {
-        let claimed = leg.caller.source.map(|(source, _)| source);
+        let claimed = leg.claim.source.map(|(source, _)| source);
         if !matches!(claimed, None | Some(ClaimSource::From | ClaimSource::Preferred)) {
             return;
         }
@@ -129,7 +129,7 @@ impl Learner {
             Owner::Is(identity) => leg.caller.identity = Some(identity),
         }
         self.counters.callers += 1;
-        leg.caller.source = Some((ClaimSource::Registered, Segment::Go.rank()));
+        leg.claim.source = Some((ClaimSource::Registered, Segment::Go.rank()));
     }
 }
 

@@ -114,7 +114,7 @@ impl Groups {
 pub(crate) fn group(legs: &[&Sketch], timers: &Timers) -> Groups {
     let mut groups = Groups {
         parent: (0..legs.len()).collect(),
-        roles: legs.iter().map(|leg| leg.roles).collect(),
+        roles: legs.iter().map(|leg| leg.roles()).collect(),
         takeovers: takeovers(legs),
         joins: Vec::new(),
     };
@@ -139,11 +139,11 @@ pub(crate) fn group(legs: &[&Sketch], timers: &Timers) -> Groups {
 fn takeovers(legs: &[&Sketch]) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     for (at, leg) in legs.iter().enumerate() {
-        let Some(keys) = &leg.takes_over else { continue };
+        let keys = leg.takes_over();
         let taken = legs
             .iter()
             .enumerate()
-            .find(|(other, taken)| *other != at && keys.contains(&taken.key));
+            .find(|(other, taken)| *other != at && keys.contains(&taken.dialog));
         found.extend(taken.map(|(taken, _)| (at, taken)));
     }
     found
@@ -151,7 +151,7 @@ fn takeovers(legs: &[&Sketch]) -> Vec<(usize, usize)> {
 
 /// Legs that ask for somebody else's call belong to that call by K4 or D49 alone.
 fn is_apart(leg: &Sketch) -> bool {
-    leg.takes_over.is_some() || leg.is_pickup
+    !leg.takes_over().is_empty() || leg.is_pickup()
 }
 
 /// K2, K3, K5.
@@ -248,7 +248,7 @@ const fn permits(by: Evidence, a: Roles, b: Roles) -> bool {
 /// §4.4: `leg` has no origin and names, above itself, a target of `other`: after that target's branch (in
 /// sequence) or beside it (in parallel).
 fn naming(leg: &Sketch, other: &Sketch, timers: &Timers) -> Option<i64> {
-    if leg.roles.has_origin() || !leg.is_same_caller(other) || !follows(leg, other, timers) {
+    if leg.roles().has_origin() || !leg.is_same_caller(other) || !follows(leg, other, timers) {
         return None;
     }
     let named = |target: &u64| leg.named().contains(target);
@@ -293,7 +293,7 @@ fn same_sdp(leg: &Sketch, other: &Sketch, _: &Timers) -> Option<i64> {
 
 /// K7: `leg` is the caller's side and `other` the called one's.
 fn heuristic(leg: &Sketch, other: &Sketch, timers: &Timers) -> Option<i64> {
-    let fits = leg.roles.complement(other.roles)
+    let fits = leg.roles().complement(other.roles())
         && leg.is_same_caller(other)
         && leg
             .callees()
@@ -302,7 +302,7 @@ fn heuristic(leg: &Sketch, other: &Sketch, timers: &Timers) -> Option<i64> {
         && !differ_in_session(leg, other);
     let after_us = other.start - leg.start;
     // Of a partial leg the start is unknown (§4.2 rule 2).
-    let in_time = if leg.is_partial || other.is_partial {
+    let in_time = if leg.is_partial() || other.is_partial() {
         leg.overlaps(other, 0)
     } else {
         (-micros(timers.reorder_ms)..=micros(timers.leg_ms)).contains(&after_us)
@@ -319,7 +319,7 @@ fn differ_in_session(leg: &Sketch, other: &Sketch) -> bool {
 
 /// §4.4, last sentence: no INVITE of `leg` was captured, and its To is a target of `other`.
 fn partial(leg: &Sketch, other: &Sketch, _: &Timers) -> Option<i64> {
-    let fits = leg.is_partial
+    let fits = leg.is_partial()
         && leg.is_same_caller(other)
         && leg.to().is_some_and(|to| other.targets().contains(&to))
         && leg.overlaps(other, 0);

@@ -1,16 +1,16 @@
 //! Legs by their keys: which have one in common.
 //!
-//! Nearly every key is one leg's alone, and all of them change with every leg. So a key takes 12 octets, and only what
-//! several legs share has a list.
+//! Nearly every key is one leg's alone or that of two, and all of them change with every leg. So they stand in a map that has an entry for
+//! each leg under each of its keys, and only what many legs share has a list.
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 use ringtap_record::Time;
+use smallvec::SmallVec;
 
-use super::registry::Slot;
+use super::blocks::Slot;
+use super::multimap::{Multimap, NUMBERS, Run};
 
-/// What legs are found by: a hash of a tie, of caller and called, of a dialog. Two that meet by chance only
-/// cost a look.
+/// What legs are found by: a hash of a tie, of caller and called, of a dialog. The index keeps 38 bits of it, so a leg of another key may
+/// stand among those of this one: who looks for kin compares keys.
 pub(super) type Key = u64;
 
 /// A leg's place in a list.
@@ -19,190 +19,196 @@ pub(super) type Place = (Time, Slot);
 /// Legs that a list holds; what comes then is not found by that key any more. A list is kept in order, which costs by its length.
 pub(super) const LIST_MAX: usize = 4096;
 
-/// Legs with one key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Legs under one key that do without a list.
+const FEW: usize = 8;
+
+/// Legs with one key, ordered by start.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Legs<'i> {
-    One(Slot),
-    /// Two at least, ordered by start.
+    Few(SmallVec<[Place; 2]>),
     Many(&'i [Place]),
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Who {
-    One(Slot),
-    /// The list's number.
-    Many(u32),
-}
+impl std::ops::Deref for Legs<'_> {
+    type Target = [Place];
 
-/// What stands in the table. There are several of each leg for as long as it is known, so it is packed.
-#[derive(Clone, Copy, Debug)]
-struct Keyed {
-    /// As octets, which may stand anywhere.
-    key: [u8; 8],
-    /// A slot, or [`LISTED`] and a list's number.
-    who: u32,
-}
-
-const _: () = assert!(size_of::<Keyed>() <= 12);
-
-/// Slots beyond are never given: the memory for as many legs is nowhere.
-const LISTED: u32 = 1 << 31;
-
-impl Keyed {
-    fn new(key: Key, who: Who) -> Self {
-        let mut keyed = Self {
-            key: key.to_ne_bytes(),
-            who: 0,
-        };
-        keyed.set(who);
-        keyed
-    }
-
-    const fn key(&self) -> Key {
-        Key::from_ne_bytes(self.key)
-    }
-
-    const fn who(&self) -> Who {
-        if self.who & LISTED == 0 {
-            Who::One(self.who)
-        } else {
-            Who::Many(self.who & !LISTED)
+    fn deref(&self) -> &[Place] {
+        match self {
+            Self::Few(few) => few,
+            Self::Many(many) => many,
         }
     }
-
-    const fn set(&mut self, who: Who) {
-        self.who = match who {
-            Who::One(slot) => slot & !LISTED,
-            Who::Many(list) => list | LISTED,
-        };
-    }
 }
+
+/// In the map: a list's number instead of a slot. Slots beyond are never given: the memory for as many legs is nowhere.
+const LISTED: u32 = 1 << 31;
+
+const _: () = assert!(NUMBERS > LISTED);
 
 /// The index.
 #[derive(Debug)]
 pub(super) struct Index {
-    keyed: HashTable<Keyed>,
+    map: Multimap,
     lists: Vec<Vec<Place>>,
     free: Vec<u32>,
 }
 
 impl Index {
-    /// Place for so many keys is set aside.
-    pub(super) fn new(keys: usize) -> Self {
+    pub(super) fn new() -> Self {
         Self {
-            keyed: HashTable::with_capacity(keys),
+            map: Multimap::new(),
             lists: Vec::new(),
             free: Vec::new(),
         }
     }
 
     pub(super) fn clear(&mut self) {
-        self.keyed.clear();
+        self.map.clear();
         self.lists.clear();
         self.free.clear();
     }
 
-    /// The legs with this key.
-    pub(super) fn legs(&self, key: Key) -> Option<Legs<'_>> {
-        let keyed = self.keyed.find(key, |keyed| keyed.key() == key)?;
-        Some(match keyed.who() {
-            Who::One(slot) => Legs::One(slot),
-            Who::Many(list) => Legs::Many(self.list(list)?),
-        })
-    }
-
-    fn list(&self, number: u32) -> Option<&[Place]> {
-        let list = self.lists.get(usize::try_from(number).ok()?)?;
-        Some(list)
-    }
-
-    /// Adds a leg, once. False if there is no room for it. `start` tells when another began.
-    pub(super) fn add(&mut self, key: Key, place: Place, start: impl Fn(Slot) -> Time) -> bool {
-        let entry = self
-            .keyed
-            .entry(key, |keyed| keyed.key() == key, |keyed| keyed.key());
-        match entry {
-            Entry::Vacant(vacant) => {
-                vacant.insert(Keyed::new(key, Who::One(place.1)));
-                true
-            }
-            Entry::Occupied(mut occupied) => match occupied.get().who() {
-                Who::One(slot) if slot == place.1 => true,
-                Who::One(slot) => {
-                    let mut both = [(start(slot), slot), place];
-                    both.sort_unstable();
-                    let number = self.free.pop().unwrap_or_else(|| {
-                        self.lists.push(Vec::new());
-                        u32::try_from(self.lists.len() - 1).unwrap_or(u32::MAX)
-                    });
-                    if let Some(list) = usize::try_from(number).ok().and_then(|at| self.lists.get_mut(at)) {
-                        list.extend(both);
-                    }
-                    occupied.get_mut().set(Who::Many(number));
-                    true
-                }
-                Who::Many(number) => {
-                    let list = usize::try_from(number).ok().and_then(|at| self.lists.get_mut(at));
-                    list.is_some_and(|list| insert(list, place))
-                }
-            },
+    /// The legs with this key. `start` tells when one began.
+    pub(super) fn legs(&self, key: Key, start: impl Fn(Slot) -> Time) -> Legs<'_> {
+        let run = self.map.find(key);
+        match self.listed(&run).and_then(list_at).map(|at| self.lists.get(at)) {
+            Some(list) => Legs::Many(list.map_or(&[], Vec::as_slice)),
+            None => Legs::Few(self.few(&run, start)),
         }
+    }
+
+    /// No leg stands under this key, nor under another of the same bits.
+    pub(super) fn is_free(&self, key: Key) -> bool {
+        self.map.cells(&self.map.find(key)).is_empty()
+    }
+
+    /// The slots of the legs with this key; of many the latest first.
+    pub(super) fn slots(&self, key: Key) -> impl Iterator<Item = Slot> {
+        let run = self.map.find(key);
+        let list = self
+            .listed(&run)
+            .and_then(list_at)
+            .and_then(|at| self.lists.get(at));
+        let few = self.map.cells(&run).iter().map(|cell| cell.number());
+        let few = few.filter(|number| number & LISTED == 0);
+        few.chain(list.into_iter().flatten().rev().map(|(_, slot)| *slot))
+    }
+
+    fn few(&self, run: &Run, start: impl Fn(Slot) -> Time) -> SmallVec<[Place; 2]> {
+        let mut few = SmallVec::new();
+        for cell in self.map.cells(run) {
+            few.push((start(cell.number()), cell.number()));
+        }
+        few.sort_unstable();
+        few
+    }
+
+    /// The list that stands for a run, as it stands in the map.
+    fn listed(&self, run: &Run) -> Option<u32> {
+        let first = self.map.cells(run).first();
+        first
+            .map(|cell| cell.number())
+            .filter(|number| number & LISTED != 0)
+    }
+
+    /// Adds a leg, once. False if `most` stand there already. `start` tells when another began.
+    pub(super) fn add(&mut self, key: Key, place: Place, most: usize, start: impl Fn(Slot) -> Time) -> bool {
+        if self.map.push_first(key, place.1) {
+            return true;
+        }
+        let run = self.map.find(key);
+        if let Some(at) = self.listed(&run).and_then(list_at) {
+            return self
+                .lists
+                .get_mut(at)
+                .is_some_and(|list| insert(list, place, most));
+        }
+        let few = self.map.cells(&run);
+        if few.iter().any(|cell| cell.number() == place.1) {
+            return true;
+        }
+        if few.len() < FEW {
+            self.map.push(&run, place.1);
+            return true;
+        }
+        let mut list = self.few(&run, start).into_vec();
+        let is_in = insert(&mut list, place, most);
+        let number = self.keep(list);
+        self.map.replace(&run, number);
+        is_in
+    }
+
+    /// Gives a list its number.
+    fn keep(&mut self, list: Vec<Place>) -> u32 {
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.lists.push(Vec::new());
+            u32::try_from(self.lists.len() - 1).unwrap_or(u32::MAX) | LISTED
+        });
+        if let Some(place) = list_at(number).and_then(|at| self.lists.get_mut(at)) {
+            *place = list;
+        }
+        number
     }
 
     /// Takes a leg out, if it is there.
     pub(super) fn remove(&mut self, key: Key, place: Place) {
-        let Ok(mut occupied) = self.keyed.find_entry(key, |keyed| keyed.key() == key) else {
+        let run = self.map.find(key);
+        let Some(number) = self.listed(&run) else {
+            let mut few = self.map.cells(&run).iter();
+            if let Some(at) = few.position(|cell| cell.number() == place.1) {
+                self.map.remove(&run, at);
+            }
             return;
         };
-        match occupied.get().who() {
-            Who::One(slot) => {
-                if slot == place.1 {
-                    occupied.remove();
-                }
-            }
-            Who::Many(number) => {
-                let list = usize::try_from(number).ok().and_then(|at| self.lists.get_mut(at));
-                let Some(list) = list else { return };
-                if let Ok(at) = list.binary_search(&place) {
-                    list.remove(at);
-                }
-                if let [(_, last)] = list.as_slice() {
-                    occupied.get_mut().set(Who::One(*last));
-                    // A crowd's list is given back.
-                    *list = Vec::new();
-                    self.free.push(number);
-                }
-            }
+        let Some(list) = list_at(number).and_then(|at| self.lists.get_mut(at)) else {
+            return;
+        };
+        if let Ok(at) = list.binary_search(&place) {
+            list.remove(at);
+        }
+        if list.len() < FEW / 2 {
+            let list = std::mem::take(list);
+            self.free.push(number);
+            self.dissolve(key, &list);
+        } else if list.len() < list.capacity() / 4 {
+            list.shrink_to(list.capacity() / 2);
+        }
+    }
+
+    /// Has legs stand in the map again whose list is gone.
+    fn dissolve(&mut self, key: Key, list: &[Place]) {
+        let Some(((_, first), others)) = list.split_first() else {
+            return;
+        };
+        self.map.replace(&self.map.find(key), *first);
+        for (_, slot) in others {
+            self.map.push(&self.map.find(key), *slot);
         }
     }
 
     /// Takes a leg out that stands under all of these keys, if no other has any of them; else leaves all as it is.
     /// Whether it did.
     pub(super) fn remove_lone(&mut self, keys: &[Key], slot: Slot) -> bool {
-        for (at, key) in keys.iter().enumerate() {
-            let Ok(occupied) = self.keyed.find_entry(*key, |keyed| keyed.key() == *key) else {
-                // The same key again.
-                continue;
-            };
-            if matches!(occupied.get().who(), Who::One(only) if only == slot) {
-                occupied.remove();
-            } else {
-                // It was alone under the keys before this one.
-                for key in keys.get(..at).unwrap_or_default() {
-                    self.add(*key, (Time::MIN, slot), |_| Time::MIN);
-                }
-                return false;
-            }
+        // The same key again finds nothing.
+        let kept = keys.iter().position(|key| !self.map.remove_only(*key, slot));
+        // It was alone under the keys before that one.
+        for key in keys.iter().take(kept.unwrap_or(0)) {
+            self.map.push_first(*key, slot);
         }
-        true
+        kept.is_none()
     }
 }
 
+/// Where a list stands whose number is in the map.
+fn list_at(number: u32) -> Option<usize> {
+    usize::try_from(number & !LISTED).ok()
+}
+
 /// False if the list is full.
-fn insert(list: &mut Vec<Place>, place: Place) -> bool {
+fn insert(list: &mut Vec<Place>, place: Place, most: usize) -> bool {
     match list.binary_search(&place) {
         Ok(_) => true,
-        Err(at) if list.len() < LIST_MAX => {
+        Err(at) if list.len() < most => {
             list.insert(at, place);
             true
         }
@@ -216,19 +222,50 @@ mod tests {
 
     use super::*;
 
+    /// Catches a crowd that leaves and whose list keeps the memory, as far as it left or but for two.
+    #[test]
+    fn a_crowd_takes_its_list_along() {
+        let mut index = Index::new();
+        let place = |slot: Slot| (Time::from_micros(i64::from(slot)), slot);
+        let start = |slot| place(slot).0;
+        let many = Slot::try_from(LIST_MAX).unwrap();
+        for slot in 0..many {
+            assert!(index.add(7, place(slot), LIST_MAX, start));
+        }
+        for slot in (2..many).rev() {
+            index.remove(7, place(slot));
+            let left = usize::try_from(slot).unwrap();
+            let room: usize = index.lists.iter().map(Vec::capacity).sum();
+            assert!(room <= 4 * left, "room for {room} of {left}");
+        }
+        assert_eq!((index.lists.len(), index.free.len()), (1, 1));
+        assert_eq!(index.lists[0].capacity(), 0);
+        assert_eq!(
+            index.legs(7, start),
+            Legs::Few(SmallVec::from_slice(&[place(0), place(1)]))
+        );
+        // The next crowd has that list's number.
+        for slot in 0..many {
+            assert!(index.add(8, place(slot), LIST_MAX, start));
+        }
+        assert_eq!((index.lists.len(), index.legs(8, start).len()), (1, LIST_MAX));
+        assert_eq!(index.legs(7, start).len(), 2);
+    }
+
     /// Catches legs that are lost, found twice, out of order or under another's key, and a lone one that is not told from others, by comparison
     /// with plain lists.
     #[test]
     fn as_plain_lists() {
         let mut random = fastrand::Rng::with_seed(3);
+        let mut is_listed = false;
         for _ in 0..50 {
-            let (mut index, mut lists) = (Index::new(0), BTreeMap::<Key, Vec<Place>>::new());
+            let (mut index, mut lists) = (Index::new(), BTreeMap::<Key, Vec<Place>>::new());
             // A leg has its start for good, and three keys of its own choice among few or among many.
-            let mut legs: Vec<Option<[Key; 3]>> = vec![None; 12];
+            let mut legs: Vec<Option<[Key; 3]>> = vec![None; 24];
             let keys = random.u64(1..40);
             let start = |slot: Slot| Time::from_micros(i64::from(slot % 5));
             for _ in 0..400 {
-                let slot = random.u32(0..12);
+                let slot = random.u32(0..24);
                 let place = (start(slot), slot);
                 let at = usize::try_from(slot).unwrap();
                 let Some(own) = legs[at] else {
@@ -239,7 +276,7 @@ mod tests {
                     });
                     legs[at] = Some(own);
                     for key in own {
-                        assert!(index.add(key, place, start));
+                        assert!(index.add(key, place, LIST_MAX, start));
                         let list = lists.entry(key).or_default();
                         list.retain(|other| *other != place);
                         list.push(place);
@@ -261,14 +298,16 @@ mod tests {
                     .values_mut()
                     .for_each(|list| list.retain(|other| *other != place));
                 for (key, list) in &lists {
-                    let expected = match list.as_slice() {
-                        [] => None,
-                        [(_, slot)] => Some(Legs::One(*slot)),
-                        several => Some(Legs::Many(several)),
-                    };
-                    assert_eq!(index.legs(*key), expected);
+                    assert_eq!(&*index.legs(*key, start), list.as_slice());
+                    let mut slots: Vec<Slot> = index.slots(*key).collect();
+                    slots.sort_unstable();
+                    let mut expected: Vec<Slot> = list.iter().map(|(_, slot)| *slot).collect();
+                    expected.sort_unstable();
+                    assert_eq!(slots, expected);
+                    is_listed |= matches!(index.legs(*key, start), Legs::Many(_));
                 }
             }
         }
+        assert!(is_listed, "no list");
     }
 }

@@ -10,14 +10,18 @@
 //! | `shape` | whether a sketch is still right when its leg closes |
 //! | `registry` | the legs known, and how they are found |
 //! | `index` | legs by key |
+//! | `multimap` | what the index stands in: some three entries of every open leg |
+//! | `blocks` | where what is known of a leg stands |
 //! | `group` | which legs of a neighbourhood are one call: K1 to K7, §4.1a, §4.4 |
 //! | `pickup` | which call a feature code picked up: D49 |
 //! | `hashed` | maps by keyed hashes |
 //! | `past` | calls judged lately: late proofs, and the second net of §4.5 |
 
+mod blocks;
 pub(crate) mod group;
 mod hashed;
 mod index;
+mod multimap;
 mod past;
 mod pickup;
 mod registry;
@@ -41,7 +45,7 @@ use group::{Evidence, Groups, Join, group};
 use past::Past;
 use pickup::Pickups;
 use registry::{Registry, Slot};
-pub use sketch::{OpenLeg, Sketch};
+pub use sketch::Sketch;
 
 /// One attempt of one caller to reach somebody: all its legs.
 #[derive(Clone, Debug, Default)]
@@ -94,8 +98,8 @@ pub(crate) struct Takeover {
 impl Takeover {
     /// Who took it, unless that is withheld.
     pub(crate) fn picker(&self) -> Option<&Identity> {
-        let caller = &self.leg.caller;
-        caller.identity.as_ref().filter(|_| !caller.is_withheld())
+        let caller = self.leg.caller.identity.as_ref();
+        caller.filter(|_| !self.leg.is_withheld())
     }
 }
 
@@ -156,7 +160,7 @@ impl Settler {
         Self {
             learner: Learner::default(),
             keys: table.keys(),
-            registry: Registry::new(table.legs_max()),
+            registry: Registry::new(),
             pickups: Pickups::default(),
             past: Past::default(),
             gaps: Gaps::default(),
@@ -231,7 +235,7 @@ impl Settler {
     fn weigh_all(&mut self, mut slots: Vec<Slot>, rules: &Rules, records: &mut Vec<Judged>) {
         slots.sort_by_key(|slot| {
             let entry = self.registry.entry(*slot);
-            !entry.is_some_and(|entry| entry.sketch.is_pickup)
+            !entry.is_some_and(|entry| entry.sketch.is_pickup())
         });
         for slot in slots {
             self.weigh(slot, rules, records);
@@ -309,7 +313,7 @@ impl Settler {
         }
         let sketches: Vec<&Sketch> = neighbours
             .iter()
-            .filter_map(|slot| Some(&*self.registry.entry(*slot)?.sketch))
+            .filter_map(|slot| Some(&self.registry.entry(*slot)?.sketch))
             .collect();
         let groups = group(&sketches, &rules.timers);
         let Some(own) = neighbours.iter().position(|other| *other == slot) else {
@@ -347,7 +351,7 @@ impl Settler {
         let is_code = group.legs.iter().any(|slot| {
             self.registry
                 .entry(*slot)
-                .is_some_and(|entry| entry.sketch.is_pickup)
+                .is_some_and(|entry| entry.sketch.is_pickup())
         });
         if (is_code || self.pickups.may_matter(open_codes))
             && let Some(call) = group.call(|slot| self.registry.entry(slot)?.facts.clone())
@@ -408,7 +412,7 @@ impl Settler {
         orphans
     }
 
-    fn judge(&mut self, mut call: Call, sketches: &[OpenLeg], rules: &Rules, records: &mut Vec<Judged>) {
+    fn judge(&mut self, mut call: Call, sketches: &[Sketch], rules: &Rules, records: &mut Vec<Judged>) {
         let heuristic = call.joins.iter().filter(|join| join.by == Evidence::Heuristic);
         self.counters.heuristic_joins += u64::try_from(heuristic.count()).unwrap_or(0);
         self.counters.joined += u64::from(call.legs.len() > 1);

@@ -10,7 +10,7 @@ use ringtap_record::{CallRecord, Time};
 use smallvec::SmallVec;
 
 use super::hashed::HashedMap;
-use super::sketch::{OpenLeg, Roles};
+use super::sketch::{Roles, Sketch};
 use crate::facts::ties::{Tie, TieKind};
 use crate::hash::HashKey;
 use crate::rules::Rules;
@@ -51,7 +51,7 @@ impl Past {
     /// record's, and stay so.
     pub(super) fn swallow(
         &self,
-        legs: &[OpenLeg],
+        legs: &[Sketch],
         judged: &mut Judged,
         prints: &mut Prints,
         rules: &Rules,
@@ -88,7 +88,7 @@ impl Past {
     }
 
     /// Whether an answered call hangs together with one of which somebody was told (§4.5, 4).
-    pub(super) fn contradicts(&self, legs: &[OpenLeg], record: &CallRecord) -> bool {
+    pub(super) fn contradicts(&self, legs: &[Sketch], record: &CallRecord) -> bool {
         let answered = !record.targets.is_empty() && !record.targets.iter().any(|t| t.outcome.is_missed());
         answered
             && legs
@@ -100,7 +100,7 @@ impl Past {
     }
 
     /// Remembers a call of which `prints` tell who missed it.
-    pub(super) fn remember(&mut self, legs: &[OpenLeg], record: &CallRecord, prints: &Prints) {
+    pub(super) fn remember(&mut self, legs: &[Sketch], record: &CallRecord, prints: &Prints) {
         let number = self.dropped + u64::try_from(self.calls.len()).unwrap_or(0);
         let missed: SmallVec<[u64; 2]> = prints.iter().flatten().copied().collect();
         if missed.is_empty() {
@@ -162,7 +162,7 @@ impl Past {
 }
 
 /// Both have a Session-ID, and none in common.
-fn differ_in_session(told: &[Tie], legs: &[OpenLeg]) -> bool {
+fn differ_in_session(told: &[Tie], legs: &[Sketch]) -> bool {
     let is_session = |tie: &Tie| tie.kind() == TieKind::Session;
     let mut own = legs
         .iter()
@@ -171,23 +171,23 @@ fn differ_in_session(told: &[Tie], legs: &[OpenLeg]) -> bool {
     own.peek().is_some() && told.iter().any(is_session) && !own.any(|tie| told.contains(&tie))
 }
 
-fn roles_of(legs: &[OpenLeg]) -> Roles {
+fn roles_of(legs: &[Sketch]) -> Roles {
     legs.iter()
-        .fold(Roles::default(), |roles, leg| roles.union(leg.roles))
+        .fold(Roles::default(), |roles, leg| roles.union(leg.roles()))
 }
 
-fn start_of(legs: &[OpenLeg]) -> Time {
+fn start_of(legs: &[Sketch]) -> Time {
     legs.iter().map(|leg| leg.start).min().unwrap_or_default()
 }
 
-fn caller_of(legs: &[OpenLeg]) -> Option<u64> {
-    let anonymous = legs.iter().find(|leg| leg.is_anonymous);
+fn caller_of(legs: &[Sketch]) -> Option<u64> {
+    let anonymous = legs.iter().find(|leg| leg.is_anonymous());
     let leg = anonymous.or_else(|| legs.iter().find(|leg| leg.caller != 0))?;
     leg.callers().last()
 }
 
 /// The fingerprints of a record's targets.
-pub(super) fn prints(legs: &[OpenLeg], record: &CallRecord, keys: &HashKey) -> Prints {
+pub(super) fn prints(legs: &[Sketch], record: &CallRecord, keys: &HashKey) -> Prints {
     // All who withhold their number are one here: some legs do not show it at all.
     let caller = caller_of(legs);
     let mut prints = Prints::new();

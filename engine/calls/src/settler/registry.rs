@@ -6,16 +6,17 @@
 use std::collections::HashSet;
 use std::hash::BuildHasherDefault;
 
-use hashbrown::HashTable;
 use ringtap_record::Time;
 use smallvec::SmallVec;
 
+use super::blocks::Blocks;
+pub(super) use super::blocks::Slot;
 use super::hashed::{Hashed, HashedMap};
-use super::index::{Index, Key, Legs};
-use super::sketch::{OpenLeg, Sketch, short_name};
-use crate::facts::ClosedLeg;
+use super::index::{Index, Key, LIST_MAX, Legs};
+use super::sketch::{Sketch, short_name};
 use crate::facts::ties::Tie;
-use crate::hash::{HashKey, LegKey};
+use crate::facts::{Closed, ClosedLeg};
+use crate::hash::HashKey;
 use crate::rules::Rules;
 
 /// Legs looked at together. The largest group the corpus knows has five; a group of forty phones behind
@@ -34,28 +35,23 @@ const NEIGHBOURS_OF_CROWD_MAX: usize = 32;
 const ORIGIN_AFTER: usize = 1024;
 /// Legs that waited for the one that closes, and are weighed with it: a queue's agents.
 const WAITED_MAX: usize = 1024;
-/// Keys of a leg for which place is set aside: who called whom, and its dialog. How many ties there are depends on the network.
-const KEYS: usize = 2;
 /// A tie that so many legs have at once is a constant and identifies nothing (K2, degenerate values).
 const TIE_LEGS_MAX: usize = 64;
-
-/// A leg's place in the registry.
-pub(super) type Slot = u32;
 
 /// A leg that is known.
 #[derive(Debug)]
 pub(super) struct Entry {
-    pub(super) sketch: OpenLeg,
+    pub(super) sketch: Sketch,
     /// The whole leg, once it is closed.
     pub(super) facts: Option<ClosedLeg>,
 }
 
-const _: () = assert!(size_of::<Option<Entry>>() <= 16);
+const _: () = assert!(size_of::<Option<Entry>>() <= 80);
 
 /// A leg that was known.
 #[derive(Debug)]
 pub(super) struct Gone {
-    pub(super) sketch: OpenLeg,
+    pub(super) sketch: Sketch,
     pub(super) facts: Option<ClosedLeg>,
     /// Closed legs that waited for it, if it was open.
     pub(super) waiters: Vec<Slot>,
@@ -64,7 +60,12 @@ pub(super) struct Gone {
 impl Entry {
     /// An open leg that asks for a colleague's call (D49).
     const fn is_open_code(&self) -> bool {
-        self.sketch.is_pickup && self.facts.is_none()
+        self.sketch.is_pickup() && self.facts.is_none()
+    }
+
+    /// It takes a dialog over (K4).
+    fn is_taker(&self) -> bool {
+        !self.sketch.takes_over().is_empty()
     }
 
     /// The leg is closed, and its sketch is one of the time before: it lacks the ends.
@@ -75,11 +76,11 @@ impl Entry {
 
 #[derive(Debug)]
 pub(super) struct Registry {
-    entries: Entries,
-    free: Vec<Slot>,
+    entries: Blocks<Entry>,
     /// Open legs of pickup codes.
     open_codes: usize,
-    by_id: HashTable<Slot>,
+    /// Legs that take a dialog over (K4). Nearly always there is none: then nobody has to be asked for.
+    takers: usize,
     /// Legs by key.
     index: Index,
     /// Closed legs that wait for an open one, by that. Most legs are never waited for.
@@ -88,22 +89,9 @@ pub(super) struct Registry {
     left_out: HashSet<u64, BuildHasherDefault<Hashed>>,
 }
 
-#[derive(Debug, Default)]
-struct Entries(Vec<Option<Entry>>);
-
-impl Entries {
-    fn get(&self, slot: Slot) -> Option<&Entry> {
-        self.0.get(usize::try_from(slot).ok()?)?.as_ref()
-    }
-
-    fn place(&mut self, slot: Slot) -> Option<&mut Option<Entry>> {
-        self.0.get_mut(usize::try_from(slot).ok()?)
-    }
-
-    /// When the leg in this slot began.
-    fn start(&self, slot: Slot) -> Time {
-        self.get(slot).map_or(Time::MAX, |entry| entry.sketch.start)
-    }
+/// When the leg in this slot began.
+fn start(entries: &Blocks<Entry>, slot: Slot) -> Time {
+    entries.get(slot).map_or(Time::MAX, |entry| entry.sketch.start)
 }
 
 /// A slot as a key of [`HashedMap`]: its bits, spread over all 64.
@@ -111,20 +99,13 @@ const fn spread(slot: Slot) -> u64 {
     (slot as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
-/// Legs for which place is set aside at the start, at most: some 9 MiB.
-const SET_ASIDE_MAX: usize = 1 << 17;
-
 impl Registry {
-    /// Place for so many legs is set aside, up to what costs little where few come: what grows by doubling keeps everybody waiting while
-    /// it moves.
-    pub(super) fn new(legs: usize) -> Self {
-        let legs = legs.min(SET_ASIDE_MAX);
+    pub(super) fn new() -> Self {
         Self {
-            entries: Entries(Vec::with_capacity(legs)),
-            free: Vec::new(),
+            entries: Blocks::new(),
             open_codes: 0,
-            by_id: HashTable::with_capacity(legs),
-            index: Index::new(legs.saturating_mul(KEYS)),
+            takers: 0,
+            index: Index::new(),
             waiters: HashedMap::default(),
             left_out: HashSet::default(),
         }
@@ -132,17 +113,15 @@ impl Registry {
 
     /// Forgets all legs.
     pub(super) fn clear(&mut self) {
-        self.entries.0.clear();
-        self.free.clear();
-        self.open_codes = 0;
-        self.by_id.clear();
+        self.entries.clear();
+        (self.open_codes, self.takers) = (0, 0);
         self.index.clear();
         self.waiters.clear();
         self.left_out.clear();
     }
 
     pub(super) fn len(&self) -> usize {
-        self.entries.0.len() - self.free.len()
+        self.entries.len()
     }
 
     /// Open legs that ask for a colleague's call (D49).
@@ -159,13 +138,14 @@ impl Registry {
     }
 
     /// Learns of an open leg, or of what is new of it.
-    pub(super) fn note(&mut self, sketch: OpenLeg) {
+    pub(super) fn note(&mut self, sketch: Sketch) {
         self.put(sketch, None);
     }
 
     /// Takes a closed leg in.
-    pub(super) fn close(&mut self, facts: ClosedLeg, keys: &HashKey, rules: &Rules) -> Slot {
-        if let Some(slot) = self.slot_of(id(facts.key, short_name(&facts.name)))
+    pub(super) fn close(&mut self, closed: Closed, keys: &HashKey, rules: &Rules) -> Slot {
+        let Closed { dialog, leg: facts } = closed;
+        if let Some(slot) = self.slot_of(dialog, short_name(&facts.name))
             && !self.left_out.contains(&spread(slot))
             && let Some(entry) = self.entry_mut(slot)
             && entry.facts.is_none()
@@ -174,14 +154,14 @@ impl Registry {
             debug_assert!(
                 entry
                     .sketch
-                    .is_same_but_for_ends(&Sketch::of(&facts, keys, rules, false))
+                    .is_same_but_for_ends(&Sketch::of(&facts, dialog, keys, rules, false))
             );
             let was_open_code = entry.is_open_code();
             entry.facts = Some(facts);
             self.open_codes -= usize::from(was_open_code);
             return slot;
         }
-        let sketch = Box::new(Sketch::of(&facts, keys, rules, false));
+        let sketch = Sketch::of(&facts, dialog, keys, rules, false);
         self.put(sketch, Some(facts))
     }
 
@@ -190,7 +170,7 @@ impl Registry {
         if let Some(entry) = self.entry_mut(slot).filter(|entry| entry.is_rough())
             && let Some(facts) = &entry.facts
         {
-            *entry.sketch = Sketch::of(facts, keys, rules, false);
+            entry.sketch = Sketch::of(facts, entry.sketch.dialog, keys, rules, false);
         }
     }
 
@@ -206,13 +186,16 @@ impl Registry {
         self.waiters.remove(&spread(slot)).unwrap_or_default()
     }
 
-    fn slot_of(&self, id: u64) -> Option<Slot> {
-        let is_it = |slot: &Slot| self.entry(*slot).is_some_and(|entry| id_of(&entry.sketch) == id);
-        self.by_id.find(id, is_it).copied()
+    /// The leg with this name. It stands under its dialog, and with it only those that tried again in it (D90).
+    fn slot_of(&self, dialog: u64, name: u64) -> Option<Slot> {
+        self.index.slots(dialog).find(|slot| {
+            let entry = self.entry(*slot);
+            entry.is_some_and(|entry| entry.sketch.dialog == dialog && entry.sketch.name == name)
+        })
     }
 
-    fn put(&mut self, sketch: OpenLeg, facts: Option<ClosedLeg>) -> Slot {
-        let known = self.slot_of(id_of(&sketch));
+    fn put(&mut self, sketch: Sketch, facts: Option<ClosedLeg>) -> Slot {
+        let known = self.slot_of(sketch.dialog, sketch.name);
         // A leg that was closed and still waits keeps what it knows: the table forgot it meanwhile, and a late
         // frame made it anew.
         if let Some(slot) = known
@@ -236,29 +219,27 @@ impl Registry {
         if let Some(slot) = known {
             self.unlink(slot);
         }
-        let slot = known.or_else(|| self.free.pop()).unwrap_or_else(|| {
-            self.entries.0.push(None);
-            Slot::try_from(self.entries.0.len() - 1).unwrap_or(Slot::MAX)
-        });
+        let slot = known.unwrap_or_else(|| self.entries.give());
         let mut is_left_out = false;
         for key in keys_of(&sketch) {
             let entries = &self.entries;
             let place = (sketch.start, slot);
-            is_left_out |= !self.index.add(key, place, |other| entries.start(other));
+            // By its own dialog it is found however often it tried.
+            let most = if key == sketch.dialog {
+                usize::MAX
+            } else {
+                LIST_MAX
+            };
+            is_left_out |= !self.index.add(key, place, most, |other| start(entries, other));
         }
         if is_left_out {
             self.left_out.insert(spread(slot));
         }
-        let (id, entry) = (id_of(&sketch), Entry { sketch, facts });
+        let entry = Entry { sketch, facts };
         self.open_codes += usize::from(entry.is_open_code());
+        self.takers += usize::from(entry.is_taker());
         if let Some(place) = self.entries.place(slot) {
             *place = Some(entry);
-        }
-        if known.is_none() {
-            let entries = &self.entries;
-            self.by_id.insert_unique(id, slot, |slot| {
-                entries.get(*slot).map_or(0, |entry| id_of(&entry.sketch))
-            });
         }
         slot
     }
@@ -271,13 +252,14 @@ impl Registry {
         }
         self.left_out.remove(&spread(slot));
         self.open_codes -= usize::from(entry.is_open_code());
+        self.takers -= usize::from(entry.is_taker());
         Some(entry)
     }
 
     /// Takes a leg out.
     pub(super) fn remove(&mut self, slot: Slot) -> Option<Gone> {
         let Entry { sketch, facts } = self.unlink(slot)?;
-        self.free_slot(slot, &sketch);
+        self.entries.take_back(slot);
         let waiters = self.take_waiters(slot);
         Some(Gone {
             sketch,
@@ -286,29 +268,24 @@ impl Registry {
         })
     }
 
-    /// Gives the slot of a leg that is in no index any more to another.
-    fn free_slot(&mut self, slot: Slot, of: &Sketch) {
-        if let Ok(known) = self.by_id.find_entry(id_of(of), |other| *other == slot) {
-            known.remove();
-        }
-        self.free.push(slot);
-    }
-
     /// Takes a closed leg out that shares no key with any other, that no other waits for, and that is no pickup code's (D49).
-    pub(super) fn take_lone(&mut self, slot: Slot) -> Option<(OpenLeg, ClosedLeg)> {
+    pub(super) fn take_lone(&mut self, slot: Slot) -> Option<(Sketch, ClosedLeg)> {
         let at = spread(slot);
         let is_wanted = self.waiters.contains_key(&at) || self.left_out.contains(&at);
         let place = self.entries.place(slot)?;
         let entry = place.as_ref()?;
         if is_wanted
             || entry.facts.is_none()
-            || entry.sketch.is_pickup
+            || entry.sketch.is_pickup()
+            || (self.takers > 0 && is_met(&self.index, &entry.sketch))
             || !self.index.remove_lone(&keys_of(&entry.sketch), slot)
         {
             return None;
         }
-        let Entry { sketch, facts } = place.take()?;
-        self.free_slot(slot, &sketch);
+        let entry = place.take()?;
+        self.takers -= usize::from(entry.is_taker());
+        let Entry { sketch, facts } = entry;
+        self.entries.take_back(slot);
         Some((sketch, facts?))
     }
 
@@ -326,17 +303,13 @@ impl Registry {
         while let Some(slot) = found.get(at).copied() {
             at += 1;
             let Some(entry) = self.entry(slot) else { continue };
-            for key in keys_of(&entry.sketch) {
+            for key in keys_asked(&entry.sketch, self.takers > 0) {
                 let asking = (entry.sketch.start, slot);
-                let lone;
-                let list = match self.index.legs(key) {
-                    None => continue,
-                    Some(Legs::One(slot)) => {
-                        lone = [(self.entries.start(slot), slot)];
-                        &lone
-                    }
-                    Some(Legs::Many(list)) => list,
-                };
+                let mut list = self.index.legs(key, |other| start(&self.entries, other));
+                // Who shares but bits of the key is no kin, and counts nowhere.
+                if let Legs::Few(few) = &mut list {
+                    few.retain(|(_, other)| self.has_key(*other, key));
+                }
                 let is_tie = entry.sketch.has_tie(Tie::of_bits(key));
                 if is_tie && list.len() > TIE_LEGS_MAX {
                     continue;
@@ -360,7 +333,7 @@ impl Registry {
                     .map(|place| (true, place))
                     .chain(nearest.map(|place| (false, place)))
                 {
-                    if found.contains(other) {
+                    if found.contains(other) || !self.has_key(*other, key) {
                         continue;
                     }
                     // Without its origin a leg is a call of its own.
@@ -377,31 +350,30 @@ impl Registry {
         (found, is_cut)
     }
 
+    fn has_key(&self, slot: Slot, key: Key) -> bool {
+        self.entry(slot)
+            .is_some_and(|entry| keys_of(&entry.sketch).contains(&key))
+    }
+
     fn is_origin(&self, slot: Slot) -> bool {
         self.entry(slot)
-            .is_some_and(|entry| entry.sketch.roles.has_origin())
+            .is_some_and(|entry| entry.sketch.roles().has_origin())
     }
 
     /// The first sign of the oldest leg known, found by a walk over all.
     pub(super) fn earliest(&self) -> Option<Time> {
-        let entries = self.entries.0.iter().flatten();
-        let starts = entries.map(|entry| match &entry.facts {
+        let entries = self.entries.iter();
+        let starts = entries.map(|(_, entry)| match &entry.facts {
             Some(facts) => facts.first_sign().min(entry.sketch.start),
             None => entry.sketch.start,
         });
         starts.min()
     }
 
-    /// Every leg, the earliest first.
+    /// Every closed leg, the earliest first.
     pub(super) fn closed(&self) -> Vec<Slot> {
-        let mut slots: Vec<(_, Slot)> = self
-            .by_id
-            .iter()
-            .filter_map(|slot| {
-                let entry = self.entry(*slot)?;
-                entry.facts.is_some().then(|| (entry.sketch.order(), *slot))
-            })
-            .collect();
+        let closed = self.entries.iter().filter(|(_, entry)| entry.facts.is_some());
+        let mut slots: Vec<(_, Slot)> = closed.map(|(slot, entry)| (entry.sketch.order(), slot)).collect();
         slots.sort_unstable();
         slots.into_iter().map(|(_, slot)| slot).collect()
     }
@@ -409,39 +381,46 @@ impl Registry {
 
 /// Under which keys a leg is found.
 fn keys_of(sketch: &Sketch) -> SmallVec<[Key; 12]> {
+    keys_asked(sketch, false)
+}
+
+/// Under which keys the kin of a leg is found: those of the leg itself, and `with_takers` whose dialog it takes over and who takes its own over.
+#[inline]
+fn keys_asked(sketch: &Sketch, with_takers: bool) -> SmallVec<[Key; 12]> {
     // By pushes, which cost a fourth of what `extend` does for so few.
     let mut keys = SmallVec::new();
     for tie in sketch.ties() {
         keys.push(tie.bits());
     }
-    keys.push(dialog(sketch.key));
+    keys.push(sketch.dialog);
+    if with_takers {
+        keys.push(takers_key(sketch.dialog));
+    }
     for caller in sketch.callers() {
         // Whom History-Info names is among the called.
         for callee in sketch.callees() {
             keys.push(caller.rotate_left(23) ^ callee);
         }
     }
-    for taken in sketch.takes_over.iter().flat_map(|either| either.iter()) {
-        keys.push(dialog(*taken));
+    for taken in sketch.takes_over() {
+        if with_takers {
+            keys.push(*taken);
+        }
+        keys.push(takers_key(*taken));
     }
     keys
 }
 
-/// What tells a leg from all others: nobody outside can choose it, for the key is a keyed hash.
-const fn id(key: LegKey, name: u64) -> u64 {
-    dialog(key) ^ name
+/// Under which key legs stand that take this dialog over (K4). Anybody may send what does, in any number: so it is not the dialog itself, where a
+/// leg is looked for whenever it is told of.
+const fn takers_key(dialog: u64) -> Key {
+    dialog.rotate_left(1) ^ 0x7461_6b65_6e5f_6279
 }
 
-const fn id_of(sketch: &Sketch) -> u64 {
-    id(sketch.key, sketch.name)
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the low half of a 128-bit hash is a 64-bit hash"
-)]
-const fn dialog(key: LegKey) -> Key {
-    key as u64
+/// Whether there may be a leg that takes this one's dialog over, or whose dialog this one takes.
+fn is_met(index: &Index, sketch: &Sketch) -> bool {
+    !index.is_free(takers_key(sketch.dialog))
+        || sketch.takes_over().iter().any(|taken| !index.is_free(*taken))
 }
 
 #[cfg(test)]
@@ -450,25 +429,28 @@ mod tests {
 
     use super::*;
     use crate::facts::LegFacts;
-    use crate::settler::index::LIST_MAX;
 
     /// A leg of the one caller to the one callee, by its sketch.
-    fn sketch(number: u32, keys: &HashKey, rules: &Rules) -> OpenLeg {
+    fn sketch(number: u32, keys: &HashKey, rules: &Rules) -> Sketch {
         let mut name = [0; 32];
         name[..4].copy_from_slice(&number.to_le_bytes());
-        let leg = LegFacts::new(name, keys.leg(&name, b"1"), Time::from_micros(i64::from(number)));
-        Box::new(Sketch::of(&leg, keys, rules, true).between(1, 2))
+        let leg = LegFacts::new(name, Time::from_micros(i64::from(number)));
+        Sketch::of(&leg, u64::from(number) + 1000, keys, rules, true).between(1, 2)
     }
 
     /// Catches a leg that has closed and goes on looking open to those it is weighed against.
     #[test]
     fn who_closed_tells_of_its_end_when_weighed() {
         let (keys, rules) = (HashKey::random(), Rules::new(&Config::default()));
-        let mut registry = Registry::new(0);
-        let mut leg = LegFacts::new([0; 32], keys.leg(b"a", b"1"), Time::from_micros(1));
+        let mut registry = Registry::new();
+        let mut leg = LegFacts::new([0; 32], Time::from_micros(1));
         leg.has_news = false;
-        registry.note(Box::new(Sketch::of(&leg, &keys, &rules, true)));
-        let slot = registry.close(Box::new(leg), &keys, &rules);
+        registry.note(Sketch::of(&leg, 1, &keys, &rules, true));
+        let closed = Closed {
+            dialog: 1,
+            leg: Box::new(leg),
+        };
+        let slot = registry.close(closed, &keys, &rules);
         assert_eq!(
             registry.entry(slot).unwrap().sketch.until(),
             Time::MAX,
@@ -477,6 +459,7 @@ mod tests {
         registry.refine(slot, &keys, &rules);
         let whole = Sketch::of(
             registry.entry(slot).unwrap().facts.as_ref().unwrap(),
+            1,
             &keys,
             &rules,
             false,
@@ -485,18 +468,122 @@ mod tests {
         assert_eq!(registry.entry(slot).unwrap().sketch.until(), whole.until());
     }
 
+    /// Catches legs that are taken for kin because bits of their keys are equal, and so count where kin is too much.
+    #[test]
+    fn who_shares_but_bits_of_a_key_is_no_neighbour() {
+        let (keys, rules) = (HashKey::random(), Rules::new(&Config::default()));
+        let mut registry = Registry::new();
+        // The inverse of what hashes are spread by: they differ in what is not kept of that.
+        let dialogs = [1_u64, 2].map(|low| {
+            let product = (7777 << 24 | low).wrapping_mul(0xF1DE_83E1_9937_733D);
+            product ^ product >> 32
+        });
+        let slots = dialogs.map(|dialog| {
+            let leg = LegFacts::new(
+                dialog.to_le_bytes().repeat(4).try_into().unwrap(),
+                Time::from_micros(1),
+            );
+            registry.put(Sketch::of(&leg, dialog, &keys, &rules, true), None)
+        });
+        assert_eq!(registry.index.slots(dialogs[0]).count(), 2, "they stand together");
+        for slot in slots {
+            assert_eq!(registry.neighbours(slot, &[]), (vec![slot], false));
+        }
+    }
+
+    /// Catches a leg that is not known any more when it is told of again, because more legs would take its dialog over than a list holds; and
+    /// one that is looked for among all of those.
+    #[test]
+    fn who_is_taken_over_by_a_crowd_is_known() {
+        let (keys, rules) = (HashKey::random(), Rules::new(&Config::default()));
+        let mut registry = Registry::new();
+        let most = u32::try_from(LIST_MAX).unwrap();
+        for number in 0..=most {
+            registry.note(sketch(number, &keys, &rules).taking(7));
+        }
+        assert_eq!(registry.len(), LIST_MAX + 1);
+        let leg = LegFacts::new([1; 32], Time::from_micros(1));
+        let slot = registry.put(Sketch::of(&leg, 7, &keys, &rules, true), None);
+        assert!(registry.index.slots(7).eq([slot]));
+        registry.note(Sketch::of(&leg, 7, &keys, &rules, true));
+        let name = short_name(&leg.name);
+        let leg = Box::new(leg);
+        assert_eq!(registry.close(Closed { dialog: 7, leg }, &keys, &rules), slot);
+        assert_eq!(registry.len(), LIST_MAX + 2);
+        registry.remove(slot).unwrap();
+        assert_eq!(registry.slot_of(7, name), None);
+    }
+
+    /// Catches a leg that is not known any more when it is told of again, because it tried more often than a list holds (D90).
+    #[test]
+    fn who_tries_ever_again_is_known() {
+        let (keys, rules) = (HashKey::random(), Rules::new(&Config::default()));
+        let mut registry = Registry::new();
+        let most = u32::try_from(LIST_MAX).unwrap();
+        let attempt = |number| {
+            let mut sketch = sketch(number, &keys, &rules);
+            sketch.dialog = 7;
+            sketch
+        };
+        let slots: Vec<Slot> = (0..=most)
+            .map(|number| registry.put(attempt(number), None))
+            .collect();
+        assert_eq!(registry.put(attempt(most), None), slots[LIST_MAX]);
+        assert_eq!(registry.len(), LIST_MAX + 1);
+        // It is the latest that is told of.
+        assert_eq!(registry.index.slots(7).next(), slots.last().copied());
+    }
+
+    /// Catches a leg that is taken for one without kin though another takes its dialog over, or though it takes another's, and such as do not
+    /// find each other; whichever of the two was known first.
+    #[test]
+    fn who_is_taken_over_or_takes_is_not_lone() {
+        let (keys, rules) = (HashKey::random(), Rules::new(&Config::default()));
+        for taker_first in [false, true] {
+            let mut registry = Registry::new();
+            let mut close = |dialog: u64, sketch: Sketch| {
+                let leg = LegFacts::new([u8::try_from(dialog).unwrap(); 32], sketch.start);
+                registry.put(sketch, Some(Box::new(leg)))
+            };
+            let own = |dialog| {
+                let mut sketch = sketch(1, &keys, &rules).between(dialog, dialog);
+                sketch.dialog = dialog;
+                sketch
+            };
+            let (taken, taker, other) = if taker_first {
+                let taker = close(9, own(9).taking(7));
+                (close(7, own(7)), taker, close(3, own(3)))
+            } else {
+                let taken = close(7, own(7));
+                (taken, close(9, own(9).taking(7)), close(3, own(3)))
+            };
+            for (slot, kin) in [(taken, taker), (taker, taken)] {
+                assert!(registry.take_lone(slot).is_none());
+                let (mut found, _) = registry.neighbours(slot, &[]);
+                found.sort_unstable();
+                let mut both = vec![slot, kin];
+                both.sort_unstable();
+                assert_eq!(found, both);
+            }
+            assert!(registry.take_lone(other).is_some(), "a taker of somebody else's");
+            registry.remove(taken).unwrap();
+            assert!(registry.take_lone(taker).is_some());
+            assert_eq!((registry.len(), registry.takers), (0, 0));
+        }
+    }
+
     /// Catches a leg that found a list full and is not looked for a place again, when it is told of the next time and there is one.
     #[test]
     fn who_found_a_list_full_is_taken_in_later() {
         let (keys, rules) = (HashKey::random(), Rules::new(&Config::default()));
-        let mut registry = Registry::new(0);
+        let mut registry = Registry::new();
         let most = u32::try_from(LIST_MAX).unwrap();
         let slots: Vec<Slot> = (0..=most)
             .map(|number| registry.put(sketch(number, &keys, &rules), None))
             .collect();
         let listed = |registry: &Registry| {
             let key = keys_of(&sketch(0, &keys, &rules))[1];
-            let Some(Legs::Many(list)) = registry.index.legs(key) else {
+            let Legs::Many(list) = registry.index.legs(key, |_| Time::MAX) else {
                 panic!("there are several")
             };
             (

@@ -35,7 +35,7 @@ impl Shape {
     pub(super) fn of(leg: &LegFacts) -> Self {
         Self {
             to: octet(leg.to.place()),
-            caller: leg.caller.source,
+            caller: leg.claim.source,
             hops: [0; HOPS_MAX],
             count: 0,
         }

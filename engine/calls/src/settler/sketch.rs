@@ -10,8 +10,8 @@ use smallvec::SmallVec;
 use super::shape::Shape;
 use crate::facts::hop::Hop;
 use crate::facts::ties::{TIES_MAX, Tie};
-use crate::facts::{DIVERSIONS_MAX, IDENTITIES_MAX, IdentityIndex, LegFacts};
-use crate::hash::{HashKey, LegKey};
+use crate::facts::{self, DIVERSIONS_MAX, IDENTITIES_MAX, IdentityIndex, LegFacts};
+use crate::hash::HashKey;
 use crate::nature::Nature;
 use crate::rules::Rules;
 use crate::tick::Tick;
@@ -65,59 +65,104 @@ impl Roles {
     }
 }
 
-/// What the table tells of an open leg, in a place of its own: it is sorted and handed on.
-pub type OpenLeg = Box<Sketch>;
-
 /// A leg in brief. One is kept of every open leg, so it holds nothing twice that can be told otherwise.
 #[derive(Clone, Debug)]
 pub struct Sketch {
-    pub(crate) key: LegKey,
+    /// Call-ID and caller's tag, hashed.
+    pub(crate) dialog: u64,
     /// The first octets of the leg's name: the same in every run, so they break ties.
     pub(crate) name: u64,
     /// First INVITE, else first sign.
     pub(crate) start: Time,
-    /// End of the attempt, be it by an answer; [`Time::MAX`] while the leg is open.
-    until: Time,
     /// Hash of the caller's identity, be it withheld or not; 0 if it is not known.
     pub(crate) caller: u64,
-    /// K4: it takes a dialog over.
-    pub(crate) takes_over: Option<Box<[LegKey; 2]>>,
-    /// To, if the leg is partial; ties, targets, callees, named; then ends: two words each.
-    words: Box<[u64]>,
     /// Of what it was made.
     shape: Shape,
-    /// Where in `words` each of these is over.
-    ties_end: u8,
-    targets_end: u8,
-    callees_end: u8,
-    named_end: u8,
-    /// The caller asked for privacy: other legs may show no identity.
-    pub(crate) is_anonymous: bool,
-    pub(crate) roles: Roles,
-    /// No INVITE was captured.
-    pub(crate) is_partial: bool,
-    /// D49: it asks for a colleague's call.
-    pub(crate) is_pickup: bool,
+    words: Words,
 }
 
-/// With 8 octets a word (three for a leg of one tie, six or seven for one of a network that keeps every key of §4.1).
-const _: () = assert!(size_of::<Sketch>() <= 96);
+/// With 8 octets a word where there are more than two. A leg of a network that keeps every key of §4.1 has some six.
+const _: () = assert!(size_of::<Sketch>() <= 72);
 
-// To, ties, targets, callees (identities, and both sides of diversions) and named ones: their places are told in an octet each.
-const _: () = assert!(2 + TIES_MAX + 2 * IDENTITIES_MAX + 3 * DIVERSIONS_MAX <= u8::MAX as usize);
+/// What stands in the words, and what is either so or not.
+#[derive(Clone, Copy, Debug, Default)]
+struct Marks {
+    /// How many there are of each. Targets are the first of the callees.
+    ties: u8,
+    targets: u8,
+    callees: u8,
+    named: u8,
+    roles: Roles,
+    flags: u8,
+}
+
+impl Marks {
+    /// The caller asked for privacy: other legs may show no identity.
+    const ANONYMOUS: u8 = 1;
+    /// No INVITE was captured. To is among the words.
+    const PARTIAL: u8 = 1 << 1;
+    /// D49: it asks for a colleague's call.
+    const PICKUP: u8 = 1 << 2;
+    /// K4: it takes a dialog over, whose two hashes are among the words.
+    const TAKES_OVER: u8 = 1 << 3;
+    /// The leg was closed, and when the attempt ended is among the words.
+    const ENDED: u8 = 1 << 4;
+
+    const fn has(self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
+    const fn mark(&mut self, flag: u8, is: bool) {
+        if is {
+            self.flags |= flag;
+        }
+    }
+}
+
+/// Ties, callees, named ones; the dialog that is taken over; To; the end of the attempt; then ends: two words each.
+#[derive(Clone, Debug)]
+enum Words {
+    /// Just in place: what is not used is 0.
+    Few(Marks, [u64; 2]),
+    /// Just as many as there are.
+    Many(Marks, Box<[u64]>),
+}
+
+impl Words {
+    const fn marks(&self) -> Marks {
+        match self {
+            Self::Few(marks, _) | Self::Many(marks, _) => *marks,
+        }
+    }
+
+    const fn all(&self) -> &[u64] {
+        match self {
+            Self::Few(_, words) => words,
+            Self::Many(_, words) => words,
+        }
+    }
+}
+
+// How many of each set there are is told in an octet. The greatest: identities, and both sides of diversions.
+const _: () = assert!(2 + IDENTITIES_MAX + 2 * DIVERSIONS_MAX <= u8::MAX as usize);
+const _: () = assert!(TIES_MAX < 2 + IDENTITIES_MAX);
 
 /// Sets of hashes while a sketch is made.
 #[derive(Default)]
 struct Sets {
-    targets: SmallVec<[u64; 4]>,
+    /// How many of the callees are targets: the first.
+    targets: usize,
     callees: SmallVec<[u64; 4]>,
     named: SmallVec<[u64; 4]>,
+    taken: Option<[u64; 2]>,
+    to: u64,
+    until: Option<Time>,
     ends: SmallVec<[(u64, Time); 2]>,
 }
 
 impl Sketch {
     /// The sketch of a leg as it is known now.
-    pub(crate) fn of(leg: &LegFacts, keys: &HashKey, rules: &Rules, is_open: bool) -> Self {
+    pub(crate) fn of(leg: &LegFacts, dialog: u64, keys: &HashKey, rules: &Rules, is_open: bool) -> Self {
         let hash = |identity: &Identity| keys.identity(identity.as_str());
         // Each once: several hops lead to the same one.
         let mut hashes: SmallVec<[u64; 4]> = SmallVec::new();
@@ -140,7 +185,6 @@ impl Sketch {
             let end = at(hop.end());
             last = last.max(end);
             if let Some(target) = hash_at(hop.target) {
-                add(&mut sets.targets, target);
                 add(&mut sets.callees, target);
                 if let Some(end) = end.filter(|_| !hop.segment.is_originating()) {
                     sets.ends.push((target, end));
@@ -150,71 +194,60 @@ impl Sketch {
         if start == Time::MAX {
             start = leg.first_sign();
         }
-        let to = hash_at(leg.to).unwrap_or(0);
-        sets.add_to(to, is_partial);
+        sets.targets = sets.callees.len();
+        sets.add_to(hash_at(leg.to).unwrap_or(0), is_partial);
         for diversion in &leg.rare().diversions {
             add(&mut sets.named, hash(&diversion.from));
             add(&mut sets.callees, hash(&diversion.from));
             add(&mut sets.callees, hash(&diversion.to));
         }
-        let until = if is_open { Time::MAX } else { last.unwrap_or(start) };
-        let mut sketch = Self {
-            key: leg.key,
+        sets.until = (!is_open).then(|| last.unwrap_or(start));
+        sets.taken = leg
+            .rare()
+            .replaced
+            .as_ref()
+            .map(|either| either.map(facts::dialog));
+        let mut marks = Marks {
+            roles,
+            ..Marks::default()
+        };
+        marks.mark(Marks::ANONYMOUS, leg.is_withheld());
+        marks.mark(Marks::PARTIAL, is_partial);
+        marks.mark(Marks::PICKUP, leg.nature.has(Nature::PICKUP_CODE));
+        Self {
+            dialog,
             name: short_name(&leg.name),
             start,
-            until,
             caller: leg.caller.identity.as_ref().map_or(0, hash),
-            takes_over: leg.rare().replaced.clone(),
-            words: Box::default(),
             shape,
-            ties_end: 0,
-            targets_end: 0,
-            callees_end: 0,
-            named_end: 0,
-            is_anonymous: leg.caller.is_withheld(),
-            roles,
-            is_partial,
-            is_pickup: leg.nature.has(Nature::PICKUP_CODE),
-        };
-        sketch.write(is_partial.then_some(to), leg.ties.keys(), &sets);
-        sketch
-    }
-
-    fn write(&mut self, to: Option<u64>, ties: &[Tie], sets: &Sets) {
-        let Sets {
-            targets,
-            callees,
-            named,
-            ends,
-        } = sets;
-        let sets = usize::from(to.is_some()) + ties.len() + targets.len() + callees.len() + named.len();
-        // Exactly as many as there are.
-        let mut words = Vec::with_capacity(sets + 2 * ends.len());
-        // Never more: see the assertion below.
-        let here = |words: &Vec<u64>| u8::try_from(words.len()).unwrap_or(u8::MAX);
-        words.extend(to);
-        words.extend(ties.iter().map(|tie| tie.bits()));
-        self.ties_end = here(&words);
-        words.extend_from_slice(targets);
-        self.targets_end = here(&words);
-        words.extend_from_slice(callees);
-        self.callees_end = here(&words);
-        words.extend_from_slice(named);
-        self.named_end = here(&words);
-        for (target, end) in ends {
-            words.extend([*target, end.as_micros().cast_unsigned()]);
+            words: sets.write(marks, leg.ties.keys()),
         }
-        self.words = words.into_boxed_slice();
     }
 
-    fn words(&self, from: u8, until: u8) -> &[u64] {
-        self.words
-            .get(usize::from(from)..usize::from(until))
-            .unwrap_or_default()
+    const fn marks(&self) -> Marks {
+        self.words.marks()
+    }
+
+    fn some(&self, from: usize, count: usize) -> &[u64] {
+        self.words.all().get(from..from + count).unwrap_or_default()
+    }
+
+    /// Where the words begin that stand for no set.
+    fn sets_end(&self) -> usize {
+        let marks = self.marks();
+        usize::from(marks.ties) + usize::from(marks.callees) + usize::from(marks.named)
+    }
+
+    fn to_at(&self) -> usize {
+        self.sets_end() + 2 * usize::from(self.marks().has(Marks::TAKES_OVER))
+    }
+
+    fn until_at(&self) -> usize {
+        self.to_at() + usize::from(self.is_partial())
     }
 
     fn tie_bits(&self) -> &[u64] {
-        self.words(u8::from(self.is_partial), self.ties_end)
+        self.some(0, usize::from(self.marks().ties))
     }
 
     pub(crate) fn ties(&self) -> impl Iterator<Item = Tie> + Clone {
@@ -227,39 +260,83 @@ impl Sketch {
 
     /// Whom its branches are to reach, or the caller asked for.
     pub(crate) fn targets(&self) -> &[u64] {
-        self.words(self.ties_end, self.targets_end)
+        let marks = self.marks();
+        self.some(usize::from(marks.ties), usize::from(marks.targets))
     }
 
     /// Everybody whom the leg names as called: targets, To, History-Info (§4.2 rule 1).
     pub(crate) fn callees(&self) -> &[u64] {
-        self.words(self.targets_end, self.callees_end)
+        let marks = self.marks();
+        self.some(usize::from(marks.ties), usize::from(marks.callees))
     }
 
     /// Whom History-Info or Diversion names above the leg's own target (§4.4).
     pub(crate) fn named(&self) -> &[u64] {
-        self.words(self.callees_end, self.named_end)
+        let marks = self.marks();
+        let before = usize::from(marks.ties) + usize::from(marks.callees);
+        self.some(before, usize::from(marks.named))
+    }
+
+    /// K4: the dialog it takes over, under either tag as the caller's; empty if it takes none.
+    pub(crate) fn takes_over(&self) -> &[u64] {
+        self.some(
+            self.sets_end(),
+            2 * usize::from(self.marks().has(Marks::TAKES_OVER)),
+        )
+    }
+
+    /// To, if the leg is partial and it is known.
+    pub(crate) fn to(&self) -> Option<u64> {
+        let to = self.some(self.to_at(), usize::from(self.is_partial())).first();
+        to.copied().filter(|to| *to != 0)
     }
 
     /// When branches towards a target ended.
     pub(crate) fn ends(&self) -> impl Iterator<Item = (u64, Time)> {
-        let words = self.words.get(usize::from(self.named_end)..).unwrap_or_default();
+        let from = self.until_at() + usize::from(self.marks().has(Marks::ENDED));
+        let words = match &self.words {
+            // Its target is among the callees, so an end is never one of so few.
+            Words::Few(..) => &[],
+            Words::Many(_, words) => words.get(from..).unwrap_or_default(),
+        };
         let (ends, _) = words.as_chunks();
         ends.iter()
             .map(|[target, end]| (*target, Time::from_micros(end.cast_signed())))
     }
 
-    /// To, if the leg is partial and it is known.
-    pub(crate) fn to(&self) -> Option<u64> {
-        let to = self.words.first().filter(|_| self.is_partial);
-        to.copied().filter(|to| *to != 0)
+    /// End of the attempt, be it by an answer; [`Time::MAX`] while the leg is open.
+    pub(crate) fn until(&self) -> Time {
+        let until = self.some(self.until_at(), usize::from(self.marks().has(Marks::ENDED)));
+        until
+            .first()
+            .map_or(Time::MAX, |until| Time::from_micros(until.cast_signed()))
+    }
+
+    /// The caller asked for privacy: other legs may show no identity.
+    pub(crate) const fn is_anonymous(&self) -> bool {
+        self.marks().has(Marks::ANONYMOUS)
+    }
+
+    /// No INVITE was captured.
+    pub(crate) const fn is_partial(&self) -> bool {
+        self.marks().has(Marks::PARTIAL)
+    }
+
+    /// D49: it asks for a colleague's call.
+    pub(crate) const fn is_pickup(&self) -> bool {
+        self.marks().has(Marks::PICKUP)
+    }
+
+    pub(crate) const fn roles(&self) -> Roles {
+        self.marks().roles
     }
 
     /// Whether both are found by the same keys (`registry`), as far as is seen at once.
     pub(super) fn is_found_alike(&self, other: &Self) -> bool {
-        (self.key, self.caller, self.is_anonymous) == (other.key, other.caller, other.is_anonymous)
+        (self.dialog, self.caller, self.is_anonymous()) == (other.dialog, other.caller, other.is_anonymous())
             && self.callees() == other.callees()
             && self.tie_bits() == other.tie_bits()
-            && self.takes_over == other.takes_over
+            && self.takes_over() == other.takes_over()
     }
 
     /// Whether a sketch that is made now of this leg says the same, apart from ends.
@@ -269,15 +346,11 @@ impl Sketch {
 
     /// Whether two sketches of one leg say the same, apart from ends.
     pub(super) fn is_same_but_for_ends(&self, other: &Self) -> bool {
-        (self.name, self.start, self.roles, self.to()) == (other.name, other.start, other.roles, other.to())
-            && (self.is_partial, self.is_pickup) == (other.is_partial, other.is_pickup)
+        (self.name, self.start, self.roles(), self.to())
+            == (other.name, other.start, other.roles(), other.to())
+            && (self.is_partial(), self.is_pickup()) == (other.is_partial(), other.is_pickup())
             && self.is_found_alike(other)
             && (self.targets(), self.named()) == (other.targets(), other.named())
-    }
-
-    /// Until when it was open, as far as is known.
-    pub(crate) fn until(&self) -> Time {
-        self.until
     }
 
     /// Whether the other leg was on its way at the same time, `slack_ms` granted.
@@ -297,13 +370,13 @@ impl Sketch {
     pub(crate) fn is_same_caller(&self, other: &Self) -> bool {
         let is_one_unknown = self.caller == 0 || other.caller == 0;
         (self.caller != 0 && self.caller == other.caller)
-            || (self.is_anonymous && other.is_anonymous && is_one_unknown)
+            || (self.is_anonymous() && other.is_anonymous() && is_one_unknown)
     }
 
     /// Under which hashes the caller may be looked for: the identity, and that of all who withhold it.
-    pub(crate) fn callers(&self) -> impl Iterator<Item = u64> {
+    pub(crate) fn callers(&self) -> impl Iterator<Item = u64> + Clone {
         let known = (self.caller != 0).then_some(self.caller);
-        known.into_iter().chain(self.is_anonymous.then_some(ANONYMOUS))
+        known.into_iter().chain(self.is_anonymous().then_some(ANONYMOUS))
     }
 
     pub(crate) fn order(&self) -> (Time, u64) {
@@ -314,20 +387,54 @@ impl Sketch {
 impl Sets {
     /// Takes To in, which is 0 if it is not known.
     fn add_to(&mut self, to: u64, is_partial: bool) {
+        self.to = to;
         if to == 0 {
             return;
         }
         add(&mut self.callees, to);
-        if is_partial && self.targets.is_empty() {
-            add(&mut self.targets, to);
+        if is_partial && self.targets == 0 {
+            self.targets = 1;
         }
         // Without its INVITE, and with it History-Info, a leg to a phone whose owner was not dialled (told by a
         // registration, or by what the callee's side asserts) still says by To for whom the call was first: a
         // group's number, or who diverted.
-        if is_partial && self.targets.iter().any(|target| *target != to) {
+        let mut targets = self.callees.iter().take(self.targets);
+        if is_partial && targets.any(|target| *target != to) {
             add(&mut self.named, to);
         }
     }
+
+    /// Writes what was gathered behind one another. `marks` tells whether To counts.
+    fn write(&self, mut marks: Marks, ties: &[Tie]) -> Words {
+        // Never more: see the assertion above.
+        let count = |of: usize| u8::try_from(of).unwrap_or(u8::MAX);
+        marks.ties = count(ties.len());
+        marks.targets = count(self.targets);
+        marks.callees = count(self.callees.len());
+        marks.named = count(self.named.len());
+        marks.mark(Marks::TAKES_OVER, self.taken.is_some());
+        marks.mark(Marks::ENDED, self.until.is_some());
+        let mut words: SmallVec<[u64; 16]> = SmallVec::new();
+        words.extend(ties.iter().map(|tie| tie.bits()));
+        words.extend_from_slice(&self.callees);
+        words.extend_from_slice(&self.named);
+        words.extend(self.taken.into_iter().flatten());
+        words.extend(marks.has(Marks::PARTIAL).then_some(self.to));
+        words.extend(self.until.map(bits));
+        for (target, end) in &self.ends {
+            words.extend([*target, bits(*end)]);
+        }
+        match *words {
+            [] => Words::Few(marks, [0; 2]),
+            [one] => Words::Few(marks, [one, 0]),
+            [one, two] => Words::Few(marks, [one, two]),
+            _ => Words::Many(marks, Box::from(&*words)),
+        }
+    }
+}
+
+const fn bits(time: Time) -> u64 {
+    time.as_micros().cast_unsigned()
 }
 
 /// The first octets of a leg's name, in whose order names are as they are in their own.
@@ -344,6 +451,16 @@ fn add(set: &mut SmallVec<[u64; 4]>, hash: u64) {
 
 #[cfg(test)]
 impl Sketch {
+    /// As if it were of a leg that takes this dialog over, which is all that is known.
+    pub(crate) fn taking(mut self, dialog: u64) -> Self {
+        let sets = Sets {
+            taken: Some([dialog, dialog + 1]),
+            ..Sets::default()
+        };
+        self.words = sets.write(self.marks(), &[]);
+        self
+    }
+
     /// As if it were of a leg from this caller to this callee, who are all that is known.
     pub(crate) fn between(mut self, caller: u64, callee: u64) -> Self {
         self.caller = caller;
@@ -351,7 +468,7 @@ impl Sketch {
             callees: SmallVec::from_slice(&[callee]),
             ..Sets::default()
         };
-        self.write(self.is_partial.then_some(0), &[], &sets);
+        self.words = sets.write(self.marks(), &[]);
         self
     }
 }
@@ -366,37 +483,51 @@ mod tests {
     #[test]
     fn each_set_is_read_as_it_was_written() {
         let (keys, rules) = (HashKey::random(), Rules::new(&Config::default()));
-        for seed in 0..500 {
+        let mut few = 0;
+        for seed in 0..1000 {
             let mut random = fastrand::Rng::with_seed(seed);
-            let leg = LegFacts::new([0; 32], keys.leg(b"a", b"1"), Time::from_micros(1));
-            let mut sketch = Sketch::of(&leg, &keys, &rules, true);
-            sketch.is_partial = random.bool();
-            let to = random.u64(0..2);
+            let leg = LegFacts::new([0; 32], Time::from_micros(1));
+            let mut sketch = Sketch::of(&leg, 1, &keys, &rules, true);
+            // Half of them have little of everything.
+            let little = random.bool();
             let some = |random: &mut fastrand::Rng, most| -> SmallVec<[u64; 4]> {
-                (0..random.usize(0..=most)).map(|_| random.u64(..)).collect()
+                let most = if little { 1 } else { most };
+                (0..random.usize(0..=most)).map(|_| random.u64(1..)).collect()
             };
             let ties: Vec<Tie> = some(&mut random, 16).into_iter().map(Tie::of_bits).collect();
-            let ends = some(&mut random, 96).into_iter();
+            let callees = some(&mut random, 65);
+            let ended: Vec<u64> = callees.iter().copied().filter(|_| random.u8(0..3) == 0).collect();
+            let ends = ended.iter();
             let sets = Sets {
-                targets: some(&mut random, 33),
-                callees: some(&mut random, 65),
-                named: some(&mut random, 17),
                 ends: ends
-                    .map(|target| (target, Time::from_micros(random.i64(..))))
+                    .map(|target| (*target, Time::from_micros(random.i64(..))))
                     .collect(),
+                targets: random.usize(0..=callees.len().min(33)),
+                callees,
+                named: some(&mut random, 17),
+                taken: (random.u8(0..4) == 0).then(|| [random.u64(..), random.u64(..)]),
+                to: random.u64(0..2),
+                until: (random.u8(0..3) == 0).then(|| Time::from_micros(random.i64(..))),
             };
-            sketch.write(sketch.is_partial.then_some(to), &ties, &sets);
+            let mut marks = Marks::default();
+            marks.mark(Marks::PARTIAL, random.bool());
+            sketch.words = sets.write(marks, &ties);
+            few += usize::from(matches!(sketch.words, Words::Few(..)));
             assert!(sketch.ties().eq(ties.iter().copied()), "seed {seed}");
             assert!(ties.iter().all(|tie| sketch.has_tie(*tie)), "seed {seed}");
-            assert!(
-                !sketch.is_partial || !sketch.has_tie(Tie::of_bits(to)),
-                "seed {seed}"
-            );
-            assert_eq!(sketch.targets(), &*sets.targets, "seed {seed}");
+            assert!(!sketch.has_tie(Tie::of_bits(sets.to)), "seed {seed}");
+            assert_eq!(sketch.targets(), &sets.callees[..sets.targets], "seed {seed}");
             assert_eq!(sketch.callees(), &*sets.callees, "seed {seed}");
             assert_eq!(sketch.named(), &*sets.named, "seed {seed}");
+            let taken: Vec<u64> = sets.taken.into_iter().flatten().collect();
+            assert_eq!(sketch.takes_over(), taken, "seed {seed}");
             assert!(sketch.ends().eq(sets.ends.iter().copied()), "seed {seed}");
-            assert_eq!(sketch.to(), (sketch.is_partial && to != 0).then_some(to));
+            assert_eq!(sketch.until(), sets.until.unwrap_or(Time::MAX), "seed {seed}");
+            assert_eq!(
+                sketch.to(),
+                (sketch.is_partial() && sets.to != 0).then_some(sets.to)
+            );
         }
+        assert!((100..900).contains(&few), "{few} of few words");
     }
 }

@@ -11,14 +11,14 @@ use parking_lot::Mutex;
 use ringtap_record::Time;
 use ringtap_sip::Method;
 
-use crate::facts::ClosedLeg;
+use crate::facts::Closed;
 pub use crate::facts::observe::Observation;
 use crate::facts::observe::{Ack, Context};
 use crate::gaps::Gap;
 use crate::hash::{HashKey, LegKey};
 use crate::learner::{self, Heard, Hearing, Registration};
 use crate::rules::Rules;
-use crate::settler::OpenLeg;
+use crate::settler::Sketch;
 use shard::{Found, Shard, Visit};
 
 /// Messages that a worker brings at once. Large enough to save locks, small enough to stay in L1/L2.
@@ -43,9 +43,9 @@ pub struct Applied {
 #[derive(Debug, Default)]
 pub struct Harvest {
     /// Open legs that are new or have changed in what ties them to others.
-    pub news: Vec<OpenLeg>,
+    pub news: Vec<Sketch>,
     /// Legs that were closed.
-    pub closed: Vec<ClosedLeg>,
+    pub closed: Vec<Closed>,
     /// What was told of registrations.
     pub registrations: Vec<Registration>,
     /// Gaps in the capture that have come to light. They count for the calls that are settled with them or later.
@@ -138,7 +138,7 @@ pub struct Routing {
     /// Messages whose leg may stand under the other tag.
     turned: Vec<Place>,
     /// Legs that had to leave the table.
-    pub evicted: Vec<ClosedLeg>,
+    pub evicted: Vec<Closed>,
     /// What was told of registrations.
     pub registrations: Vec<Registration>,
     heard: Heard,
@@ -350,7 +350,7 @@ impl LegTable {
         place: &Place,
         seen: &Observation<'_>,
         context: &Context<'_>,
-        evicted: &mut Vec<ClosedLeg>,
+        evicted: &mut Vec<Closed>,
     ) -> Found {
         let turned = self
             .keys
@@ -398,7 +398,7 @@ impl LegTable {
     }
 
     /// Closes every leg at the end of input (or at shutdown): a known gap for those without an end.
-    pub fn close_all(&self, rules: &Rules, closed: &mut Vec<ClosedLeg>) {
+    pub fn close_all(&self, rules: &Rules, closed: &mut Vec<Closed>) {
         for shard in &self.shards {
             shard.lock().close_all(rules, closed);
         }

@@ -10,10 +10,10 @@ use sha2::{Digest, Sha256};
 use super::{Observation, TableCounters};
 use crate::facts::deadline::Deadline;
 use crate::facts::observe::{Ack, Context};
-use crate::facts::{ClosedLeg, Closing, LegFacts};
+use crate::facts::{Closed, ClosedLeg, Closing, LegFacts, dialog};
 use crate::hash::{HashKey, LegKey};
 use crate::rules::Rules;
-use crate::settler::{OpenLeg, Sketch};
+use crate::settler::Sketch;
 use crate::tick::Tick;
 use crate::wheel::{Linked, Links, Wheel};
 
@@ -148,8 +148,8 @@ fn name(message: &Message<'_>, attempt: u32) -> [u8; 32] {
 }
 
 /// A leg of which nothing is known yet but who it is.
-fn facts(seen: &Observation<'_>, key: LegKey, attempt: u32) -> ClosedLeg {
-    Box::new(LegFacts::new(name(&seen.message, attempt), key, seen.time))
+fn facts(seen: &Observation<'_>, attempt: u32) -> ClosedLeg {
+    Box::new(LegFacts::new(name(&seen.message, attempt), seen.time))
 }
 
 impl Shard {
@@ -184,7 +184,7 @@ impl Shard {
         known: Option<u32>,
         visit: Visit<'_, '_>,
         context: &Context<'_>,
-        evicted: &mut Vec<ClosedLeg>,
+        evicted: &mut Vec<Closed>,
     ) -> Found {
         let Visit {
             seen,
@@ -214,7 +214,7 @@ impl Shard {
             }
             // D90: a redial that reuses the Call-ID.
             slot.attempt += 1;
-            slot.state = State::Open(facts(seen, key, slot.attempt));
+            slot.state = State::Open(facts(seen, slot.attempt));
             self.counters.further_attempts += 1;
             self.counters.legs_finished -= 1;
             self.counters.legs_open += 1;
@@ -256,19 +256,13 @@ impl Shard {
         }
     }
 
-    fn make(
-        &mut self,
-        key: LegKey,
-        seen: &Observation<'_>,
-        rules: &Rules,
-        evicted: &mut Vec<ClosedLeg>,
-    ) -> u32 {
+    fn make(&mut self, key: LegKey, seen: &Observation<'_>, rules: &Rules, evicted: &mut Vec<Closed>) -> u32 {
         if self.slab.free.is_empty() && self.slab.slots.len() >= self.legs_max {
             self.evict(rules, evicted);
         }
         let slot = Slot {
             key,
-            state: State::Open(facts(seen, key, 0)),
+            state: State::Open(facts(seen, 0)),
             links: Links::OUT,
             attempt: 0,
             touched: false,
@@ -298,7 +292,7 @@ impl Shard {
     /// Makes room for one leg (design decision 3). In this order: the oldest finished one without an INVITE; an idle open one that lacks an INVITE or a
     /// response, if one is near by; the oldest finished one; an idle open one, first such as lack either. A flood makes legs that lack
     /// something, and of a call that is over it has to be known that it is.
-    fn evict(&mut self, rules: &Rules, evicted: &mut Vec<ClosedLeg>) {
+    fn evict(&mut self, rules: &Rules, evicted: &mut Vec<Closed>) {
         if self.forget_finished(UNINVITED)
             || self.evict_open(LOOKED_MAX, LOOKED_MAX, rules, evicted)
             || self.forget_finished(INVITED)
@@ -335,7 +329,7 @@ impl Shard {
         slots: usize,
         mut to_spare: usize,
         rules: &Rules,
-        evicted: &mut Vec<ClosedLeg>,
+        evicted: &mut Vec<Closed>,
     ) -> bool {
         for _ in 0..slots {
             let index = self.hand;
@@ -367,7 +361,7 @@ impl Shard {
     }
 
     /// Sketches of the open legs that have changed since the last time.
-    pub(super) fn tell_news(&mut self, keys: &HashKey, rules: &Rules, news: &mut Vec<OpenLeg>) {
+    pub(super) fn tell_news(&mut self, keys: &HashKey, rules: &Rules, news: &mut Vec<Sketch>) {
         for index in self.news.drain(..) {
             let Some(slot) = self.slab.slot_mut(index) else {
                 continue;
@@ -376,12 +370,12 @@ impl Shard {
             if let State::Open(facts) = &mut slot.state
                 && std::mem::take(&mut facts.has_news)
             {
-                news.push(Box::new(Sketch::of(facts, keys, rules, true)));
+                news.push(Sketch::of(facts, dialog(slot.key), keys, rules, true));
             }
         }
     }
 
-    pub(super) fn expire(&mut self, now: Time, rules: &Rules, closed: &mut Vec<ClosedLeg>) {
+    pub(super) fn expire(&mut self, now: Time, rules: &Rules, closed: &mut Vec<Closed>) {
         while let Some(index) = self.wheel.pop(&mut self.slab, now) {
             let Some(slot) = self.slab.slot(index) else {
                 continue;
@@ -413,7 +407,7 @@ impl Shard {
         }
     }
 
-    pub(super) fn close_all(&mut self, rules: &Rules, closed: &mut Vec<ClosedLeg>) {
+    pub(super) fn close_all(&mut self, rules: &Rules, closed: &mut Vec<Closed>) {
         for index in 0..u32::try_from(self.slab.slots.len()).unwrap_or(u32::MAX) {
             let open = self.slab.slot(index).and_then(Slot::facts);
             let Some(deadline) = open.map(|facts| facts.deadline(rules)) else {
@@ -447,7 +441,7 @@ impl Shard {
         deadline: Deadline,
         rules: &Rules,
         closing: Closing,
-        closed: &mut Vec<ClosedLeg>,
+        closed: &mut Vec<Closed>,
     ) {
         let Some(slot) = self.slab.slot_mut(index) else {
             return;
@@ -458,8 +452,8 @@ impl Shard {
         let State::Open(mut facts) = std::mem::replace(&mut slot.state, State::Free) else {
             return;
         };
-        facts.closing = closing;
-        self.counters.legs_overflowed += u64::from(facts.overflowed);
+        facts.set_closing(closing);
+        self.counters.legs_overflowed += u64::from(facts.rare().overflowed);
         let tombstone_ms = i64::try_from(rules.timers.tombstone_ms).unwrap_or(i64::MAX);
         let until = deadline.at.plus_ms(tombstone_ms);
         slot.state = State::Finished {
@@ -467,7 +461,7 @@ impl Shard {
             answered: facts.answered_at().seen(),
             cseq: facts.hops.iter().map(|hop| hop.cseq).max().unwrap_or(0),
         };
-        let of = bucket(slot.key);
+        let (of, dialog) = (bucket(slot.key), dialog(slot.key));
         self.counters.legs_open -= 1;
         self.counters.legs_finished += 1;
         let kind = if facts.is_invited() { INVITED } else { UNINVITED };
@@ -476,7 +470,7 @@ impl Shard {
         }
         self.wheel.disarm(&mut self.slab, index);
         self.wheel.arm(&mut self.slab, index, until);
-        closed.push(facts);
+        closed.push(Closed { dialog, leg: facts });
     }
 
     /// Takes a finished leg out of the table.

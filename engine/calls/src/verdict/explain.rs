@@ -64,7 +64,7 @@ fn of_leg(leg: &LegFacts, started: Time) -> LegStory {
     let (name, _) = leg.name.split_at(8);
     LegStory {
         name: HEXLOWER.encode(name),
-        closing: match leg.closing {
+        closing: match leg.rare().closing {
             Closing::Complete => "complete",
             Closing::Expired => "expired",
             Closing::EndOfInput => "end of input",

@@ -114,7 +114,7 @@ pub fn judge(call: &Call, rules: &Rules, explains_all: bool) -> Option<Judged> {
             .legs
             .iter()
             .filter(|_| !is_withheld(call))
-            .find_map(|leg| leg.identity(leg.referred_by))
+            .find_map(|leg| leg.identity(leg.rare().referred_by))
             .map(|identity| CompactString::from(identity.as_str())),
         targets,
         legs: u32::try_from(call.legs.len() + usize::from(call.pickup.is_some())).unwrap_or(u32::MAX),
@@ -407,7 +407,7 @@ fn gave_up(call: &Call, paths: &Paths<'_>) -> Times {
 }
 
 fn is_withheld(call: &Call) -> bool {
-    call.legs.iter().any(|leg| leg.caller.is_withheld())
+    call.legs.iter().any(|leg| leg.is_withheld())
 }
 
 /// Who called: by the best header; among equals by the leg that holds the origin, for behind a diversion others may
@@ -417,7 +417,7 @@ fn caller_facts(call: &Call) -> Option<&CallerFacts> {
     let known = legs.filter(|(_, leg)| leg.caller.identity.is_some());
     known
         .max_by_key(|(at, leg)| {
-            let source = leg.caller.source;
+            let source = leg.claim.source;
             let header = source.map(|(header, _)| header);
             (header, *at == 0, source, std::cmp::Reverse(*at))
         })
@@ -437,8 +437,8 @@ fn caller_of(call: &Call) -> Caller {
     };
     Caller {
         identity: facts.identity.as_ref().map(|identity| identity.as_str().into()),
-        name: facts.name.clone(),
-        name_source: match facts.name_from {
+        name: facts.name.as_ref().map(|name| name.text.clone()),
+        name_source: match facts.name.as_ref().map(|name| name.from) {
             Some(NameFrom::Asserted) => NameSource::Asserted,
             Some(NameFrom::From) => NameSource::From,
             _ => NameSource::None,
@@ -458,7 +458,7 @@ fn flags(call: &Call, case: &Case<'_>, targets: &[Target]) -> Vec<Flag> {
         (Flag::Partial, partial),
         (
             Flag::Loss,
-            legs().any(|leg| matches!(leg.closing, Closing::EndOfInput | Closing::Evicted))
+            legs().any(|leg| matches!(leg.rare().closing, Closing::EndOfInput | Closing::Evicted))
                 || !call.gaps.is_empty()
                 || case.lost_a_final()
                 || (is_undetermined && case.was_not_taken_in())
@@ -473,7 +473,10 @@ fn flags(call: &Call, case: &Case<'_>, targets: &[Target]) -> Vec<Flag> {
             Flag::Psap,
             legs().any(|leg| leg.nature.has(Nature::PSAP_CALLBACK)),
         ),
-        (Flag::Evicted, legs().any(|leg| leg.closing == Closing::Evicted)),
+        (
+            Flag::Evicted,
+            legs().any(|leg| leg.rare().closing == Closing::Evicted),
+        ),
     ] {
         if holds {
             flags.push(flag);

@@ -104,7 +104,7 @@ impl<'a> Case<'a> {
                 .legs
                 .iter()
                 .filter(|leg| leg.ends_by_bye())
-                .map(|leg| leg.bye_line)
+                .map(|leg| leg.rare().bye_line)
         };
         let lines = own
             .iter()
@@ -187,7 +187,7 @@ impl<'a> Case<'a> {
         }
         if self.paths.is_originating_view() {
             by("2.8 step e, only the caller's side is visible", Outcome::Answered)
-        } else if self.call.legs.iter().any(|leg| leg.overflowed) {
+        } else if self.call.legs.iter().any(|leg| leg.rare().overflowed) {
             // The branch that answered is one of those left out.
             by("2.8 step e, branches left out", Outcome::AnsweredElsewhere)
         } else {
@@ -327,7 +327,11 @@ impl<'a> Case<'a> {
             .iter()
             .filter_map(|seen| seen.hop.invite_last.time(seen.leg.base));
         let last_sent = sent.max().unwrap_or(Time::MIN);
-        let expired = self.call.legs.iter().all(|leg| leg.closing == Closing::Expired)
+        let expired = self
+            .call
+            .legs
+            .iter()
+            .all(|leg| leg.rare().closing == Closing::Expired)
             && !self.was_blind(last_sent, Time::MAX);
         let terminating = branch.hops.iter().any(|seen| seen.hop.segment.is_terminating());
         let unheard = |sent: u8, ms: i64| {
