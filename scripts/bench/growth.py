@@ -2,6 +2,7 @@
 
 import shutil
 
+from programs import pinned
 from setup import Setup, cores, measured, median, memory_available_mib, packets
 
 # Of what is free, so that the machine does not swap.
@@ -67,7 +68,8 @@ def on_cores(setup: Setup) -> dict:
     for _ in range(setup.runs):
         for n in numbers:
             chosen = ",".join(str(core) for core in cores()[:n])
-            command = [setup.program("ringtap"), "replay", "--config", str(config), "--cores", chosen]
+            # The threads behind the workers, which no option pins, have these cores too and no others.
+            command = [*pinned(cores()[:n]), setup.program("ringtap"), "replay", "--config", str(config), "--cores", chosen]
             found[n].append(measured([*command, "--records", "/dev/null", str(file)]))
     rows = [
         {
