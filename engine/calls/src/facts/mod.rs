@@ -231,6 +231,12 @@ impl LegFacts {
         self.hops.get_mut(at)
     }
 
+    /// Something out of each line of the cache that a message is likely to want.
+    pub(crate) fn first_look(&self) -> u32 {
+        let hop = self.hops.iter().next();
+        hop.map_or(0, |hop| hop.cseq ^ u32::from(hop.sent)) ^ u32::from(self.has_news)
+    }
+
     /// The index of an identity, which is kept if it is new.
     pub(crate) fn remember(&mut self, identity: Identity) -> IdentityIndex {
         let at = match self.identities.iter().position(|known| *known == identity) {
