@@ -104,24 +104,12 @@ impl Calls {
     /// Closes what is due by `now`, and tells what is new.
     #[inline(never)]
     pub fn expire(&mut self, now: Time) -> Harvest {
-        let early = std::mem::take(&mut self.routing.early_acks);
-        self.table.join_early_acks(early, &self.rules);
-        let mut harvest = Harvest {
-            closed: std::mem::take(&mut self.routing.evicted),
-            registrations: std::mem::take(&mut self.routing.registrations),
-            ..Harvest::default()
-        };
-        for shard in 0..self.table.shards() {
-            self.table.expire(shard, now, &self.rules, &mut harvest);
-        }
-        harvest
+        self.table.end_epoch(now, &self.rules, &mut self.routing)
     }
 
     /// Gives all legs that are still open away.
     pub fn close_all(&mut self) -> Harvest {
-        let mut harvest = Harvest::default();
-        self.table.close_all(&self.rules, &mut harvest.closed);
-        harvest
+        self.table.end(&self.rules, &mut self.routing)
     }
 
     /// Judges the calls that are settled with this.

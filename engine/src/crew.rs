@@ -9,7 +9,7 @@ mod job;
 use std::ops::Range;
 use std::sync::Arc;
 
-use ringtap_calls::{EarlyAcks, Harvest};
+use ringtap_calls::{Applied, Early, Harvest};
 use ringtap_record::Time;
 
 use crate::asides::Asides;
@@ -21,6 +21,28 @@ use crate::replay::ReplayError;
 use crate::worker::{Shared, Taken, Worker, WorkerCounters};
 use hands::Hands;
 use job::{Done, Job, Pieces};
+
+/// Messages of the present epoch that came before their legs, and what became of those before.
+#[derive(Default)]
+struct Waiting {
+    early: Early,
+    applied: Applied,
+}
+
+impl Waiting {
+    /// Leaves them for the end of the epoch, unless there are too many in it.
+    fn keep(&mut self, early: &mut Early, shared: &Shared, harvest: &mut Harvest) {
+        if !self.early.has_room_for(early) {
+            self.join(shared, harvest);
+        }
+        self.early.append(early);
+    }
+
+    fn join(&mut self, shared: &Shared, harvest: &mut Harvest) {
+        let applied = shared.table.join_early(&mut self.early, &shared.rules, harvest);
+        self.applied.add(applied);
+    }
+}
 
 /// The workers, and who puts together what any of them sets aside: what belongs together may fall
 /// into the shares of several workers.
@@ -34,8 +56,7 @@ pub(crate) struct Crew {
     frames: usize,
     pieces: Pieces,
     asides: Asides,
-    /// ACKs of the present epoch that came before their legs.
-    early_acks: EarlyAcks,
+    waiting: Waiting,
 }
 
 impl Crew {
@@ -61,7 +82,7 @@ impl Crew {
             frames: 0,
             pieces: Pieces::default(),
             asides: Asides::new(decoder),
-            early_acks: EarlyAcks::default(),
+            waiting: Waiting::default(),
         })
     }
 
@@ -76,7 +97,7 @@ impl Crew {
         self.frames += frames.len();
         let wanted = self.wanted(frames.len(), self.pieces.frames_to_join);
         let Done { mut taken, asides } = if wanted == 0 {
-            process(&mut self.first, chunk, frames, shared)
+            self.process_alone(chunk, frames, shared)
         } else {
             let first = &mut self.first;
             let mut is_copy = |at: &usize| chunk.frame(*at).is_some_and(|frame| first.is_copy(&frame));
@@ -88,11 +109,27 @@ impl Crew {
             let frames = asides.into_iter().filter_map(|at| chunk.frame(at));
             taken.append(self.asides.process(frames, shared));
         }
-        self.keep_acks(taken)
+        self.keep_early(taken, shared)
+    }
+
+    /// In this thread, copies among the frames left out.
+    fn process_alone(&mut self, chunk: &Chunk, frames: Range<usize>, shared: &Shared) -> Done {
+        let from = frames.start;
+        self.first
+            .process(frames.filter_map(|at| chunk.frame(at)), shared);
+        let mut harvest = Harvest::default();
+        self.waiting.keep(self.first.early(), shared, &mut harvest);
+        let mut taken = self.first.take();
+        taken.harvest.append(harvest);
+        let asides = self.first.asides().iter().map(|place| from + place);
+        Done {
+            taken,
+            asides: asides.collect(),
+        }
     }
 
     /// Closes what is due by `now`, and tells what is new of the rest. What is left of datagrams whose other
-    /// parts do not come belongs to the time before, and so do ACKs that came before their legs.
+    /// parts do not come belongs to the time before, and so do messages that came before their legs.
     pub(crate) fn expire(&mut self, now: Time, shared: &Shared) -> Harvest {
         let taken = self.asides.advance(now, shared);
         let mut harvest = self.join_all(taken, shared);
@@ -120,15 +157,18 @@ impl Crew {
         useful.min(self.hands.len().saturating_sub(self.spared))
     }
 
-    fn keep_acks(&mut self, taken: Taken) -> Harvest {
-        self.early_acks.append(taken.early_acks);
-        taken.harvest
+    fn keep_early(&mut self, taken: Taken, shared: &Shared) -> Harvest {
+        let Taken {
+            mut harvest,
+            mut early,
+        } = taken;
+        self.waiting.keep(&mut early, shared, &mut harvest);
+        harvest
     }
 
     fn join_all(&mut self, taken: Taken, shared: &Shared) -> Harvest {
-        let harvest = self.keep_acks(taken);
-        let early = std::mem::take(&mut self.early_acks);
-        shared.table.join_early_acks(early, &shared.rules);
+        let mut harvest = self.keep_early(taken, shared);
+        self.waiting.join(shared, &mut harvest);
         harvest
     }
 
@@ -143,17 +183,8 @@ impl Crew {
             }
         }
         self.asides.add_to(&mut sum);
+        sum.applied.add(self.waiting.applied);
         (sum, times)
-    }
-}
-
-/// Joins the messages of these frames, copies among them left out.
-fn process(worker: &mut Worker, chunk: &Chunk, frames: Range<usize>, shared: &Shared) -> Done {
-    let from = frames.start;
-    worker.process(frames.filter_map(|at| chunk.frame(at)), shared);
-    Done {
-        taken: worker.take(),
-        asides: worker.asides().iter().map(|place| from + place).collect(),
     }
 }
 
@@ -165,7 +196,7 @@ mod tests {
     use ringtap_record::Outcome;
     use ringtap_testkit::{Format, Wire, capture, messages, scenario};
 
-    /// Catches early ACKs that are joined after the legs have been closed, at a tick and at the end of a capture.
+    /// Catches early messages that are joined after the legs have been closed, at a tick and at the end of a capture.
     #[test]
     fn an_ack_read_before_its_invite_proves_the_answer() {
         let mut wires = messages(&scenario("S02").unwrap().cases()[0]);

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use arrayvec::ArrayVec;
 use ringtap_calls::table::{BATCH_MAX, Routing};
-use ringtap_calls::{Applied, EarlyAcks, Harvest, LegTable, Observation, Rules};
+use ringtap_calls::{Applied, Early, Harvest, LegTable, Observation, Rules};
 use ringtap_record::Time;
 use ringtap_sip::{Fault, Message, Method, Start};
 
@@ -113,14 +113,14 @@ pub struct Taken {
     pub harvest: Harvest,
     /// For whoever ends the epoch: they are joined into the table when every worker is done with it, and before any
     /// expires its share.
-    pub early_acks: EarlyAcks,
+    pub early: Early,
 }
 
 impl Taken {
     /// Adds another worker's.
-    pub fn append(&mut self, other: Self) {
+    pub fn append(&mut self, mut other: Self) {
         self.harvest.append(other.harvest);
-        self.early_acks.append(other.early_acks);
+        self.early.append(&mut other.early);
     }
 }
 
@@ -277,13 +277,18 @@ impl Worker {
                 registrations: std::mem::take(&mut self.routing.registrations),
                 ..Harvest::default()
             },
-            early_acks: std::mem::take(&mut self.routing.early_acks),
+            early: self.routing.early.take(),
         }
+    }
+
+    /// Messages that came before their legs. Whoever takes them from here leaves the room that they had.
+    pub fn early(&mut self) -> &mut Early {
+        &mut self.routing.early
     }
 
     /// Closes what is due by `now` in this worker's share of the shards, `of` workers in all, and tells what is new
     /// of open legs. Before the first worker does so, all have to have joined the messages of the epoch, and their
-    /// early ACKs have to be joined too ([`Taken::early_acks`]).
+    /// early messages have to be joined too ([`Taken::early`]).
     pub fn expire(&self, share: usize, of: usize, now: Time, shared: &Shared, harvest: &mut Harvest) {
         for shard in (share..shared.table.shards()).step_by(of.max(1)) {
             shared.table.expire(shard, now, &shared.rules, harvest);
@@ -382,8 +387,10 @@ mod tests {
             for worker in &mut workers {
                 taken.append(worker.take());
             }
-            assert!(!taken.early_acks.is_empty());
-            shared.table.join_early_acks(taken.early_acks, &shared.rules);
+            assert!(!taken.early.is_empty());
+            shared
+                .table
+                .join_early(&mut taken.early, &shared.rules, &mut taken.harvest);
             for share in order {
                 workers[share].expire(share, 2, due, &shared, &mut taken.harvest);
             }

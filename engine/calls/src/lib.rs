@@ -34,5 +34,5 @@ pub use hash::HASHES;
 pub use learner::{Knowledge, Learner, Registration};
 pub use rules::{Node, Rules};
 pub use settler::{Settler, Sketch};
-pub use table::{Applied, EarlyAcks, Harvest, LegTable, Observation, TableCounters};
+pub use table::{Applied, Early, Harvest, LegTable, Observation, TableCounters};
 pub use verdict::Judged;

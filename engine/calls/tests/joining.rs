@@ -13,7 +13,7 @@
 
 use ringtap_calls::settler::SettlerCounters;
 use ringtap_calls::table::Routing;
-use ringtap_calls::{Harvest, LegTable, Observation, Rules, Settler};
+use ringtap_calls::{LegTable, Observation, Rules, Settler};
 use ringtap_config::Config;
 use ringtap_record::{CallRecord, Outcome, Time};
 use ringtap_testkit::{Wire, fixtures, messages};
@@ -100,11 +100,7 @@ fn run(wires: &[Wire], config: &Config) -> (Vec<CallRecord>, SettlerCounters) {
         let from = last.unwrap_or(epoch);
         for tick in from..epoch {
             let now = Time::from_micros((tick + 1) * EPOCH_US);
-            let mut harvest = Harvest::default();
-            table.join_early_acks(std::mem::take(&mut routing.early_acks), &rules);
-            for shard in 0..table.shards() {
-                table.expire(shard, now, &rules, &mut harvest);
-            }
+            let harvest = table.end_epoch(now, &rules, &mut routing);
             settler.settle(now, harvest, &rules, &mut judged);
         }
         last = Some(epoch);
@@ -116,9 +112,7 @@ fn run(wires: &[Wire], config: &Config) -> (Vec<CallRecord>, SettlerCounters) {
         };
         table.apply(&[seen], &rules, &mut routing);
     }
-    table.join_early_acks(std::mem::take(&mut routing.early_acks), &rules);
-    let mut rest = Harvest::default();
-    table.close_all(&rules, &mut rest.closed);
+    let rest = table.end(&rules, &mut routing);
     settler.settle(Time::MAX, rest, &rules, &mut judged);
     settler.finish(&rules, &mut judged);
     assert_eq!(settler.legs_known(), 0, "nothing stays behind");
@@ -831,6 +825,91 @@ fn a_partial_member_is_of_the_groups_call() {
     let missed: Vec<_> = targets.filter(|target| target.outcome.is_missed()).collect();
     assert!(missed.is_empty(), "{missed:#?}");
     assert_eq!(records.len(), 1);
+}
+
+/// Catches requests within the dialog, of either side, and what answers them, that another worker reads before the INVITE, in the same epoch, and
+/// that are lost or make a leg of their own: whatever the order, the same record (A3, D01, D60).
+#[test]
+fn what_is_within_a_dialog_may_come_before_its_invite() {
+    // The final is lost, so that all hangs on what follows; or it is there, and the talk ends at once.
+    for (timeline, lost) in [
+        ("0:a>INV; 0.01:a<180; 0.02:a<200; 0.03:a>BYE", ""),
+        ("0:a>INV; 0.01:a<180; 0.02:a<200; 0.03:a<BYE", ""),
+        ("0:a>INV; 0.01:a<180; 0.02:a<200; 0.03:a>BYE", "200"),
+        ("0:a>INV; 0.01:a<180; 0.02:a<200; 0.03:a<BYE", "200"),
+    ] {
+        let story = story("a: GI X1→U1", timeline);
+        let mut wires = story.wires();
+        let reinvites = reinvites(&wires);
+        for more in [Vec::new(), reinvites] {
+            let is_lost = |wire: &Wire| {
+                !lost.is_empty()
+                    && (wire.payload.starts_with(b"SIP/2.0 200") || wire.payload.starts_with(b"ACK"))
+            };
+            wires.retain(|wire| !is_lost(wire));
+            wires.extend(more);
+            wires.sort_by_key(|wire| wire.time);
+            let into_epoch = wires[0].time.as_micros().rem_euclid(EPOCH_US);
+            wires
+                .iter_mut()
+                .for_each(|wire| wire.time = wire.time.plus_us(EPOCH_US - into_epoch));
+            let epoch = wires[0].time.as_micros().div_euclid(EPOCH_US);
+            assert!(
+                wires
+                    .iter()
+                    .all(|wire| wire.time.as_micros().div_euclid(EPOCH_US) == epoch),
+                "one epoch"
+            );
+            let (wanted, counters) = run(&wires, &story.config);
+            assert_eq!((wanted.len(), counters.legs), (1, 1), "{timeline} without {lost}");
+            let mut random = fastrand::Rng::with_seed(1);
+            for _ in 0..200 {
+                let mut shuffled = wires.clone();
+                random.shuffle(&mut shuffled);
+                let (got, counters) = run(&shuffled, &story.config);
+                assert_eq!(got, wanted, "{timeline} without {lost}");
+                assert_eq!(counters.legs, 1);
+            }
+        }
+    }
+}
+
+/// A re-INVITE of each side with its 200, after the answer.
+fn reinvites(wires: &[Wire]) -> Vec<Wire> {
+    let text = |wire: &Wire| String::from_utf8(wire.payload.clone()).unwrap();
+    let find = |word: &str| wires.iter().find(|wire| text(wire).starts_with(word)).unwrap();
+    let answer = find("SIP/2.0 200");
+    let value = |name: &str| {
+        let text = text(answer);
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+        line[name.len()..].to_owned()
+    };
+    let (caller, callee) = (value("From:"), value("To:"));
+    let made = |is_callers: bool, start: &str, after_ms: i64| {
+        let (from, to) = if is_callers {
+            (&caller, &callee)
+        } else {
+            (&callee, &caller)
+        };
+        let mut wire = find("INVITE").clone();
+        if is_callers == start.starts_with("SIP") {
+            std::mem::swap(&mut wire.source, &mut wire.destination);
+        }
+        wire.time = answer.time.plus_ms(after_ms);
+        wire.payload = format!(
+            "{start}\r\nVia: SIP/2.0/UDP 10.0.0.1;branch=z9hG4bK{is_callers}\r\nFrom:{from}\r\nTo:{to}\r\nCall-ID:{}\r\n\
+             CSeq: 7 INVITE\r\nContent-Length: 0\r\n\r\n",
+            value("Call-ID:")
+        )
+        .into_bytes();
+        wire
+    };
+    vec![
+        made(true, "INVITE sip:h SIP/2.0", 2),
+        made(true, "SIP/2.0 200 OK", 3),
+        made(false, "INVITE sip:h SIP/2.0", 4),
+        made(false, "SIP/2.0 200 OK", 5),
+    ]
 }
 
 /// Catches an ACK that another worker reads before the INVITE, in the same epoch, and that is lost: where the final

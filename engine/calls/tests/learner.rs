@@ -55,13 +55,13 @@ impl Bench {
         self.registrations.append(&mut self.routing.registrations);
     }
 
-    fn end(self) -> Vec<CallRecord> {
+    fn end(mut self) -> Vec<CallRecord> {
         let (mut settler, mut judged) = (Settler::new(&self.table), Vec::new());
         let mut harvest = Harvest {
             registrations: self.registrations,
             ..Harvest::default()
         };
-        self.table.close_all(&self.rules, &mut harvest.closed);
+        harvest.append(self.table.end(&self.rules, &mut self.routing));
         settler.settle(Time::MAX, harvest, &self.rules, &mut judged);
         settler.finish(&self.rules, &mut judged);
         judged.into_iter().map(|judged| judged.record).collect()

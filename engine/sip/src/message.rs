@@ -237,6 +237,12 @@ impl<'a> Message<'a> {
         self.content_length
     }
 
+    /// All of it, without the line ends before it: read again, it gives this message.
+    #[must_use]
+    pub const fn text(&self) -> &'a [u8] {
+        self.frame
+    }
+
     /// The body: Content-Length octets, or the rest of the datagram if there is none (RFC 3261 §18.3). Empty
     /// if the length is ambiguous or larger than what there is. What follows the body is ignored, a second
     /// message too.

@@ -266,13 +266,17 @@ mod tests {
         (frames, bytes, messages, asides, records)
     }
 
+    fn join_early(taken: &mut Taken, shared: &Shared) {
+        let Taken { harvest, early } = taken;
+        shared.table.join_early(early, &shared.rules, harvest);
+    }
+
     fn alone(chunk: &Chunk, now: Time) -> Outcome {
         let (shared, mut worker) = (shared(), Worker::new(decoder()));
         worker.process(chunk.frames(), &shared);
         let asides = worker.asides().to_vec();
         let mut taken = worker.take();
-        let early = std::mem::take(&mut taken.early_acks);
-        shared.table.join_early_acks(early, &shared.rules);
+        join_early(&mut taken, &shared);
         worker.expire(0, 1, now, &shared, &mut taken.harvest);
         outcome(&[worker], taken, asides, &shared, now)
     }
@@ -292,19 +296,6 @@ mod tests {
         done
     }
 
-    /// Frames of one epoch: only those may be joined in any order.
-    fn epochs(chunk: &Chunk) -> Vec<std::ops::Range<usize>> {
-        let epoch = |at: usize| chunk.frame(at).unwrap().time.as_micros() / 128_000;
-        let mut epochs: Vec<std::ops::Range<usize>> = Vec::new();
-        for at in 0..chunk.len() {
-            match epochs.last_mut() {
-                Some(last) if epoch(last.start) == epoch(at) => last.end = at + 1,
-                _ => epochs.push(at..at + 1),
-            }
-        }
-        epochs
-    }
-
     /// With three hands; `by_all`: the first worker takes part.
     fn together(chunk: &Arc<Chunk>, now: Time, pieces: Pieces, by_all: bool) -> Outcome {
         let (shared, mut first) = (shared(), Worker::new(decoder()));
@@ -315,17 +306,11 @@ mod tests {
             true => hands.share(job, 3, first, &shared),
             false => by_hands(&hands, job),
         };
-        let mut done = Done::default();
-        for epoch in epochs(chunk) {
-            let copies = epoch
-                .clone()
-                .filter(|at| first.is_copy(&chunk.frame(*at).unwrap()));
-            let job = Job::process(Arc::clone(chunk), epoch.clone(), copies.collect(), pieces);
-            done.append(work(&mut first, job));
-            let early = std::mem::take(&mut done.taken.early_acks);
-            shared.table.join_early_acks(early, &shared.rules);
-        }
-        let Done { mut taken, asides } = done;
+        // In one epoch: whatever may be joined in any order is.
+        let copies = (0..chunk.len()).filter(|at| first.is_copy(&chunk.frame(*at).unwrap()));
+        let job = Job::process(Arc::clone(chunk), 0..chunk.len(), copies.collect(), pieces);
+        let Done { mut taken, asides } = work(&mut first, job);
+        join_early(&mut taken, &shared);
         taken.append(work(&mut first, Job::expire(now, shared.table.shards())).taken);
         let mut workers = hands.finish();
         workers.push(first);

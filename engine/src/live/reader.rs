@@ -74,7 +74,7 @@ impl Outbox {
     /// Puts something in, if it is something.
     #[inline]
     pub(super) fn give(&self, taken: Taken) {
-        if !(taken.harvest.is_empty() && taken.early_acks.is_empty()) {
+        if !(taken.harvest.is_empty() && taken.early.is_empty()) {
             self.put(taken);
         }
     }

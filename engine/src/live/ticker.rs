@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{SendTimeoutError, Sender};
-use ringtap_calls::{EarlyAcks, Gap, GapKind, Harvest};
+use ringtap_calls::{Applied, Early, Gap, GapKind, Harvest};
 use ringtap_record::Time;
 
 use super::Hands;
@@ -16,7 +16,7 @@ use super::port::{Change, Port};
 use super::reader::{Common, Outbox};
 use crate::asides::Asides;
 use crate::settle::Lot;
-use crate::worker::{Taken, WorkerCounters};
+use crate::worker::{Shared, Taken, WorkerCounters};
 
 /// How finely deadlines are kept: well below every timer, and enough for a mail to be on its way at once.
 const TICK_US: i64 = 32_000;
@@ -42,11 +42,13 @@ pub(super) struct Ticker {
     /// The way to the settler; `None` once that is gone.
     lots: Option<Sender<Lot>>,
     harvest: Harvest,
-    /// ACKs that came before their legs: those that were gathered at the last tick, by whose end the INVITE may
+    /// Messages that came before their legs: those that were gathered at the last tick, by whose end the INVITE may
     /// not have been joined by another reader.
-    early_acks: EarlyAcks,
+    early: Early,
     /// And those gathered at the tick before: every reader has joined what came until then.
-    ripe_acks: EarlyAcks,
+    ripe: Early,
+    /// What became of them.
+    joined_early: Applied,
     /// The last boundary that was settled.
     settled: Time,
     watch_at: Instant,
@@ -84,8 +86,9 @@ impl Ticker {
             asides,
             lots: Some(lots),
             harvest,
-            early_acks: EarlyAcks::default(),
-            ripe_acks: EarlyAcks::default(),
+            early: Early::default(),
+            ripe: Early::default(),
+            joined_early: Applied::default(),
             settled: boundary(now),
             watch_at: Instant::now(),
             put_up_at: Instant::now(),
@@ -166,7 +169,7 @@ impl Ticker {
         }
         self.put_up_at = Instant::now() + PUT_UP;
         let mut shared = WorkerCounters::default();
-        self.asides.add_to(&mut shared);
+        self.add_to(&mut shared);
         let notice = |port: &Port| PortNotice::new(port.report(), port.state());
         self.common.board.ticker(TickerNotice {
             at: (Instant::now(), self.common.clock.now()),
@@ -203,13 +206,12 @@ impl Ticker {
             return;
         }
         self.settled = boundary;
-        let early = std::mem::take(&mut self.early_acks);
-        self.ripe_acks.append(early);
+        self.ripe.append(&mut self.early);
         self.gather(outboxes);
         let shared = Arc::clone(&self.common.shared);
         let taken = self.asides.advance(boundary, &shared);
         self.keep(taken);
-        self.join_ripe_acks();
+        self.join_ripe();
         for shard in 0..shared.table.shards() {
             shared
                 .table
@@ -241,9 +243,8 @@ impl Ticker {
         self.keep(taken);
         let taken = self.asides.give_up(&shared);
         self.keep(taken);
-        let early = std::mem::take(&mut self.early_acks);
-        self.ripe_acks.append(early);
-        self.join_ripe_acks();
+        self.ripe.append(&mut self.early);
+        self.join_ripe();
         for shard in 0..shared.table.shards() {
             shared.table.expire(shard, now, &shared.rules, &mut self.harvest);
         }
@@ -257,8 +258,10 @@ impl Ticker {
         self.lots = None;
     }
 
-    pub(super) fn into_asides(self) -> Asides {
-        self.asides
+    /// Adds what was counted here: of what readers share, and of what came before its leg.
+    pub(super) fn add_to(&self, seen: &mut WorkerCounters) {
+        self.asides.add_to(seen);
+        seen.applied.add(self.joined_early);
     }
 
     fn readers_have_passed(&mut self, boundary: Time) -> bool {
@@ -281,17 +284,15 @@ impl Ticker {
         true
     }
 
-    fn keep(&mut self, taken: Taken) {
+    fn keep(&mut self, mut taken: Taken) {
         self.harvest.append(taken.harvest);
-        self.early_acks.append(taken.early_acks);
+        self.early.append(&mut taken.early);
     }
 
-    fn join_ripe_acks(&mut self) {
-        let ripe = std::mem::take(&mut self.ripe_acks);
-        self.common
-            .shared
-            .table
-            .join_early_acks(ripe, &self.common.shared.rules);
+    fn join_ripe(&mut self) {
+        let Shared { table, rules } = &*self.common.shared;
+        let applied = table.join_early(&mut self.ripe, rules, &mut self.harvest);
+        self.joined_early.add(applied);
     }
 
     /// Hands on what was gathered. Waits for the settler, if that is behind: then the table holds what comes meanwhile.
@@ -343,9 +344,9 @@ mod tests {
     use crate::live::board::Board;
     use crate::live::marks::Marks;
     use crate::live::time::WallClock;
-    use crate::worker::{Shared, Worker};
+    use crate::worker::Worker;
 
-    /// Catches early ACKs that are used up at the tick at which they were gathered, when another reader may not have
+    /// Catches early messages that are used up at the tick at which they were gathered, when another reader may not have
     /// joined the INVITE yet.
     #[test]
     fn an_early_ack_waits_for_the_other_readers() {
@@ -386,7 +387,7 @@ mod tests {
         let mut worker = Worker::new(decoder.clone());
         worker.process(first, &common.shared);
         let taken = worker.take();
-        assert!(!taken.early_acks.is_empty());
+        assert!(!taken.early.is_empty());
         outboxes[0].give(taken);
         ticker.sleep();
         ticker.tick(&outboxes);

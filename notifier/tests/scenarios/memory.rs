@@ -1,7 +1,7 @@
 //! The line from messages to decisions, in memory.
 
 use ringtap_calls::table::Routing;
-use ringtap_calls::{Harvest, LegTable, Observation, Rules, Settler};
+use ringtap_calls::{LegTable, Observation, Rules, Settler};
 use ringtap_config::Config;
 use ringtap_notifier::decide::{Interest, decide};
 use ringtap_record::{CallRecord, Outcome, Time};
@@ -35,26 +35,18 @@ pub(crate) fn records(wires: &[Wire], config: &Config, batch: usize) -> Vec<Call
     let epoch = |wire: &Wire| wire.time.as_micros().div_euclid(EPOCH_US);
     for run in wires.chunk_by(|a, b| epoch(a) == epoch(b)) {
         let now = Time::from_micros(epoch(&run[0]) * EPOCH_US);
-        let mut harvest = Harvest {
-            registrations: std::mem::take(&mut routing.registrations),
-            ..Harvest::default()
-        };
-        for shard in 0..table.shards() {
-            table.expire(shard, now, &rules, &mut harvest);
-        }
+        let harvest = table.end_epoch(now, &rules, &mut routing);
         settler.settle(now, harvest, &rules, &mut records);
         for part in run.chunks(batch) {
             let seen: Vec<Observation<'_>> = part.iter().map(observation).collect();
+            let waited = routing.early.len();
             let applied = table.apply(&seen, &rules, &mut routing);
-            let counted = applied.joined + applied.not_of_calls + applied.of_no_leg;
+            let waits = routing.early.len() - waited;
+            let counted = applied.joined + applied.not_of_calls + applied.of_no_leg + waits;
             assert_eq!(counted, seen.len() as u64, "every message is counted once");
         }
     }
-    let mut rest = Harvest {
-        registrations: routing.registrations,
-        ..Harvest::default()
-    };
-    table.close_all(&rules, &mut rest.closed);
+    let rest = table.end(&rules, &mut routing);
     settler.settle(Time::MAX, rest, &rules, &mut records);
     settler.finish(&rules, &mut records);
     let mut records: Vec<CallRecord> = records.into_iter().map(|judged| judged.record).collect();

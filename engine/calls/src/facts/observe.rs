@@ -62,28 +62,6 @@ impl Observation<'_> {
     }
 }
 
-/// What an ACK says.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ack {
-    pub(crate) time: Time,
-    via: ViaHash,
-    cseq: u32,
-    tag: u32,
-    segment: Segment,
-}
-
-impl Ack {
-    pub(crate) fn of(seen: &Observation<'_>, context: &Context<'_>) -> Self {
-        Self {
-            time: seen.time,
-            via: via(seen, context),
-            cseq: seen.message.cseq(),
-            tag: seen.message.to_tag().map_or(0, |tag| context.keys.short(tag)),
-            segment: context.rules.segment(seen.source, seen.destination),
-        }
-    }
-}
-
 /// What is needed beside the message.
 pub(crate) struct Context<'a> {
     pub(crate) rules: &'a Rules,
@@ -337,29 +315,24 @@ impl LegFacts {
         at: Tick,
         context: &Context<'_>,
     ) -> bool {
-        !by_callee && self.join_ack(&Ack::of(seen, context), at)
-    }
-
-    /// Joins an ACK of the caller's.
-    pub(crate) fn join_ack(&mut self, ack: &Ack, at: Tick) -> bool {
-        if self.is_in_dialog(ack.cseq) {
+        let cseq = seen.message.cseq();
+        if by_callee || self.is_in_dialog(cseq) {
             return false;
         }
-        let known = self
-            .hops
-            .iter()
-            .any(|hop| hop.via == ack.via && hop.cseq == ack.cseq);
+        let via = via(seen, context);
+        let known = self.hops.iter().any(|hop| hop.via == via && hop.cseq == cseq);
         // Once a 2xx is known, its ACK adds nothing (A1 and A2 prove the same).
         if !known && self.hops.iter().any(Hop::is_answered) {
             return false;
         }
-        let Some(hop) = self.hop_mut(ack.via, ack.cseq) else {
+        let Some(hop) = self.hop_mut(via, cseq) else {
             return false;
         };
         if hop.segment == Segment::Unknown {
-            hop.segment = ack.segment;
+            hop.segment = context.rules.segment(seen.source, seen.destination);
         }
-        hop.join_tag(ack.tag, at);
+        let tag = seen.message.to_tag().map_or(0, |tag| context.keys.short(tag));
+        hop.join_tag(tag, at);
         hop.ack.earliest(at)
     }
 

@@ -19,13 +19,7 @@ fn settled(wires: &[Wire], rules: &Rules, is_always_weighed: bool) -> (Vec<Judge
     let mut due = wires[0].time.plus_ms(EPOCH_MS);
     for wire in wires {
         while wire.time >= due {
-            let mut harvest = Harvest {
-                closed: std::mem::take(&mut routing.evicted),
-                registrations: std::mem::take(&mut routing.registrations),
-                ..Harvest::default()
-            };
-            table.join_early_acks(std::mem::take(&mut routing.early_acks), rules);
-            (0..table.shards()).for_each(|shard| table.expire(shard, due, rules, &mut harvest));
+            let harvest = table.end_epoch(due, rules, &mut routing);
             settler.settle(due, harvest, rules, &mut records);
             due = due.plus_ms(EPOCH_MS);
         }
@@ -40,9 +34,7 @@ fn settled(wires: &[Wire], rules: &Rules, is_always_weighed: bool) -> (Vec<Judge
         };
         table.apply(&[seen], rules, &mut routing);
     }
-    let mut rest = Harvest::default();
-    table.close_all(rules, &mut rest.closed);
-    settler.settle(due, rest, rules, &mut records);
+    settler.settle(due, table.end(rules, &mut routing), rules, &mut records);
     settler.finish(rules, &mut records);
     (records, settler.counters(), settler.lone)
 }

@@ -4,27 +4,29 @@
 //! queues; so any worker may bring any message. Legs are spread over shards by a keyed hash of Call-ID and
 //! caller's tag; a worker brings its messages in batches and locks each shard once per batch.
 
+mod early;
 mod shard;
 
 use crossbeam::utils::CachePadded;
 use parking_lot::Mutex;
 use ringtap_record::Time;
-use ringtap_sip::Method;
 
 use crate::facts::Closed;
+use crate::facts::observe::Context;
 pub use crate::facts::observe::Observation;
-use crate::facts::observe::{Ack, Context};
 use crate::gaps::Gap;
 use crate::hash::{HashKey, LegKey};
 use crate::learner::{self, Heard, Hearing, Registration};
 use crate::rules::Rules;
 use crate::settler::Sketch;
-use shard::{Found, Shard, Visit};
+pub use early::Early;
+use early::Kept;
+use shard::{Found, Shard, Stage, Standing, Visit};
 
 /// Messages that a worker brings at once. Large enough to save locks, small enough to stay in L1/L2.
 pub const BATCH_MAX: usize = 64;
 
-/// What became of the messages of a batch.
+/// What became of the messages of a batch, but for those that wait ([`Early`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
     /// Joined into a leg.
@@ -135,15 +137,15 @@ pub struct Routing {
     next: Vec<usize>,
     /// Where the legs of one shard's messages stand, as of the batch's beginning.
     known: Vec<Option<u32>>,
-    /// Messages whose leg may stand under the other tag.
+    /// Messages whose leg does not stand under their sender's tag.
     turned: Vec<Place>,
     /// Legs that had to leave the table.
     pub evicted: Vec<Closed>,
     /// What was told of registrations.
     pub registrations: Vec<Registration>,
     heard: Heard,
-    /// ACKs that came before their leg.
-    pub early_acks: EarlyAcks,
+    /// Messages that came before their leg.
+    pub early: Early,
 }
 
 impl Routing {
@@ -169,38 +171,6 @@ impl Routing {
                 *to = *place;
                 *next += 1;
             }
-        }
-    }
-}
-
-/// ACKs kept until the end of the epoch. Nearly all are of dialogs that the table has forgotten.
-const EARLY_ACKS_MAX: usize = 16_384;
-
-/// ACKs that found no leg: another worker may be about to bring the INVITE. They wait until every worker has joined
-/// the messages of the epoch; then whoever gathers them hands them to [`LegTable::join_early_acks`], before the first
-/// shard is expired. Bounded, whatever the traffic.
-#[derive(Debug, Default)]
-pub struct EarlyAcks {
-    acks: Vec<(LegKey, Ack)>,
-}
-
-impl EarlyAcks {
-    /// Whether there are none.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.acks.is_empty()
-    }
-
-    /// Adds those of another worker.
-    pub fn append(&mut self, mut other: Self) {
-        let room = EARLY_ACKS_MAX - self.acks.len().min(EARLY_ACKS_MAX);
-        other.acks.truncate(room);
-        self.acks.append(&mut other.acks);
-    }
-
-    fn push(&mut self, key: LegKey, ack: Ack) {
-        if self.acks.len() < EARLY_ACKS_MAX {
-            self.acks.push((key, ack));
         }
     }
 }
@@ -302,16 +272,15 @@ impl LegTable {
                 let Some(seen) = batch.get(place.message) else {
                     continue;
                 };
-                let may_be_turned = seen.message.to_tag().is_some();
                 let visit = Visit {
                     seen,
                     by_callee: false,
-                    make: seen.makes_leg() && !may_be_turned,
+                    make: seen.makes_leg() && seen.message.to_tag().is_none(),
+                    stage: Stage::First,
                 };
                 match shard.observe(place.key, *known, visit, &context, &mut evicted) {
                     Found::Joined => applied.joined += 1,
-                    Found::No if may_be_turned => routing.turned.push(*place),
-                    Found::No => applied.of_no_leg += 1,
+                    Found::No => routing.turned.push(*place),
                 }
             }
         }
@@ -319,62 +288,120 @@ impl LegTable {
             let Some(seen) = batch.get(place.message) else {
                 continue;
             };
-            match self.observe_turned(place, seen, &context, &mut evicted) {
+            let turned = self.turned_key(seen, place.key);
+            match self.observe_turned(turned, place.key, seen, Stage::First, &context, &mut evicted) {
                 Found::Joined => applied.joined += 1,
-                Found::No => {
-                    applied.of_no_leg += 1;
-                    let is_ack = seen.message.is_request() && seen.message.method() == Method::Ack;
-                    if is_ack {
-                        routing.early_acks.push(place.key, Ack::of(seen, &context));
-                    }
-                }
+                Found::No => routing.early.push(seen, place.key, turned),
             }
         }
         routing.evicted = evicted;
         applied
     }
 
-    /// At the end of an epoch, when every worker has joined its messages and before any shard is expired: ACKs that
-    /// found no leg then. An ACK makes none (D82), so this is all there is of them.
-    pub fn join_early_acks(&self, early: EarlyAcks, rules: &Rules) {
-        for (key, ack) in early.acks {
-            if let Some(shard) = self.shards.get(self.shard_of(key)) {
-                shard.lock().join_ack(key, &ack, rules);
+    /// Joins what found no leg, at the end of an epoch: when every worker has joined its messages, and before any shard is expired. Legs that have to
+    /// leave the table for it go into the harvest.
+    pub fn join_early(&self, early: &mut Early, rules: &Rules, harvest: &mut Harvest) -> Applied {
+        let context = Context {
+            rules,
+            keys: &self.keys,
+        };
+        let mut applied = Applied {
+            of_no_leg: early.left_out(),
+            ..Applied::default()
+        };
+        early.sort();
+        for kept in early.messages() {
+            let found = match self.standing(kept) {
+                // Most of them: BYEs of dialogs that have left the table, or of legs that are closed since they were answered.
+                Standing::None if !kept.makes_leg => Found::No,
+                Standing::Answered => Found::Joined,
+                Standing::None | Standing::Other => early.read(kept).map_or(Found::No, |seen| {
+                    self.observe_late(kept, &seen, &context, &mut harvest.closed)
+                }),
+            };
+            match found {
+                Found::Joined => applied.joined += 1,
+                Found::No => applied.of_no_leg += 1,
             }
+        }
+        early.clear();
+        applied
+    }
+
+    /// How the leg stands now to which the message belongs.
+    fn standing(&self, kept: &Kept) -> Standing {
+        let of = |key: LegKey| {
+            self.shard(key)
+                .map_or(Standing::None, |shard| shard.lock().standing(key))
+        };
+        match of(kept.key) {
+            Standing::None => of(kept.turned),
+            known => known,
         }
     }
 
-    /// A message with both tags whose leg does not stand under its From-tag: sent by the callee, so that
-    /// the caller's tag stands in To (semantics.md §3.2), or the first that was captured of its leg.
-    fn observe_turned(
+    fn observe_late(
         &self,
-        place: &Place,
+        kept: &Kept,
         seen: &Observation<'_>,
         context: &Context<'_>,
         evicted: &mut Vec<Closed>,
     ) -> Found {
-        let turned = self
-            .keys
-            .leg(seen.message.call_id(), seen.message.to_tag().unwrap_or_default());
-        if let Some(shard) = self.shards.get(self.shard_of(turned)) {
-            let visit = Visit {
-                seen,
-                by_callee: true,
-                make: false,
-            };
-            if shard.lock().observe(turned, None, visit, context, evicted) == Found::Joined {
-                return Found::Joined;
-            }
-        }
-        let Some(shard) = self.shards.get(place.shard) else {
-            return Found::No;
-        };
         let visit = Visit {
             seen,
             by_callee: false,
-            make: seen.makes_leg(),
+            make: false,
+            stage: Stage::Last,
         };
-        shard.lock().observe(place.key, None, visit, context, evicted)
+        let Some(shard) = self.shard(kept.key) else {
+            return Found::No;
+        };
+        match shard.lock().observe(kept.key, None, visit, context, evicted) {
+            Found::Joined => return Found::Joined,
+            Found::No => {}
+        }
+        self.observe_turned(kept.turned, kept.key, seen, Stage::Last, context, evicted)
+    }
+
+    /// Under which a leg stands that the other side of this dialog made; `key` itself if the message does not name it.
+    fn turned_key(&self, seen: &Observation<'_>, key: LegKey) -> LegKey {
+        seen.message
+            .to_tag()
+            .map_or(key, |tag| self.keys.leg(seen.message.call_id(), tag))
+    }
+
+    /// A message whose leg does not stand under its From-tag: sent by the callee, so that the caller's tag stands in To (semantics.md §3.2), or, if
+    /// nothing comes any more that could be before it, the first that was captured of its leg.
+    fn observe_turned(
+        &self,
+        turned: LegKey,
+        key: LegKey,
+        seen: &Observation<'_>,
+        stage: Stage,
+        context: &Context<'_>,
+        evicted: &mut Vec<Closed>,
+    ) -> Found {
+        let mut visit = |key: LegKey, by_callee: bool, make: bool| {
+            let visit = Visit {
+                seen,
+                by_callee,
+                make,
+                stage,
+            };
+            let shard = self.shard(key)?;
+            Some(shard.lock().observe(key, None, visit, context, evicted))
+        };
+        if turned != key && visit(turned, true, false) == Some(Found::Joined) {
+            return Found::Joined;
+        }
+        if stage == Stage::First || !seen.makes_leg() {
+            return Found::No;
+        }
+        visit(key, false, true).unwrap_or(Found::No)
+    }
+
+    fn shard(&self, key: LegKey) -> Option<&Mutex<Shard>> {
+        self.shards.get(self.shard_of(key)).map(|shard| &**shard)
     }
 
     /// Closes the legs of one shard whose deadline has come by `now`, tells what is new of those that stay
@@ -385,6 +412,32 @@ impl LegTable {
             shard.expire(now, rules, &mut harvest.closed);
             shard.tell_news(&self.keys, rules, &mut harvest.news);
         }
+    }
+
+    /// For whoever is the table's only worker: the end of the epoch before `now`, and all that goes with it.
+    pub fn end_epoch(&self, now: Time, rules: &Rules, routing: &mut Routing) -> Harvest {
+        let mut harvest = self.take(rules, routing);
+        for shard in 0..self.shards() {
+            self.expire(shard, now, rules, &mut harvest);
+        }
+        harvest
+    }
+
+    /// The same for the end of input: every leg is closed.
+    pub fn end(&self, rules: &Rules, routing: &mut Routing) -> Harvest {
+        let mut harvest = self.take(rules, routing);
+        self.close_all(rules, &mut harvest.closed);
+        harvest
+    }
+
+    fn take(&self, rules: &Rules, routing: &mut Routing) -> Harvest {
+        let mut harvest = Harvest {
+            closed: std::mem::take(&mut routing.evicted),
+            registrations: std::mem::take(&mut routing.registrations),
+            ..Harvest::default()
+        };
+        self.join_early(&mut routing.early, rules, &mut harvest);
+        harvest
     }
 
     /// Legs that the table holds at most.

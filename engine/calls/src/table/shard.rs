@@ -9,12 +9,11 @@ use sha2::{Digest, Sha256};
 
 use super::{Observation, TableCounters};
 use crate::facts::deadline::Deadline;
-use crate::facts::observe::{Ack, Context};
+use crate::facts::observe::Context;
 use crate::facts::{Closed, ClosedLeg, Closing, LegFacts, dialog};
 use crate::hash::{HashKey, LegKey};
 use crate::rules::Rules;
 use crate::settler::Sketch;
-use crate::tick::Tick;
 use crate::wheel::{Linked, Links, Wheel};
 
 /// Whether a message found its leg.
@@ -33,6 +32,24 @@ const LOOKED_MAX: usize = 64;
 const UNINVITED: usize = 0;
 const INVITED: usize = 1;
 
+/// When a message is joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// As it is read: another worker may be about to bring what came before it.
+    First,
+    /// At the end of its epoch: nothing comes any more that was before it.
+    Last,
+}
+
+/// What has become of a leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    None,
+    /// Over, and answered: nothing that was sent in it is news.
+    Answered,
+    Other,
+}
+
 /// A message at a leg's door.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Visit<'v, 'm> {
@@ -41,6 +58,19 @@ pub(super) struct Visit<'v, 'm> {
     pub(super) by_callee: bool,
     /// Whether a leg is made if there is none.
     pub(super) make: bool,
+    pub(super) stage: Stage,
+}
+
+impl Visit<'_, '_> {
+    /// Whether this begins another attempt on a leg that is over (D90), whose INVITEs went up to `cseq`: a redial that reuses the Call-ID.
+    fn begins_attempt(&self, cseq: u32) -> bool {
+        self.seen.is_initial_invite() && !self.by_callee && self.seen.message.cseq() > cseq
+    }
+
+    /// Whether it may be of another attempt. The callee numbers requests as he likes.
+    fn may_be_of_attempt_after(&self, cseq: u32) -> bool {
+        self.by_callee || self.seen.message.cseq() > cseq
+    }
 }
 
 #[derive(Debug)]
@@ -176,6 +206,15 @@ impl Shard {
         self.index.find(bucket(key), is_it).copied()
     }
 
+    pub(super) fn standing(&self, key: LegKey) -> Standing {
+        let slot = self.find(key).and_then(|index| self.slab.slot(index));
+        match slot.map(|slot| &slot.state) {
+            None | Some(State::Free) => Standing::None,
+            Some(State::Finished { answered: true, .. }) => Standing::Answered,
+            Some(State::Finished { .. } | State::Open(_)) => Standing::Other,
+        }
+    }
+
     /// Reads of the facts of all these legs, so that those that are not in the cache are fetched side by side: a tenth less time a message
     /// with a million calls open, no more with ten thousand.
     pub(super) fn look_at(&self, known: &[Option<u32>]) -> u32 {
@@ -198,6 +237,7 @@ impl Shard {
             seen,
             by_callee,
             make,
+            stage,
         } = visit;
         let still = |index: &u32| {
             self.slab
@@ -214,13 +254,16 @@ impl Shard {
         };
         slot.touched = !is_new;
         if let State::Finished { answered, cseq, .. } = slot.state {
-            if !(seen.is_initial_invite() && !by_callee && seen.message.cseq() > cseq) {
+            if !visit.begins_attempt(cseq) {
+                if stage == Stage::First && visit.may_be_of_attempt_after(cseq) {
+                    return Found::No;
+                }
                 if !answered && proves_answer(seen, by_callee, cseq) {
                     self.counters.late_contradictions += 1;
                 }
                 return Found::Joined;
             }
-            // D90: a redial that reuses the Call-ID.
+            // D90.
             slot.attempt += 1;
             slot.state = State::Open(facts(seen, slot.attempt));
             self.counters.further_attempts += 1;
@@ -246,20 +289,6 @@ impl Shard {
         }
         if is_sooner || !slot.links.is_armed() {
             let due = facts.deadline(context.rules).at;
-            self.wheel.arm(&mut self.slab, index, due);
-        }
-    }
-
-    /// Joins an ACK into the open leg with this key, if there is one now.
-    pub(super) fn join_ack(&mut self, key: LegKey, ack: &Ack, rules: &Rules) {
-        let Some(index) = self.find(key) else { return };
-        let Some(slot) = self.slab.slot_mut(index) else {
-            return;
-        };
-        if let State::Open(facts) = &mut slot.state
-            && facts.join_ack(ack, Tick::of(ack.time, facts.base))
-        {
-            let due = facts.deadline(rules).at;
             self.wheel.arm(&mut self.slab, index, due);
         }
     }

@@ -129,9 +129,7 @@ impl Story {
 
     fn tick_with(&mut self, ms: i64, mut harvest: Harvest) {
         let now = START.plus_ms(ms);
-        for shard in 0..self.table.shards() {
-            self.table.expire(shard, now, &self.rules, &mut harvest);
-        }
+        harvest.append(self.table.end_epoch(now, &self.rules, &mut self.routing));
         self.settle(ms, harvest);
     }
 
@@ -169,8 +167,7 @@ impl Story {
 
     /// The end of input.
     pub(crate) fn finish(&mut self) {
-        let mut rest = Harvest::default();
-        self.table.close_all(&self.rules, &mut rest.closed);
+        let rest = self.table.end(&self.rules, &mut self.routing);
         self.settler
             .settle(Time::MAX, rest, &self.rules, &mut self.records);
         self.settler.finish(&self.rules, &mut self.records);

@@ -85,6 +85,7 @@ impl Line {
             destination: said.destination,
             message,
         };
+        let waited = self.routing.early.len();
         let Applied {
             joined,
             not_of_calls,
@@ -92,23 +93,15 @@ impl Line {
             registrations_refused,
             of_no_leg,
         } = self.table.apply(&[seen], office::rules(), &mut self.routing);
-        assert_eq!(joined + not_of_calls + of_no_leg, 1);
+        let waits = self.routing.early.len() - waited;
+        assert_eq!(joined + not_of_calls + of_no_leg + waits, 1);
         assert!(registrations + registrations_refused <= not_of_calls);
     }
 
     /// The end of an epoch.
     fn tick(&mut self, now: Time) {
         self.now = now;
-        let early = std::mem::take(&mut self.routing.early_acks);
-        self.table.join_early_acks(early, office::rules());
-        let mut harvest = Harvest {
-            closed: std::mem::take(&mut self.routing.evicted),
-            registrations: std::mem::take(&mut self.routing.registrations),
-            ..Harvest::default()
-        };
-        for shard in 0..self.table.shards() {
-            self.table.expire(shard, now, office::rules(), &mut harvest);
-        }
+        let harvest = self.table.end_epoch(now, office::rules(), &mut self.routing);
         self.settle(now, harvest);
         self.bounds();
     }
@@ -141,8 +134,7 @@ impl Line {
 
     fn finish(&mut self) {
         self.tick(self.now);
-        let mut rest = Harvest::default();
-        self.table.close_all(office::rules(), &mut rest.closed);
+        let rest = self.table.end(office::rules(), &mut self.routing);
         self.settle(Time::MAX, rest);
         self.settler.finish(office::rules(), &mut self.records);
         self.bounds();
