@@ -136,7 +136,7 @@ impl Crew {
         let frames = std::mem::take(&mut self.frames);
         let wanted = self.wanted(frames, self.pieces.frames_to_expire);
         if wanted == 0 {
-            self.first.expire(0, 1, now, shared, &mut harvest);
+            shared.table.expire_all(now, &shared.rules, &mut harvest);
         } else {
             let job = Job::expire(now, shared.table.shards());
             let done = self.hands.share(job, wanted, &mut self.first, shared);

@@ -8,7 +8,6 @@ use std::time::Instant;
 use arrayvec::ArrayVec;
 use ringtap_calls::table::{BATCH_MAX, Routing};
 use ringtap_calls::{Applied, Early, Harvest, LegTable, Observation, Rules};
-use ringtap_record::Time;
 use ringtap_sip::{Fault, Message, Method, Start};
 
 use crate::batches::BatchTimes;
@@ -286,15 +285,6 @@ impl Worker {
         &mut self.routing.early
     }
 
-    /// Closes what is due by `now` in this worker's share of the shards, `of` workers in all, and tells what is new
-    /// of open legs. Before the first worker does so, all have to have joined the messages of the epoch, and their
-    /// early messages have to be joined too ([`Taken::early`]).
-    pub fn expire(&self, share: usize, of: usize, now: Time, shared: &Shared, harvest: &mut Harvest) {
-        for shard in (share..shared.table.shards()).step_by(of.max(1)) {
-            shared.table.expire(shard, now, &shared.rules, harvest);
-        }
-    }
-
     /// How long batches took, if that was asked for.
     pub(crate) const fn times(&self) -> Option<&BatchTimes> {
         self.times.as_ref()
@@ -360,10 +350,10 @@ mod tests {
         }
     }
 
-    /// Catches an ACK that one worker read before another brought its INVITE, and that is joined only when the leg has
-    /// been closed without it: the answer that it proves (A2) would be missed.
+    /// Catches an ACK that one worker read before another brought its INVITE, and that is lost on its way to the end of the
+    /// epoch: the answer that it proves (A2) would be missed.
     #[test]
-    fn early_acks_are_joined_before_any_worker_expires_its_share() {
+    fn early_messages_of_all_workers_are_joined() {
         let answered = messages(&scenario("S02").unwrap().cases()[0]);
         let is_of = |wire: &Wire, start: &[u8]| wire.payload.starts_with(start);
         let pick = |starts: &[&[u8]]| -> Vec<Wire> {
@@ -377,28 +367,22 @@ mod tests {
         // The 200 is lost: nothing else proves the answer.
         let others = chunk(&pick(&[b"INVITE", b"SIP/2.0 180"]));
         let due = answered[0].time.plus_ms(600_000);
-        // Whoever has the share with the leg may be the first or the last to expire it.
-        for order in [[0, 1], [1, 0]] {
-            let shared = shared(100);
-            let mut workers = [worker(), worker()];
-            workers[0].process(acks.frames(), &shared);
-            workers[1].process(others.frames(), &shared);
-            let mut taken = Taken::default();
-            for worker in &mut workers {
-                taken.append(worker.take());
-            }
-            assert!(!taken.early.is_empty());
-            shared
-                .table
-                .join_early(&mut taken.early, &shared.rules, &mut taken.harvest);
-            for share in order {
-                workers[share].expire(share, 2, due, &shared, &mut taken.harvest);
-            }
-            let (mut settler, mut judged) = (Settler::new(&shared.table), Vec::new());
-            settler.settle(due, taken.harvest, &shared.rules, &mut judged);
-            let outcome = judged[0].record.targets[0].outcome;
-            assert_eq!((judged.len(), outcome), (1, Outcome::Answered), "{order:?}");
+        let shared = shared(100);
+        let mut workers = [worker(), worker()];
+        workers[0].process(acks.frames(), &shared);
+        workers[1].process(others.frames(), &shared);
+        let mut taken = Taken::default();
+        for worker in &mut workers {
+            taken.append(worker.take());
         }
+        let Taken { harvest, early } = &mut taken;
+        assert!(!early.is_empty());
+        shared.table.join_early(early, &shared.rules, harvest);
+        shared.table.expire_all(due, &shared.rules, harvest);
+        let (mut settler, mut judged) = (Settler::new(&shared.table), Vec::new());
+        settler.settle(due, taken.harvest, &shared.rules, &mut judged);
+        let outcome = judged[0].record.targets[0].outcome;
+        assert_eq!((judged.len(), outcome), (1, Outcome::Answered));
     }
 
     fn chunk(wires: &[Wire]) -> Chunk {

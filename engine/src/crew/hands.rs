@@ -277,7 +277,7 @@ mod tests {
         let asides = worker.asides().to_vec();
         let mut taken = worker.take();
         join_early(&mut taken, &shared);
-        worker.expire(0, 1, now, &shared, &mut taken.harvest);
+        shared.table.expire_all(now, &shared.rules, &mut taken.harvest);
         outcome(&[worker], taken, asides, &shared, now)
     }
 

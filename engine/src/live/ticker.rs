@@ -212,11 +212,9 @@ impl Ticker {
         let taken = self.asides.advance(boundary, &shared);
         self.keep(taken);
         self.join_ripe();
-        for shard in 0..shared.table.shards() {
-            shared
-                .table
-                .expire(shard, boundary, &shared.rules, &mut self.harvest);
-        }
+        shared
+            .table
+            .expire_all(boundary, &shared.rules, &mut self.harvest);
         self.send(Some(boundary));
     }
 
@@ -245,9 +243,7 @@ impl Ticker {
         self.keep(taken);
         self.ripe.append(&mut self.early);
         self.join_ripe();
-        for shard in 0..shared.table.shards() {
-            shared.table.expire(shard, now, &shared.rules, &mut self.harvest);
-        }
+        shared.table.expire_all(now, &shared.rules, &mut self.harvest);
         self.send(Some(now));
         shared.table.close_all(&shared.rules, &mut self.harvest.closed);
         self.send(None);

@@ -414,12 +414,17 @@ impl LegTable {
         }
     }
 
+    /// The same for every shard.
+    pub fn expire_all(&self, now: Time, rules: &Rules, harvest: &mut Harvest) {
+        for shard in 0..self.shards() {
+            self.expire(shard, now, rules, harvest);
+        }
+    }
+
     /// For whoever is the table's only worker: the end of the epoch before `now`, and all that goes with it.
     pub fn end_epoch(&self, now: Time, rules: &Rules, routing: &mut Routing) -> Harvest {
         let mut harvest = self.take(rules, routing);
-        for shard in 0..self.shards() {
-            self.expire(shard, now, rules, &mut harvest);
-        }
+        self.expire_all(now, rules, &mut harvest);
         harvest
     }
 
