@@ -39,7 +39,9 @@ impl Waiting {
     }
 
     fn join(&mut self, shared: &Shared, harvest: &mut Harvest) {
-        let applied = shared.table.join_early(&mut self.early, &shared.rules, harvest);
+        let applied = shared
+            .table
+            .join_early(&mut self.early, Time::MAX, &shared.rules, harvest);
         self.applied.add(applied);
     }
 }
@@ -198,7 +200,7 @@ mod tests {
 
     /// Catches early messages that are joined after the legs have been closed, at a tick and at the end of a capture.
     #[test]
-    fn an_ack_read_before_its_invite_proves_the_answer() {
+    fn what_is_read_before_its_invite_proves_the_answer() {
         let mut wires = messages(&scenario("S02").unwrap().cases()[0]);
         let start = |wire: &Wire| wire.payload.iter().copied().take(11).collect::<Vec<_>>();
         // The 200 is lost.

@@ -130,6 +130,7 @@ impl Display for Summary<'_> {
                 ("evicted_open", table.evicted_open),
                 ("late_contradictions", table.late_contradictions),
                 ("messages_of_no_leg", outcome.seen.applied.of_no_leg),
+                ("messages_left_out", outcome.seen.applied.left_out),
             ],
         )?;
         let settled = outcome.settled;

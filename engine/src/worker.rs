@@ -303,7 +303,7 @@ mod tests {
     use crate::capture::{CaptureFile, Chunk};
     use crate::decode::Reason;
     use ringtap_calls::Settler;
-    use ringtap_record::Outcome;
+    use ringtap_record::{Outcome, Time};
     use ringtap_testkit::{Format, Wire, capture, messages, messages_salted, scenario};
 
     const CALLS: u64 = 200;
@@ -377,7 +377,7 @@ mod tests {
         }
         let Taken { harvest, early } = &mut taken;
         assert!(!early.is_empty());
-        shared.table.join_early(early, &shared.rules, harvest);
+        shared.table.join_early(early, Time::MAX, &shared.rules, harvest);
         shared.table.expire_all(due, &shared.rules, harvest);
         let (mut settler, mut judged) = (Settler::new(&shared.table), Vec::new());
         settler.settle(due, taken.harvest, &shared.rules, &mut judged);

@@ -19,9 +19,10 @@ use ringtap_testkit::{Format, Wire, capture, messages_salted};
 use lab::{Lab, Replayed, of_families};
 
 const SEEDS: u64 = 3;
-/// Families of counters that do not depend on the number of cores. Whether a leg is known yet when a message of it
-/// is joined (`leg messages_of_no_leg`) does, within an epoch.
-const STEADY: [&str; 6] = ["frame", "fragment", "datagram", "request", "response", "target"];
+/// Families of counters that do not depend on the number of cores.
+const STEADY: [&str; 7] = [
+    "frame", "fragment", "datagram", "request", "response", "leg", "target",
+];
 
 /// The same messages, each in fragments of another size, or in one piece.
 fn fragmented(wires: &[Wire], random: &mut fastrand::Rng) -> Vec<Wire> {

@@ -17,6 +17,7 @@ use ringtap::replay::{Options, Speed, table};
 use ringtap::worker::{Shared, Worker};
 use ringtap_calls::{Harvest, Rules};
 use ringtap_config::Config;
+use ringtap_record::Time;
 use ringtap_testkit::{Format, Transport, capture_over, messages_salted};
 
 struct Counting;
@@ -99,7 +100,7 @@ fn path_of_one_capture(path: &Path) -> (u64, u64, u64) {
             for worker in [&mut worker, &mut dropping] {
                 worker.process(chunk.frames(), &shared);
                 let table = &shared.table;
-                table.join_early(worker.early(), &shared.rules, &mut harvest);
+                table.join_early(worker.early(), Time::MAX, &shared.rules, &mut harvest);
             }
         }
     };

@@ -136,7 +136,7 @@ fn every_capture_is_accounted_for() {
         let applied = &seen.applied;
         assert_eq!(
             seen.messages(),
-            applied.joined + applied.not_of_calls + applied.of_no_leg,
+            applied.joined + applied.not_of_calls + applied.of_no_leg + applied.left_out,
             "{name}: messages"
         );
         let table = &outcome.table;

@@ -291,6 +291,101 @@ fn a_redials_messages_may_come_before_its_invite() {
     }
 }
 
+/// D90. Catches messages of the attempt before, in the epoch of the redial, that are taken for the redial's: a BYE of either side, a copy of the
+/// answer, its ACK, a re-INVITE. Whatever is read first, it rang and was declined.
+#[test]
+fn a_redial_is_not_told_by_what_came_before_it() {
+    let turned = |text: Vec<u8>| {
+        let text = String::from_utf8(text).unwrap();
+        let text = text
+            .replace("From:", "Was:")
+            .replace("To:", "From:")
+            .replace("Was:", "To:");
+        text.into_bytes()
+    };
+    let (bye, reinvite) = ("BYE sip:h SIP/2.0", "INVITE sip:h SIP/2.0");
+    let before = [
+        (10_010, message(bye, "again", "2 BYE", "t", "")),
+        (10_010, turned(message(bye, "again", "77 BYE", "t", ""))),
+        (10_010, response(200, "again", 1)),
+        (10_010, message("ACK sip:h SIP/2.0", "again", "1 ACK", "t", "")),
+        (10_010, message(reinvite, "again", "2 INVITE", "t", "")),
+        (10_012, turned(message(reinvite, "again", "78 INVITE", "t", ""))),
+        (10_014, invite("again", 1)),
+    ];
+    let redial = [
+        (10_050, invite("again", 3)),
+        (10_051, message("SIP/2.0 100 X", "again", "3 INVITE", "", "")),
+        (10_060, response(180, "again", 3)),
+    ];
+    for old in &before {
+        let mut all = vec![old.clone()];
+        all.extend_from_slice(&redial);
+        let mut random = fastrand::Rng::with_seed(7);
+        for trial in 0..40 {
+            let mut bench = Bench::new(100);
+            bench.see(START, &invite("again", 1));
+            bench.see(START.plus_ms(300), &response(200, "again", 1));
+            bench.tick(START.plus_ms(9_000));
+            if trial > 0 {
+                random.shuffle(&mut all);
+            }
+            for (ms, octets) in &all {
+                bench.see(START.plus_ms(*ms), octets);
+            }
+            bench.tick(START.plus_ms(10_112));
+            bench.tick(START.plus_ms(15_000));
+            bench.see(START.plus_ms(20_000), &response(486, "again", 3));
+            let (records, counters) = bench.end();
+            let outcomes: Vec<_> = records.iter().map(|record| record.targets[0].outcome).collect();
+            let told = String::from_utf8_lossy(&old.1);
+            assert_eq!(outcomes, [Outcome::Answered, Outcome::Declined], "{told}{all:?}");
+            assert_eq!((counters.further_attempts, counters.late_contradictions), (1, 0));
+            assert_eq!(records[1].started, START.plus_ms(10_050), "{told}");
+        }
+    }
+}
+
+/// Catches a verdict without an INVITE (D81, D84) that hangs on which of several messages was seen or read first: an ACK or a callee's BYE before
+/// the 180, by a little or not at all, proves the answer all the same (A2, A3).
+#[test]
+fn what_proves_an_answer_may_come_before_what_makes_the_leg() {
+    let bye = String::from_utf8(message("BYE sip:h SIP/2.0", "seen", "9 BYE", "t", "")).unwrap();
+    let bye = bye
+        .replace("From:", "Was:")
+        .replace("To:", "From:")
+        .replace("Was:", "To:");
+    let reinvite = bye.replace("BYE", "INVITE");
+    let ack = message("ACK sip:h SIP/2.0", "seen", "1 ACK", "t", "");
+    let ack = String::from_utf8(ack)
+        .unwrap()
+        .replace("branch=z9hG4bK", "branch=z9hG4bKa");
+    for proof in [bye, reinvite, ack] {
+        for (ring_ms, proof_ms) in [(10, 9), (10, 10), (10, 11)] {
+            let ringing = (ring_ms, response(180, "seen", 1));
+            let proof = (proof_ms, proof.clone().into_bytes());
+            let told = [[&ringing, &proof], [&proof, &ringing]].map(|order| {
+                let mut bench = Bench::new(100);
+                for (ms, octets) in order {
+                    bench.see(START.plus_ms(*ms), octets);
+                }
+                bench.tick(START.plus_ms(128));
+                let (records, _) = bench.end();
+                let targets = records.iter().map(|record| record.targets[0].outcome);
+                targets.collect::<Vec<_>>()
+            });
+            let text = String::from_utf8_lossy(&proof.1);
+            // An INVITE that was seen before is believed to have begun the dialog.
+            let is_proof = !(text.starts_with("INVITE") && proof_ms < ring_ms);
+            assert_eq!(told[0], told[1], "{ring_ms}, {proof_ms}: {text}");
+            assert!(
+                !is_proof || told[0] == [Outcome::Answered],
+                "{ring_ms}, {proof_ms}: {text}"
+            );
+        }
+    }
+}
+
 /// §4.5 point 4. Catches an answer after the verdict that nobody counts, or that makes a second record.
 #[test]
 fn a_late_answer_is_counted() {

@@ -268,7 +268,7 @@ mod tests {
 
     fn join_early(taken: &mut Taken, shared: &Shared) {
         let Taken { harvest, early } = taken;
-        shared.table.join_early(early, &shared.rules, harvest);
+        shared.table.join_early(early, Time::MAX, &shared.rules, harvest);
     }
 
     fn alone(chunk: &Chunk, now: Time) -> Outcome {

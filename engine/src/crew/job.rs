@@ -47,7 +47,7 @@ impl Default for Pieces {
 /// What work led to.
 #[derive(Debug, Default)]
 pub(super) struct Done {
-    /// Legs that were closed, or that had to leave, and news of others; early ACKs.
+    /// Legs that were closed, or that had to leave, and news of others; messages that came before their legs.
     pub(super) taken: Taken,
     /// Frames that make sense only with others by their place in the chunk, ascending.
     pub(super) asides: Vec<usize>,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender};
 use parking_lot::Mutex;
-use ringtap_calls::{Gap, GapKind};
+use ringtap_calls::{Early, Gap, GapKind};
 use ringtap_record::Time;
 use ringtap_xsk::{Queue, Ready, Statistics};
 
@@ -76,6 +76,13 @@ impl Outbox {
     pub(super) fn give(&self, taken: Taken) {
         if !(taken.harvest.is_empty() && taken.early.is_empty()) {
             self.put(taken);
+        }
+    }
+
+    /// Puts messages in that came before their legs. Whoever found them keeps room for more.
+    pub(super) fn give_early(&self, early: &mut Early) {
+        if !early.is_empty() {
+            self.taken.lock().early.append(early);
         }
     }
 
@@ -519,6 +526,7 @@ pub(super) fn join<'c>(
         let taken = asides.process(pick(frames, worker.asides()), shared);
         outbox.give(taken);
     }
+    outbox.give_early(worker.early());
     outbox.give(worker.take());
 }
 

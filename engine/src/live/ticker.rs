@@ -42,11 +42,10 @@ pub(super) struct Ticker {
     /// The way to the settler; `None` once that is gone.
     lots: Option<Sender<Lot>>,
     harvest: Harvest,
-    /// Messages that came before their legs: those that were gathered at the last tick, by whose end the INVITE may
-    /// not have been joined by another reader.
+    /// Messages that came before their legs.
     early: Early,
-    /// And those gathered at the tick before: every reader has joined what came until then.
-    ripe: Early,
+    /// Who may leave some.
+    readers: usize,
     /// What became of them.
     joined_early: Applied,
     /// The last boundary that was settled.
@@ -87,7 +86,7 @@ impl Ticker {
             lots: Some(lots),
             harvest,
             early: Early::default(),
-            ripe: Early::default(),
+            readers: 0,
             joined_early: Applied::default(),
             settled: boundary(now),
             watch_at: Instant::now(),
@@ -206,12 +205,12 @@ impl Ticker {
             return;
         }
         self.settled = boundary;
-        self.ripe.append(&mut self.early);
         self.gather(outboxes);
         let shared = Arc::clone(&self.common.shared);
         let taken = self.asides.advance(boundary, &shared);
         self.keep(taken);
-        self.join_ripe();
+        // Every reader has joined what came until then; and stamps of two readers differ by less than a tick.
+        self.join_early(boundary.plus_us(-TICK_US));
         shared
             .table
             .expire_all(boundary, &shared.rules, &mut self.harvest);
@@ -228,6 +227,7 @@ impl Ticker {
 
     /// Takes what readers have left.
     pub(super) fn gather(&mut self, outboxes: &[Arc<Outbox>]) {
+        self.readers = outboxes.len();
         for outbox in outboxes {
             self.keep(outbox.take());
         }
@@ -241,8 +241,7 @@ impl Ticker {
         self.keep(taken);
         let taken = self.asides.give_up(&shared);
         self.keep(taken);
-        self.ripe.append(&mut self.early);
-        self.join_ripe();
+        self.join_early(Time::MAX);
         shared.table.expire_all(now, &shared.rules, &mut self.harvest);
         self.send(Some(now));
         shared.table.close_all(&shared.rules, &mut self.harvest.closed);
@@ -251,6 +250,8 @@ impl Ticker {
 
     /// The end, after an heir has taken over: what is open now is the heir's to tell of.
     pub(super) fn leave(&mut self) {
+        let early = std::mem::take(&mut self.early);
+        self.joined_early.of_no_leg += early.len();
         self.lots = None;
     }
 
@@ -282,12 +283,14 @@ impl Ticker {
 
     fn keep(&mut self, mut taken: Taken) {
         self.harvest.append(taken.harvest);
-        self.early.append(&mut taken.early);
+        // Twice, for they stay longer than a tick; and what the ticker itself finds.
+        let workers = 2 * (self.readers + 1);
+        self.early.append_one_of(&mut taken.early, workers);
     }
 
-    fn join_ripe(&mut self) {
+    fn join_early(&mut self, before: Time) {
         let Shared { table, rules } = &*self.common.shared;
-        let applied = table.join_early(&mut self.ripe, rules, &mut self.harvest);
+        let applied = table.join_early(&mut self.early, before, rules, &mut self.harvest);
         self.joined_early.add(applied);
     }
 
@@ -345,7 +348,7 @@ mod tests {
     /// Catches early messages that are used up at the tick at which they were gathered, when another reader may not have
     /// joined the INVITE yet.
     #[test]
-    fn an_early_ack_waits_for_the_other_readers() {
+    fn an_early_message_waits_for_the_other_readers() {
         let mut wires = messages(&scenario("S02").unwrap().cases()[0]);
         let is = |wire: &Wire, word: &[u8]| wire.payload.starts_with(word);
         // The 200 is lost, so that the ACK alone proves the answer.

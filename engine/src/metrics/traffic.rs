@@ -232,6 +232,7 @@ pub(super) fn sip(to: &mut Telling<'_>, seen: &WorkerCounters) -> fmt::Result {
             ("joined", applied.joined),
             ("not_of_calls", applied.not_of_calls),
             ("of_no_leg", applied.of_no_leg),
+            ("left_out", applied.left_out),
         ]),
     )?;
     to.counters(

@@ -258,6 +258,18 @@ impl LegFacts {
             .unwrap_or(self.base)
     }
 
+    /// The least CSeq of its INVITEs that were captured.
+    pub(crate) fn first_cseq(&self) -> Option<u32> {
+        let invited = self.hops.iter().filter(|hop| hop.has(Hop::INVITE));
+        invited.map(|hop| hop.cseq).min()
+    }
+
+    /// When the first of them was seen.
+    pub(crate) fn first_invite(&self) -> Option<Time> {
+        let invites = self.hops.iter().map(|hop| hop.invite);
+        invites.filter(|invite| invite.seen()).min()?.time(self.base)
+    }
+
     /// Whether no INVITE of it was captured (D80, D81, D84).
     pub(crate) fn is_partial(&self) -> bool {
         !self.hops.iter().any(|hop| hop.has(Hop::INVITE))

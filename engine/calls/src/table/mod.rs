@@ -39,6 +39,8 @@ pub struct Applied {
     pub registrations_refused: u64,
     /// Belongs to a dialog that is not tracked (began before the capture, or ended long ago).
     pub of_no_leg: u64,
+    /// Was to wait for its leg, and there was no room for it.
+    pub left_out: u64,
 }
 
 /// What the table gives to the settler at a tick.
@@ -81,6 +83,7 @@ impl Applied {
         self.registrations += other.registrations;
         self.registrations_refused += other.registrations_refused;
         self.of_no_leg += other.of_no_leg;
+        self.left_out += other.left_out;
     }
 }
 
@@ -298,24 +301,29 @@ impl LegTable {
         applied
     }
 
-    /// Joins what found no leg, at the end of an epoch: when every worker has joined its messages, and before any shard is expired. Legs that have to
-    /// leave the table for it go into the harvest.
-    pub fn join_early(&self, early: &mut Early, rules: &Rules, harvest: &mut Harvest) -> Applied {
+    /// Joins what found no leg and was seen before `before`: everything that was seen until then has to be joined, and no shard to be expired yet.
+    /// Legs that have to leave the table for it go into the harvest.
+    pub fn join_early(
+        &self,
+        early: &mut Early,
+        before: Time,
+        rules: &Rules,
+        harvest: &mut Harvest,
+    ) -> Applied {
         let context = Context {
             rules,
             keys: &self.keys,
         };
         let mut applied = Applied {
-            of_no_leg: early.left_out(),
+            left_out: early.take_left_out(),
             ..Applied::default()
         };
-        early.sort();
-        for kept in early.messages() {
+        early.drain(before, |kept, text| {
             let found = match self.standing(kept) {
                 // Most of them: BYEs of dialogs that have left the table, or of legs that are closed since they were answered.
                 Standing::None if !kept.makes_leg => Found::No,
                 Standing::Answered => Found::Joined,
-                Standing::None | Standing::Other => early.read(kept).map_or(Found::No, |seen| {
+                Standing::None | Standing::Other => kept.read(text).map_or(Found::No, |seen| {
                     self.observe_late(kept, &seen, &context, &mut harvest.closed)
                 }),
             };
@@ -323,8 +331,7 @@ impl LegTable {
                 Found::Joined => applied.joined += 1,
                 Found::No => applied.of_no_leg += 1,
             }
-        }
-        early.clear();
+        });
         applied
     }
 
@@ -335,7 +342,7 @@ impl LegTable {
                 .map_or(Standing::None, |shard| shard.lock().standing(key))
         };
         match of(kept.key) {
-            Standing::None => of(kept.turned),
+            Standing::None if kept.turned != kept.key => of(kept.turned),
             known => known,
         }
     }
@@ -441,7 +448,7 @@ impl LegTable {
             registrations: std::mem::take(&mut routing.registrations),
             ..Harvest::default()
         };
-        self.join_early(&mut routing.early, rules, &mut harvest);
+        self.join_early(&mut routing.early, Time::MAX, rules, &mut harvest);
         harvest
     }
 

@@ -32,6 +32,24 @@ const LOOKED_MAX: usize = 64;
 const UNINVITED: usize = 0;
 const INVITED: usize = 1;
 
+/// Of which attempt on a leg a message is (D90).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attempt {
+    /// Of one that is over: it is absorbed.
+    Before,
+    This,
+    /// It has to wait.
+    Unsure,
+}
+
+/// What is remembered of an attempt that is over.
+#[derive(Clone, Copy, Debug, Default)]
+struct Before {
+    /// The last of its INVITEs.
+    cseq: u32,
+    answered: bool,
+}
+
 /// When a message is joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -67,9 +85,38 @@ impl Visit<'_, '_> {
         self.seen.is_initial_invite() && !self.by_callee && self.seen.message.cseq() > cseq
     }
 
-    /// Whether it may be of another attempt. The callee numbers requests as he likes.
-    fn may_be_of_attempt_after(&self, cseq: u32) -> bool {
-        self.by_callee || self.seen.message.cseq() > cseq
+    /// Of which attempt this is on a leg that is over, if it begins none.
+    fn attempt_after(&self, before: Before) -> Attempt {
+        // The callee numbers requests as he likes.
+        let may_be_of_next = self.by_callee || self.seen.message.cseq() > before.cseq;
+        if may_be_of_next && self.stage == Stage::First {
+            Attempt::Unsure
+        } else {
+            Attempt::Before
+        }
+    }
+
+    /// Of which attempt this is on a leg that was over once (D90) and of whose present attempt these facts are: what bears the caller's numbers by
+    /// those, the callee's by its time. What does not say so of itself waits until all INVITEs of the epoch are known.
+    fn attempt_with(&self, facts: &LegFacts, before: Before) -> Attempt {
+        let is_before = if self.by_callee {
+            facts.first_invite().is_some_and(|invite| self.seen.time < invite)
+        } else {
+            let cseq = self.seen.message.cseq();
+            if cseq <= before.cseq {
+                return Attempt::Before;
+            }
+            if self.seen.is_initial_invite() || facts.first_cseq().is_none_or(|first| cseq >= first) {
+                return Attempt::This;
+            }
+            // A BYE, say, of the dialog that was answered then.
+            true
+        };
+        match (self.stage, is_before) {
+            (Stage::First, _) => Attempt::Unsure,
+            (Stage::Last, true) => Attempt::Before,
+            (Stage::Last, false) => Attempt::This,
+        }
     }
 }
 
@@ -103,6 +150,8 @@ struct Slot {
     state: State,
     links: Links,
     attempt: u32,
+    /// Of the attempt before, if this is not the first.
+    before: Before,
     /// Written by every message after the first, cleared by the clock's hand: a flood speaks of no leg twice.
     touched: bool,
     /// Stands in the list of legs with news.
@@ -119,8 +168,7 @@ enum State {
     /// Remembered until `until`, so that retransmissions do not make a new leg.
     Finished {
         until: Time,
-        answered: bool,
-        cseq: u32,
+        attempt: Before,
     },
 }
 
@@ -210,7 +258,7 @@ impl Shard {
         let slot = self.find(key).and_then(|index| self.slab.slot(index));
         match slot.map(|slot| &slot.state) {
             None | Some(State::Free) => Standing::None,
-            Some(State::Finished { answered: true, .. }) => Standing::Answered,
+            Some(State::Finished { attempt, .. }) if attempt.answered => Standing::Answered,
             Some(State::Finished { .. } | State::Open(_)) => Standing::Other,
         }
     }
@@ -237,7 +285,7 @@ impl Shard {
             seen,
             by_callee,
             make,
-            stage,
+            ..
         } = visit;
         let still = |index: &u32| {
             self.slab
@@ -253,25 +301,30 @@ impl Shard {
             return Found::No;
         };
         slot.touched = !is_new;
-        if let State::Finished { answered, cseq, .. } = slot.state {
-            if !visit.begins_attempt(cseq) {
-                if stage == Stage::First && visit.may_be_of_attempt_after(cseq) {
-                    return Found::No;
-                }
-                if !answered && proves_answer(seen, by_callee, cseq) {
-                    self.counters.late_contradictions += 1;
-                }
-                return Found::Joined;
+        let (of, before) = match &slot.state {
+            State::Open(_) if slot.attempt == 0 => (Attempt::This, slot.before),
+            State::Open(facts) => (visit.attempt_with(facts, slot.before), slot.before),
+            State::Finished { attempt, .. } if visit.begins_attempt(attempt.cseq) => {
+                slot.before = *attempt;
+                slot.attempt += 1;
+                slot.state = State::Open(facts(seen, slot.attempt));
+                self.counters.further_attempts += 1;
+                self.counters.legs_finished -= 1;
+                self.counters.legs_open += 1;
+                self.wheel.disarm(&mut self.slab, index);
+                (Attempt::This, Before::default())
             }
-            // D90.
-            slot.attempt += 1;
-            slot.state = State::Open(facts(seen, slot.attempt));
-            self.counters.further_attempts += 1;
-            self.counters.legs_finished -= 1;
-            self.counters.legs_open += 1;
-            self.wheel.disarm(&mut self.slab, index);
+            State::Finished { attempt, .. } => (visit.attempt_after(*attempt), *attempt),
+            State::Free => return Found::No,
+        };
+        match of {
+            Attempt::This => self.join(index, seen, by_callee, context),
+            Attempt::Before => {
+                let contradicts = !before.answered && proves_answer(seen, by_callee, before.cseq);
+                self.counters.late_contradictions += u64::from(contradicts);
+            }
+            Attempt::Unsure => return Found::No,
         }
-        self.join(index, seen, by_callee, context);
         Found::Joined
     }
 
@@ -302,6 +355,7 @@ impl Shard {
             state: State::Open(facts(seen, 0)),
             links: Links::OUT,
             attempt: 0,
+            before: Before::default(),
             touched: false,
             listed: false,
         };
@@ -495,8 +549,10 @@ impl Shard {
         let until = deadline.at.plus_ms(tombstone_ms);
         slot.state = State::Finished {
             until,
-            answered: facts.answered_at().seen(),
-            cseq: facts.hops.iter().map(|hop| hop.cseq).max().unwrap_or(0),
+            attempt: Before {
+                cseq: facts.hops.iter().map(|hop| hop.cseq).max().unwrap_or(0),
+                answered: facts.answered_at().seen(),
+            },
         };
         let (of, dialog) = (bucket(slot.key), dialog(slot.key));
         self.counters.legs_open -= 1;

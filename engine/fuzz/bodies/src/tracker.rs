@@ -92,9 +92,10 @@ impl Line {
             registrations,
             registrations_refused,
             of_no_leg,
+            left_out,
         } = self.table.apply(&[seen], office::rules(), &mut self.routing);
         let waits = self.routing.early.len() - waited;
-        assert_eq!(joined + not_of_calls + of_no_leg + waits, 1);
+        assert_eq!(joined + not_of_calls + of_no_leg + left_out + waits, 1);
         assert!(registrations + registrations_refused <= not_of_calls);
     }
 
