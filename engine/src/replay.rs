@@ -174,7 +174,7 @@ pub fn replay(
     let mut failed = None;
     for Input { path, file } in inputs {
         let chunks = if reads_ahead {
-            Chunks::ahead(file, anywhere)
+            Chunks::ahead(file, behind)
         } else {
             Ok(Chunks::here(file))
         };
