@@ -20,17 +20,38 @@ BUILD=yes
 INSTALL=yes
 OUT=
 PASSED=()
+USAGE="usage: scripts/bench.sh [--smoke] [--only SECTIONS] [--runs N] [--calls N] [--growth-calls-max N] [--out FOLDER] [--no-build] [--no-install]"
+SECTIONS="parsers stages instructions replay journal notifier xdp growth scale"
+
+wrong() {
+    say "$*" >&2
+    say "$USAGE" >&2
+    exit 2
+}
+
 while [[ $# -gt 0 ]]; do
     case $1 in
     --smoke) SMOKE=yes && INSTALL="" && PASSED+=("$1") ;;
     --no-build) BUILD= ;;
     --no-install) INSTALL= ;;
-    --out) OUT=${2:?--out FOLDER} && shift ;;
-    --only | --runs | --calls | --growth-calls-max) PASSED+=("$1" "${2:?$1 wants a value}") && shift ;;
-    *)
-        say "usage: scripts/bench.sh [--smoke] [--only SECTIONS] [--runs N] [--calls N] [--growth-calls-max N] [--out FOLDER] [--no-build] [--no-install]" >&2
-        exit 2
+    --out)
+        [[ -n ${2:-} ]] || wrong "--out wants a folder"
+        OUT=$2 && shift
         ;;
+    --only)
+        # Told now, not behind ten minutes of building.
+        for section in $(tr , " " <<<"${2:-}"); do
+            [[ " $SECTIONS " == *" $section "* ]] || wrong "no section $section: $SECTIONS"
+        done
+        [[ -n ${2:-} ]] || wrong "--only wants sections: $SECTIONS"
+        PASSED+=("$1" "$2") && shift
+        ;;
+    --runs | --calls | --growth-calls-max)
+        [[ ${2:-} =~ ^[1-9][0-9]*$ ]] || wrong "$1 wants a number from 1"
+        PASSED+=("$1" "$2") && shift
+        ;;
+    -h | --help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" && exit 0 ;;
+    *) wrong "what is $1?" ;;
     esac
     shift
 done
@@ -43,6 +64,7 @@ ABSENT=()
 
 # build_all: sets PROGRAMS, and writes what cargo says of the benchmarks to MESSAGES. A smoke run takes the build that tests have made.
 build_all() {
+    say "building; nothing more is told for 10 minutes or so, if nothing is built yet"
     need_rust
     need_c_compiler
     need_capture_tools

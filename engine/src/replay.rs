@@ -180,7 +180,7 @@ pub fn replay(
         };
         let read = chunks
             .map_err(ReplayError::from)
-            .and_then(|chunks| Ok(run.file(chunks, &mut |at| progress(&path, at))?));
+            .and_then(|chunks| Ok(run.file(&path, chunks, &mut |at| progress(&path, at))?));
         match read {
             Ok(false) => {}
             Ok(true) => truncated.push(path),
@@ -239,7 +239,12 @@ struct Held {
 
 impl Run<'_> {
     /// Replays one file; whether it ended within a packet.
-    fn file(&mut self, mut chunks: Chunks, progress: &mut dyn FnMut(u64)) -> Result<bool, CaptureError> {
+    fn file(
+        &mut self,
+        path: &Path,
+        mut chunks: Chunks,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<bool, CaptureError> {
         let mut first = true;
         // Without a settler there is nobody to work for: its sinks failed, or nobody reads them any more.
         while self.lots.is_some() {
@@ -249,7 +254,7 @@ impl Run<'_> {
                 Read::Failed(error) => return Err(error),
             };
             if std::mem::take(&mut first) {
-                self.begin_file(&chunk);
+                self.begin_file(path, &chunk);
             }
             for (at, frame) in chunk.frames().enumerate() {
                 self.note(frame.time);
@@ -263,11 +268,16 @@ impl Run<'_> {
     }
 
     /// A file that begins earlier than the last one ended is a capture of its own: the clock starts anew.
-    fn begin_file(&mut self, chunk: &Chunk) {
+    fn begin_file(&mut self, path: &Path, chunk: &Chunk) {
         let begins = chunk.frames().take(BEGIN_FRAMES).map(|frame| frame.time).max();
         if let (Some(begins), Some(now)) = (begins, self.clock.now())
             && now - begins > REWIND_US
         {
+            tracing::warn!(
+                path = %path.display(),
+                "begins {} s before the end of the file before it, so it is taken for another capture: if they overlap in time, merge them first (mergecap)",
+                Duration::from_micros((now - begins).unsigned_abs()).as_secs()
+            );
             let last = self.clock.end();
             self.end(last);
         }

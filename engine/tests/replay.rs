@@ -159,6 +159,35 @@ fn replaying_twice_into_a_journal_adds_nothing() {
     );
 }
 
+/// Catches files that overlap in time and are taken for several captures without a word, those that follow one another called so, and an option
+/// that changes nothing and does not say so.
+#[test]
+fn what_gives_less_than_was_meant_is_told() {
+    let lab = Lab::new();
+    let wires = messages(&scenario("S01").unwrap().cases()[0]);
+    let later: Vec<Wire> = wires
+        .iter()
+        .cloned()
+        .map(|mut wire| {
+            wire.time = wire.time.plus_ms(600_000);
+            wire
+        })
+        .collect();
+    let [first, second] = [("first", &wires), ("second", &later)]
+        .map(|(name, wires)| lab.write(name, &capture(wires, Format::Pcap)));
+    let said = |arguments: &[&str]| {
+        let output = ringtap(&[&["replay"], arguments].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stderr)
+    };
+    let (first, second) = (first.to_str().unwrap(), second.to_str().unwrap());
+    assert_eq!(said(&[first, second]), "");
+    let told = said(&[second, first]);
+    assert!(told.contains("another capture") && told.contains(first), "{told}");
+    let told = said(&["--records-all", first]);
+    assert!(told.contains("--records-all changes nothing"), "{told}");
+}
+
 /// Catches a capture on standard input read otherwise than from a file, and a file cut off in its last
 /// packet that is not tolerated or not told.
 #[test]

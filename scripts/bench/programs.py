@@ -1,8 +1,11 @@
 """Sections of whole programs: a capture in the page cache to records, beside others who read the same file."""
 
+import concurrent.futures
 import os
 import pathlib
+import random
 import re
+import time
 
 from scale import records_told
 from setup import Failed, Setup, Usage, cores, measured, median, packets
@@ -32,9 +35,20 @@ def replay(setup: Setup) -> dict:
         timed: lambda: one + ours + ["--stats", "--cores", one_core] + journal(),
         "ringtap to JSON lines, 1 core": lambda: one + ours + ["--cores", one_core, "--records", "/dev/null", str(file)],
     }
+    on_two = "ringtap to the journal, 2 cores"
     if len(cores()) > 1:
         both = ",".join(str(core) for core in cores()[:2])
-        commands["ringtap to the journal, 2 cores"] = lambda: two + ours + ["--cores", both] + journal()
+        commands[on_two] = lambda: two + ours + ["--cores", both] + journal()
+    alone: list[float] = []
+
+    def one_each() -> float:
+        """Seconds until two replays have ended that know nothing of each other, each on a core of its own."""
+        words = [pinned([core]) + ours + ["--cores", f"{core}"] + journal() for core in cores()[:2]]
+        began = time.monotonic()
+        with concurrent.futures.ThreadPoolExecutor() as both:
+            list(both.map(lambda command: measured(command, env), words))
+        return time.monotonic() - began
+
     peers = {
         "pcap-count": ("libpcap counting loop", lambda path: [path, str(file)]),
         "tcpdump": ("tcpdump -w /dev/null", lambda path: [path, "-r", str(file), "-w", "/dev/null"]),
@@ -50,8 +64,12 @@ def replay(setup: Setup) -> dict:
     results: dict[str, list[Usage]] = {name: [] for name in commands}
     notes = [f"{file.name}: {count:,} packets, {file.stat().st_size / 1e6:.0f} MB, in the page cache; {setup.runs} runs in turn."]
     measured(commands[base](), env)
+    # The order changes: what ran before shows in the clock, and in what waits for the disk.
+    mixed = random.Random(1)
     for _ in range(setup.runs):
-        for name, command in list(commands.items()):
+        for name, command in mixed.sample(list(commands.items()), len(commands)):
+            if name == on_two:
+                alone.append(one_each())
             words = command()
             setup.note(words)
             try:
@@ -93,7 +111,18 @@ def replay(setup: Setup) -> dict:
     plot = {"kind": "bars", "label": "name", "value": "packets_per_cpu_s", "unit": "packets a CPU second", "log": True}
     setup.told["records"] = [records_told(run.said) for run in results[timed]]
     tables = [{"title": "", "columns": columns, "rows": rows, "plot": plot}, batches([run.said for run in results[timed]])]
+    if alone:
+        tables.append(of_two_cores(results[base], results[on_two], alone))
     return {"title": "Whole programs", "tables": tables, "notes": notes}
+
+
+def of_two_cores(one: list[Usage], two: list[Usage], one_each: list[float]) -> dict:
+    """How much more two cores do than one, beside what they could: two replays that share nothing but the machine."""
+    rows = [
+        {"name": "one replay on two cores", "times": median([single.wall_s / run.wall_s for single, run in zip(one, two)])},
+        {"name": "two replays, one on each core", "times": median([2 * single.wall_s / wall_s for single, wall_s in zip(one, one_each)])},
+    ]
+    return {"title": "Two cores", "columns": [("name", "run"), ("times", "times as much as one core in the same time")], "rows": rows}
 
 
 def batches(told: list[str]) -> dict:

@@ -1,6 +1,7 @@
 //! `ringtap explain`.
 
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -34,8 +35,8 @@ pub(super) struct Explain {
     #[arg(long, value_name = "NAME")]
     call: Option<String>,
     /// Tell so many of the calls that the journal took last, the oldest of them first
-    #[arg(long, value_name = "N", conflicts_with_all = ["call", "pcap"], default_value_t = 1)]
-    newest: usize,
+    #[arg(long, value_name = "N", conflicts_with_all = ["call", "pcap"], default_value = "1")]
+    newest: NonZeroUsize,
     /// The journal to look in, instead of `journal.path` of the configuration
     #[arg(long, value_name = "FILE", conflicts_with = "pcap")]
     journal: Option<PathBuf>,
@@ -55,10 +56,15 @@ impl Explain {
         let wanted = self.call.as_deref().map(checked).transpose()?;
         let told = if self.pcap.is_empty() {
             let path = self.journal.as_ref().unwrap_or(&config.journal.path);
-            let journal = Reader::open(path).map_err(Failure::work)?;
+            let journal = Reader::open(path).map_err(|error| match (&self.journal, path.exists()) {
+                (None, false) => {
+                    Failure::work(format_args!("{error}: name the journal with --journal, or a capture with --pcap"))
+                }
+                _ => Failure::work(error),
+            })?;
             match wanted {
                 Some(prefix) => vec![from_journal(&journal, &prefix)?],
-                None => newest(&journal, self.newest)?,
+                None => newest(&journal, self.newest.get())?,
             }
         } else {
             from_captures(&self.pcap, &config, wanted.as_deref())?

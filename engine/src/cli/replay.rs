@@ -27,10 +27,11 @@ const PROGRESS_FROM_BYTES: u64 = 8 << 20;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     ringtap replay monday.pcap\n  \
-    ringtap replay --journal journal.db --stats tap1.pcapng tap2.pcapng\n  \
+    ringtap replay --journal journal.db --stats monday-1.pcapng monday-2.pcapng\n  \
+    mergecap -w - tap1.pcapng tap2.pcapng | ringtap replay --journal journal.db -\n  \
     zcat old.pcap.gz | ringtap replay --records - -")]
 pub(super) struct Replay {
-    /// Capture files, in the order of their time
+    /// Capture files, in the order of their time; captures of several taps that overlap in time have to be merged first
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Write call records into this journal (`journal.path` of the configuration is for live capture and
@@ -49,7 +50,7 @@ pub(super) struct Replay {
     /// Print a summary with throughput and counts on standard error
     #[arg(long)]
     stats: bool,
-    /// Cores to work on, one pinned worker each: `2,3` or `2-5`
+    /// Cores to work on, one pinned worker each: `2,3` or `2-5`; without it one worker, not pinned
     #[arg(long, value_name = "LIST")]
     cores: Option<CoreList>,
 }
@@ -72,6 +73,9 @@ impl FromStr for SpeedArgument {
 impl Replay {
     pub(super) fn run(self, common: &Common) -> Result<(), Failure> {
         let config = common.start()?;
+        if self.records_all && self.journal.is_none() && self.records.is_none() {
+            tracing::warn!("--records-all changes nothing without --journal or --records: the table tells of missed calls only");
+        }
         let options = Options {
             speed: self.speed.0,
             cores: self.cores.clone().map(|list| list.0).unwrap_or_default(),
