@@ -14,7 +14,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use ringtap_testkit::{Format, capture, messages_salted, mutate};
+use ringtap_testkit::{Format, Wire, capture, messages, messages_salted, mutate, scenario};
 
 use lab::{Lab, text};
 
@@ -295,7 +295,7 @@ fn bad_input_is_named_and_leaves_nothing() {
 #[test]
 fn junk_on_the_port_is_counted() {
     let lab = Lab::new();
-    let mut wires = messages_salted(&ringtap_testkit::scenario("S01").unwrap().cases()[0], 0);
+    let mut wires = messages_salted(&scenario("S01").unwrap().cases()[0], 0);
     let mut random = fastrand::Rng::with_seed(7);
     let count = wires.len();
     for wire in &mut wires {
@@ -317,7 +317,7 @@ fn junk_on_the_port_is_counted() {
 #[test]
 fn parse_prints_what_it_sees() {
     let lab = Lab::new();
-    let wire = &messages_salted(&ringtap_testkit::scenario("S01").unwrap().cases()[0], 0)[0];
+    let wire = &messages_salted(&scenario("S01").unwrap().cases()[0], 0)[0];
     let file = lab.write("invite.sip", &wire.payload);
     let config = lab.path("ringtap.toml");
     let output = ringtap(&[

@@ -57,9 +57,9 @@ impl Explain {
         let told = if self.pcap.is_empty() {
             let path = self.journal.as_ref().unwrap_or(&config.journal.path);
             let journal = Reader::open(path).map_err(|error| match (&self.journal, path.exists()) {
-                (None, false) => {
-                    Failure::work(format_args!("{error}: name the journal with --journal, or a capture with --pcap"))
-                }
+                (None, false) => Failure::work(format_args!(
+                    "{error}: name the journal with --journal, or a capture with --pcap"
+                )),
                 _ => Failure::work(error),
             })?;
             match wanted {

@@ -74,7 +74,9 @@ impl Replay {
     pub(super) fn run(self, common: &Common) -> Result<(), Failure> {
         let config = common.start()?;
         if self.records_all && self.journal.is_none() && self.records.is_none() {
-            tracing::warn!("--records-all changes nothing without --journal or --records: the table tells of missed calls only");
+            tracing::warn!(
+                "--records-all changes nothing without --journal or --records: the table tells of missed calls only"
+            );
         }
         let options = Options {
             speed: self.speed.0,
