@@ -312,6 +312,7 @@ fn a_redial_is_not_told_by_what_came_before_it() {
         (10_010, message(reinvite, "again", "2 INVITE", "t", "")),
         (10_012, turned(message(reinvite, "again", "78 INVITE", "t", ""))),
         (10_014, invite("again", 1)),
+        (10_050, turned(message(bye, "again", "77 BYE", "t", ""))),
     ];
     let redial = [
         (10_050, invite("again", 3)),
@@ -344,6 +345,36 @@ fn a_redial_is_not_told_by_what_came_before_it() {
             assert_eq!(records[1].started, START.plus_ms(10_050), "{told}");
         }
     }
+}
+
+/// D90. Catches a redial that is taken for something of the attempt before because the callee numbered a re-INVITE higher, and a BYE of the callee's
+/// that does not prove that the redial was answered (A3).
+#[test]
+fn a_callees_numbers_say_nothing_of_the_callers() {
+    let turned = |text: Vec<u8>| {
+        let text = String::from_utf8(text).unwrap();
+        let text = text
+            .replace("From:", "Was:")
+            .replace("To:", "From:")
+            .replace("Was:", "To:");
+        text.into_bytes()
+    };
+    let mut bench = Bench::new(100);
+    bench.see(START, &invite("again", 1));
+    bench.see(START.plus_ms(300), &response(200, "again", 1));
+    let reinvite = message("INVITE sip:h SIP/2.0", "again", "102 INVITE", "t", "");
+    bench.see(START.plus_ms(310), &turned(reinvite));
+    bench.tick(START.plus_ms(9_000));
+    bench.see(START.plus_ms(10_000), &invite("again", 3));
+    bench.see(START.plus_ms(10_010), &response(180, "again", 3));
+    bench.tick(START.plus_ms(10_112));
+    let bye = message("BYE sip:h SIP/2.0", "again", "103 BYE", "t", "");
+    bench.see(START.plus_ms(20_000), &turned(bye));
+    bench.tick(START.plus_ms(30_000));
+    let (records, counters) = bench.end();
+    assert_eq!(counters.further_attempts, 1);
+    let outcomes: Vec<_> = records.iter().map(|record| record.targets[0].outcome).collect();
+    assert_eq!(outcomes, [Outcome::Answered, Outcome::Answered]);
 }
 
 /// Catches a verdict without an INVITE (D81, D84) that hangs on which of several messages was seen or read first: an ACK or a callee's BYE before

@@ -369,7 +369,7 @@ pub fn run(
         ticker.end();
     }
     let mut seen = ended.seen;
-    ticker.add_to(&mut seen);
+    ticker.end_counting(&mut seen);
     let settled = settler.finish()?;
     if let Some(error) = failed {
         return Err(error);

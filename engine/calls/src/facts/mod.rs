@@ -265,9 +265,16 @@ impl LegFacts {
     }
 
     /// When the first of them was seen.
-    pub(crate) fn first_invite(&self) -> Option<Time> {
+    pub(crate) fn first_invite(&self) -> Option<crate::tick::Tick> {
         let invites = self.hops.iter().map(|hop| hop.invite);
-        invites.filter(|invite| invite.seen()).min()?.time(self.base)
+        invites.filter(|invite| invite.seen()).min()
+    }
+
+    /// The greatest CSeq of the caller's INVITEs, those within the dialog too. The callee's are numbered otherwise.
+    pub(crate) fn callers_last_cseq(&self) -> Option<u32> {
+        let is_callees = |hop: &&Hop| hop.has(Hop::IN_DIALOG) && !hop.has(Hop::CALLERS_REINVITE);
+        let callers = self.hops.iter().filter(|hop| !is_callees(hop));
+        callers.map(|hop| hop.cseq).max()
     }
 
     /// Whether no INVITE of it was captured (D80, D81, D84).

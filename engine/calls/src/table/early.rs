@@ -68,7 +68,7 @@ impl Early {
         self.makers.has_room_for(&other.makers) && self.others.has_room_for(&other.others)
     }
 
-    /// Takes those of another worker over, who keeps some room for more.
+    /// Takes those of another worker over.
     pub fn append(&mut self, other: &mut Self) {
         self.append_one_of(other, 1);
     }
@@ -110,7 +110,8 @@ impl Early {
         }
     }
 
-    pub(super) const fn take_left_out(&mut self) -> u64 {
+    /// How many there was no room for; they count no more then.
+    pub const fn take_left_out(&mut self) -> u64 {
         std::mem::replace(&mut self.left_out, 0)
     }
 

@@ -14,6 +14,7 @@ use crate::facts::{Closed, ClosedLeg, Closing, LegFacts, dialog};
 use crate::hash::{HashKey, LegKey};
 use crate::rules::Rules;
 use crate::settler::Sketch;
+use crate::tick::Tick;
 use crate::wheel::{Linked, Links, Wheel};
 
 /// Whether a message found its leg.
@@ -100,7 +101,9 @@ impl Visit<'_, '_> {
     /// those, the callee's by its time. What does not say so of itself waits until all INVITEs of the epoch are known.
     fn attempt_with(&self, facts: &LegFacts, before: Before) -> Attempt {
         let is_before = if self.by_callee {
-            facts.first_invite().is_some_and(|invite| self.seen.time < invite)
+            // What was seen with the INVITE does not answer it.
+            let at = Tick::of(self.seen.time, facts.base);
+            facts.first_invite().is_some_and(|invite| at <= invite)
         } else {
             let cseq = self.seen.message.cseq();
             if cseq <= before.cseq {
@@ -550,7 +553,7 @@ impl Shard {
         slot.state = State::Finished {
             until,
             attempt: Before {
-                cseq: facts.hops.iter().map(|hop| hop.cseq).max().unwrap_or(0),
+                cseq: facts.callers_last_cseq().unwrap_or(0),
                 answered: facts.answered_at().seen(),
             },
         };
