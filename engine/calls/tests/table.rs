@@ -313,11 +313,18 @@ fn a_redial_is_not_told_by_what_came_before_it() {
         (10_012, turned(message(reinvite, "again", "78 INVITE", "t", ""))),
         (10_014, invite("again", 1)),
         (10_050, turned(message(bye, "again", "77 BYE", "t", ""))),
+        // Of a callee whose answer was not seen.
+        (10_050, turned(message(bye, "again", "79 BYE", "x", ""))),
+        // Again, behind the redial's INVITE.
+        (10_055, turned(message(bye, "again", "77 BYE", "t", ""))),
+        (10_061, turned(message(reinvite, "again", "78 INVITE", "t", ""))),
     ];
+    // Of a dialog of its own.
+    let tagged = |status: u16| message(&format!("SIP/2.0 {status} X"), "again", "3 INVITE", "u", "");
     let redial = [
         (10_050, invite("again", 3)),
         (10_051, message("SIP/2.0 100 X", "again", "3 INVITE", "", "")),
-        (10_060, response(180, "again", 3)),
+        (10_060, tagged(180)),
     ];
     for old in &before {
         let mut all = vec![old.clone()];
@@ -336,7 +343,7 @@ fn a_redial_is_not_told_by_what_came_before_it() {
             }
             bench.tick(START.plus_ms(10_112));
             bench.tick(START.plus_ms(15_000));
-            bench.see(START.plus_ms(20_000), &response(486, "again", 3));
+            bench.see(START.plus_ms(20_000), &tagged(486));
             let (records, counters) = bench.end();
             let outcomes: Vec<_> = records.iter().map(|record| record.targets[0].outcome).collect();
             let told = String::from_utf8_lossy(&old.1);
@@ -366,9 +373,12 @@ fn a_callees_numbers_say_nothing_of_the_callers() {
     bench.see(START.plus_ms(310), &turned(reinvite));
     bench.tick(START.plus_ms(9_000));
     bench.see(START.plus_ms(10_000), &invite("again", 3));
-    bench.see(START.plus_ms(10_010), &response(180, "again", 3));
+    bench.see(
+        START.plus_ms(10_010),
+        &message("SIP/2.0 180 X", "again", "3 INVITE", "u", ""),
+    );
     bench.tick(START.plus_ms(10_112));
-    let bye = message("BYE sip:h SIP/2.0", "again", "103 BYE", "t", "");
+    let bye = message("BYE sip:h SIP/2.0", "again", "103 BYE", "u", "");
     bench.see(START.plus_ms(20_000), &turned(bye));
     bench.tick(START.plus_ms(30_000));
     let (records, counters) = bench.end();

@@ -270,6 +270,13 @@ impl LegFacts {
         invites.filter(|invite| invite.seen()).min()
     }
 
+    /// The tag of the callee who answered, hashed; 0 if it is not known.
+    pub(crate) fn callees_tag(&self) -> u32 {
+        let answered = self.hops.iter().filter(|hop| hop.is_answered());
+        let answered = answered.map(|hop| hop.final_tag).find(|tag| *tag != 0);
+        answered.unwrap_or(self.rare().callee_tag)
+    }
+
     /// The greatest CSeq of the caller's INVITEs, those within the dialog too. The callee's are numbered otherwise.
     pub(crate) fn callers_last_cseq(&self) -> Option<u32> {
         let is_callees = |hop: &&Hop| hop.has(Hop::IN_DIALOG) && !hop.has(Hop::CALLERS_REINVITE);

@@ -48,6 +48,8 @@ enum Attempt {
 struct Before {
     /// The last of its INVITEs.
     cseq: u32,
+    /// Of the callee who answered, hashed; 0 if nobody did or it is not known.
+    tag: u32,
     answered: bool,
 }
 
@@ -98,9 +100,13 @@ impl Visit<'_, '_> {
     }
 
     /// Of which attempt this is on a leg that was over once (D90) and of whose present attempt these facts are: what bears the caller's numbers by
-    /// those, the callee's by its time. What does not say so of itself waits until all INVITEs of the epoch are known.
-    fn attempt_with(&self, facts: &LegFacts, before: Before) -> Attempt {
+    /// those, the callee's by his tag, if that is known, or its time. What does not say so of itself waits until all INVITEs of the epoch are known.
+    fn attempt_with(&self, facts: &LegFacts, before: Before, keys: &HashKey) -> Attempt {
         let is_before = if self.by_callee {
+            let tag = self.seen.message.from_tag().map_or(0, |tag| keys.short(tag));
+            if tag != 0 && tag == before.tag {
+                return Attempt::Before;
+            }
             // What was seen with the INVITE does not answer it.
             let at = Tick::of(self.seen.time, facts.base);
             facts.first_invite().is_some_and(|invite| at <= invite)
@@ -153,7 +159,7 @@ struct Slot {
     state: State,
     links: Links,
     attempt: u32,
-    /// Of the attempt before, if this is not the first.
+    /// Of the attempt that was over last, if one was.
     before: Before,
     /// Written by every message after the first, cleared by the clock's hand: a flood speaks of no leg twice.
     touched: bool,
@@ -171,7 +177,6 @@ enum State {
     /// Remembered until `until`, so that retransmissions do not make a new leg.
     Finished {
         until: Time,
-        attempt: Before,
     },
 }
 
@@ -259,10 +264,10 @@ impl Shard {
 
     pub(super) fn standing(&self, key: LegKey) -> Standing {
         let slot = self.find(key).and_then(|index| self.slab.slot(index));
-        match slot.map(|slot| &slot.state) {
-            None | Some(State::Free) => Standing::None,
-            Some(State::Finished { attempt, .. }) if attempt.answered => Standing::Answered,
-            Some(State::Finished { .. } | State::Open(_)) => Standing::Other,
+        match slot.map(|slot| (&slot.state, slot.before)) {
+            None | Some((State::Free, _)) => Standing::None,
+            Some((State::Finished { .. }, Before { answered: true, .. })) => Standing::Answered,
+            Some((State::Finished { .. } | State::Open(_), _)) => Standing::Other,
         }
     }
 
@@ -304,20 +309,20 @@ impl Shard {
             return Found::No;
         };
         slot.touched = !is_new;
-        let (of, before) = match &slot.state {
-            State::Open(_) if slot.attempt == 0 => (Attempt::This, slot.before),
-            State::Open(facts) => (visit.attempt_with(facts, slot.before), slot.before),
-            State::Finished { attempt, .. } if visit.begins_attempt(attempt.cseq) => {
-                slot.before = *attempt;
+        let before = slot.before;
+        let of = match &slot.state {
+            State::Open(_) if slot.attempt == 0 => Attempt::This,
+            State::Open(facts) => visit.attempt_with(facts, before, context.keys),
+            State::Finished { .. } if visit.begins_attempt(before.cseq) => {
                 slot.attempt += 1;
                 slot.state = State::Open(facts(seen, slot.attempt));
                 self.counters.further_attempts += 1;
                 self.counters.legs_finished -= 1;
                 self.counters.legs_open += 1;
                 self.wheel.disarm(&mut self.slab, index);
-                (Attempt::This, Before::default())
+                Attempt::This
             }
-            State::Finished { attempt, .. } => (visit.attempt_after(*attempt), *attempt),
+            State::Finished { .. } => visit.attempt_after(before),
             State::Free => return Found::No,
         };
         match of {
@@ -550,13 +555,12 @@ impl Shard {
         self.counters.legs_overflowed += u64::from(facts.rare().overflowed);
         let tombstone_ms = i64::try_from(rules.timers.tombstone_ms).unwrap_or(i64::MAX);
         let until = deadline.at.plus_ms(tombstone_ms);
-        slot.state = State::Finished {
-            until,
-            attempt: Before {
-                cseq: facts.callers_last_cseq().unwrap_or(0),
-                answered: facts.answered_at().seen(),
-            },
+        slot.before = Before {
+            cseq: facts.callers_last_cseq().unwrap_or(0),
+            tag: facts.callees_tag(),
+            answered: facts.answered_at().seen(),
         };
+        slot.state = State::Finished { until };
         let (of, dialog) = (bucket(slot.key), dialog(slot.key));
         self.counters.legs_open -= 1;
         self.counters.legs_finished += 1;
