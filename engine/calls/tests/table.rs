@@ -97,6 +97,13 @@ fn message(start: &str, call: &str, cseq: &str, to_tag: &str, more: &str) -> Vec
     .into_bytes()
 }
 
+/// The same from the other side of the dialog.
+fn turned(text: Vec<u8>) -> Vec<u8> {
+    let text = String::from_utf8(text).unwrap();
+    let text = text.replace("From:", "Was:").replace("To:", "From:");
+    text.replace("Was:", "To:").into_bytes()
+}
+
 fn invite(call: &str, cseq: u32) -> Vec<u8> {
     message(
         "INVITE tel:+862583091001 SIP/2.0",
@@ -295,14 +302,6 @@ fn a_redials_messages_may_come_before_its_invite() {
 /// answer, its ACK, a re-INVITE. Whatever is read first, it rang and was declined.
 #[test]
 fn a_redial_is_not_told_by_what_came_before_it() {
-    let turned = |text: Vec<u8>| {
-        let text = String::from_utf8(text).unwrap();
-        let text = text
-            .replace("From:", "Was:")
-            .replace("To:", "From:")
-            .replace("Was:", "To:");
-        text.into_bytes()
-    };
     let (bye, reinvite) = ("BYE sip:h SIP/2.0", "INVITE sip:h SIP/2.0");
     let before = [
         (10_010, message(bye, "again", "2 BYE", "t", "")),
@@ -358,14 +357,6 @@ fn a_redial_is_not_told_by_what_came_before_it() {
 /// that does not prove that the redial was answered (A3).
 #[test]
 fn a_callees_numbers_say_nothing_of_the_callers() {
-    let turned = |text: Vec<u8>| {
-        let text = String::from_utf8(text).unwrap();
-        let text = text
-            .replace("From:", "Was:")
-            .replace("To:", "From:")
-            .replace("Was:", "To:");
-        text.into_bytes()
-    };
     let mut bench = Bench::new(100);
     bench.see(START, &invite("again", 1));
     bench.see(START.plus_ms(300), &response(200, "again", 1));
@@ -391,11 +382,8 @@ fn a_callees_numbers_say_nothing_of_the_callers() {
 /// the 180, by a little or not at all, proves the answer all the same (A2, A3).
 #[test]
 fn what_proves_an_answer_may_come_before_what_makes_the_leg() {
-    let bye = String::from_utf8(message("BYE sip:h SIP/2.0", "seen", "9 BYE", "t", "")).unwrap();
-    let bye = bye
-        .replace("From:", "Was:")
-        .replace("To:", "From:")
-        .replace("Was:", "To:");
+    let bye = turned(message("BYE sip:h SIP/2.0", "seen", "9 BYE", "t", ""));
+    let bye = String::from_utf8(bye).unwrap();
     let reinvite = bye.replace("BYE", "INVITE");
     let ack = message("ACK sip:h SIP/2.0", "seen", "1 ACK", "t", "");
     let ack = String::from_utf8(ack)

@@ -4,6 +4,7 @@
 //! queues; so any worker may bring any message. Legs are spread over shards by a keyed hash of Call-ID and
 //! caller's tag; a worker brings its messages in batches and locks each shard once per batch.
 
+mod attempt;
 mod early;
 mod shard;
 
@@ -19,9 +20,10 @@ use crate::hash::{HashKey, LegKey};
 use crate::learner::{self, Heard, Hearing, Registration};
 use crate::rules::Rules;
 use crate::settler::Sketch;
+use attempt::{Stage, Visit};
 pub use early::Early;
 use early::Kept;
-use shard::{Found, Shard, Stage, Standing, Visit};
+use shard::{Found, Shard, Standing};
 
 /// Messages that a worker brings at once. Large enough to save locks, small enough to stay in L1/L2.
 pub const BATCH_MAX: usize = 64;
